@@ -1,0 +1,76 @@
+import { randomBytes } from "node:crypto";
+import { systemClock, type Clock, type Instant } from "./clock.ts";
+import { systemNetwork, type Network } from "./network.ts";
+
+/** Wake-ups. The simulation owns every one of them; nobody above `base/` calls setTimeout. */
+export interface Timers {
+  /** Resolves after `ms`, or at once when `signal` is aborted: never rejects, so a stop is not an error. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls `tick` every `ms` until disposed; a tick that still runs is not overtaken by the next. Errors go to `onError`. */
+  every(ms: number, tick: () => Promise<void> | void, onError: (thrown: unknown) => void): Disposable;
+}
+
+export interface Random {
+  /** From 0 up to, not including, 1. */
+  next(): number;
+  bytes(count: number): Uint8Array;
+}
+
+/** What a station gets from the outside world. Real in production, seeded in the simulation. */
+export interface Runtime {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly network: Network;
+}
+
+export const systemTimers: Timers = {
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const wake = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      signal?.addEventListener("abort", wake, { once: true });
+    }),
+  every: (ms, tick, onError) => {
+    let running = false;
+    const timer = setInterval(() => {
+      if (running) return;
+      running = true;
+      Promise.resolve()
+        .then(tick)
+        .catch(onError)
+        .finally(() => {
+          running = false;
+        });
+    }, ms);
+    return { [Symbol.dispose]: () => clearInterval(timer) };
+  },
+};
+
+const systemRandom: Random = { next: () => Math.random(), bytes: (count) => randomBytes(count) };
+
+export const systemRuntime: Runtime = {
+  clock: systemClock,
+  timers: systemTimers,
+  random: systemRandom,
+  network: systemNetwork,
+};
+
+const LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/** A ULID (https://github.com/ulid/spec): 48 bits of time, 80 of chance, 26 letters, sorts by time of birth. */
+export function newUlid(now: Instant, random: Random): string {
+  let bits = BigInt(now);
+  for (const byte of random.bytes(10)) bits = (bits << 8n) | BigInt(byte);
+  let text = "";
+  for (let i = 0; i < 26; i++) {
+    text = LETTERS[Number(bits & 31n)] + text;
+    bits >>= 5n;
+  }
+  return text;
+}

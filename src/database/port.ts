@@ -1,0 +1,220 @@
+import type { FaultCode } from "../base/errors.ts";
+import type { Epoch, LaneName, Seq, UpdateId } from "../base/ids.ts";
+import type { Row } from "../message/change.ts";
+import type { Shapes } from "../message/shape.ts";
+
+/**
+ * One SQL database in every role Waybill has for it: the same adapter serves a terminal's database and the central one.
+ * Every promise written here has a test in `contract/`, in the same words, run against every engine.
+ *
+ * One `Database` is one connection with one user at a time: calls do not overlap. Infrastructure faults are thrown
+ * (DATABASE_UNAVAILABLE, DATABASE_BUSY, DISK_FULL); what is wrong with a row is returned, never thrown.
+ */
+export interface Database extends AsyncDisposable {
+  readonly engine: Engine;
+  /** The application's tables as they are now; ours (`waybill_…`) are left out. */
+  describe(): Promise<{ readonly version: string; readonly tables: Shapes }>;
+  readonly capture: Capture;
+  readonly load: Load;
+  readonly read: Read;
+}
+export type Engine = "sqlite" | "postgres";
+
+// ── capture ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What our triggers do while we load a table ourselves: a `terminal` records nothing (it would echo), the `central`
+ * database records the row with the origin of the change (other terminals must hear of it, the origin need not).
+ */
+export type CaptureRole = "terminal" | "central";
+
+export type CapturePlan = {
+  readonly role: CaptureRole;
+  readonly tables: readonly string[];
+  /** Commits whose neighbouring rows are at least this far apart may become messages of their own, in milliseconds. */
+  readonly quietGapMs: number;
+};
+export type CaptureReport = {
+  readonly made: readonly string[];
+  readonly unchanged: readonly string[];
+  readonly removed: readonly string[];
+  /** Tables that cannot be captured, with the reason and what to do. */
+  readonly refused: readonly { readonly table: string; readonly why: string }[];
+};
+
+/** What one look at the outbox did. */
+export type PackOutcome = {
+  /** Highest complete message of the epoch now. */
+  readonly packedThrough: Seq;
+  readonly packedMessages: number;
+  readonly packedChanges: number;
+  /** More committed rows wait in the outbox: call again soon. */
+  readonly more: boolean;
+  /** Tables whose triggers were missing or old and have been made again; their rows must be resynchronised. */
+  readonly remade: readonly string[];
+};
+export type PackLimits = {
+  /** A line is cut into parts above this many bytes. */
+  readonly partBytes: number;
+  /** A single value above this is not carried; the message says so (`refused`). */
+  readonly valueBytes: number;
+  /** How long one local transaction of ours may hold the write lock; the adapter works in steps of this size. */
+  readonly lockMs: number;
+};
+
+/** One line as it goes over the wire, stored until it is acknowledged; byte-identical at every reading. */
+export type PackedLine = {
+  readonly seq: Seq;
+  /** 0 for a message that is one line; else 1, 2, 3 … */
+  readonly part: number;
+  readonly more: boolean;
+  readonly bytes: Uint8Array;
+  /** The chain after this line. */
+  readonly chain: Uint8Array;
+  readonly changes: number;
+  readonly at: string;
+};
+
+export type CaptureState = {
+  readonly epoch: Epoch | null;
+  readonly packedThrough: Seq;
+  /** Chain after `packedThrough`. */
+  readonly chain: Uint8Array;
+  /** As far as the other side has said that it stored, and loaded, messages. */
+  readonly receivedThrough: Seq;
+  readonly loadedThrough: Seq;
+  /** Chain after `receivedThrough`. */
+  readonly receivedChain: Uint8Array;
+  /** The lowest number still stored here; packedThrough + 1 when none is. */
+  readonly oldest: Seq;
+  readonly outboxRows: number;
+  /** When the oldest row in the outbox was written, ISO 8601; null when it is empty. */
+  readonly oldestAt: string | null;
+  readonly cursor: Cursor;
+  /** Tables being put into the lane as they are, with the rows done so far. */
+  readonly resyncing: readonly { readonly table: string; readonly rows: number }[];
+};
+/** How far updates have taken effect: all through `id`, and `changes` of the entry after it. */
+export type Cursor = { readonly id: UpdateId; readonly changes: number };
+
+/**
+ * The way out of a database: triggers write each change into `waybill_outbox` inside the application's transaction;
+ * `pack` gives committed changes their numbers. Nothing committed is missed, nothing rolled back is sent, and a trigger
+ * never fails or alters the application's statement.
+ */
+export interface Capture {
+  /** Makes our tables and the triggers of the plan, and removes triggers of tables no longer planned. Repeatable. */
+  install(plan: CapturePlan): Promise<CaptureReport>;
+  /** Removes all of ours from the database. @throws STATE_CONFLICT while changes wait, unless `lose` is set. */
+  remove(options: { readonly lose: boolean }): Promise<void>;
+  /** Takes our triggers off (`waybill capture off`, for an application's migration) or puts them back; back on resyncs the tables. */
+  switch(state: "on" | "off"): Promise<void>;
+  /** True when anything was committed since the last call; costs next to nothing and never writes. */
+  changed(): Promise<boolean>;
+  /** Turns committed outbox rows into numbered messages. Never writes when there is nothing to pack. Crash: done wholly or not at all. */
+  pack(limits: PackLimits): Promise<PackOutcome>;
+  /** The stored lines after line `part` of message `seq` (part 0: after the whole message), up to about `limitBytes` (at least one line). */
+  lines(after: { readonly seq: Seq; readonly part: number }, limitBytes: number): Promise<readonly PackedLine[]>;
+  /** Remembers what the other side said. Written with the next pack or `flush`, so that an acknowledgement alone causes no write. */
+  acknowledge(marks: { readonly receivedThrough: Seq; readonly loadedThrough: Seq }): Promise<void>;
+  /** Writes remembered acknowledgements and drops stored messages that are loaded, beyond the newest `keep` of them, in small steps. */
+  flush(options: { readonly keep: number }): Promise<void>;
+  /** Starts an epoch: numbers begin at 1 again; messages of the old epoch that were not received are renumbered into the new one in order. */
+  beginEpoch(epoch: Epoch): Promise<void>;
+  /** Puts the table's rows into the outbox as they are, page by page, by later calls of `resyncStep`. `aim`: audience that alone gets them (centre). */
+  resync(table: string, aim: string | null): Promise<void>;
+  /** One page of a resync in one short transaction. "done" when no resync is left. Resumes after a crash. */
+  resyncStep(pageRows: number): Promise<"more" | "done">;
+  /** Forgets acknowledgements above what the other side still has (it was restored); lines are then sent again from there. */
+  rewind(receivedThrough: Seq): Promise<void>;
+  state(): Promise<CaptureState>;
+  /** Small facts of the agent or publisher that must live and die with this database (its install, its known term). */
+  remember(name: string, value: string): Promise<void>;
+  recall(name: string): Promise<string | null>;
+}
+
+// ── load ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * One change as the loader has decided it, in names of this database:
+ * - `insert`: refused with ROW_EXISTS when the key is present;
+ * - `keep`: inserted when the key is absent, else nothing;
+ * - `upsert`: inserted, or the given columns overwritten;
+ * - `update`: the given columns overwritten (`row` may hold a new key); refused with ROW_MISSING when the key is absent;
+ * - `delete`: nothing when the key is absent.
+ */
+export type Effect = {
+  readonly table: string;
+  readonly kind: "insert" | "keep" | "upsert" | "update" | "delete";
+  readonly key: Row;
+  /** Columns to write, in wire form; every name exists in *describe*. Absent for delete. */
+  readonly row?: Row;
+  /** Terminal the change came from: recorded by the central capture, so that it is not sent back to where it came from. */
+  readonly origin: string | null;
+};
+export type Refusal = {
+  /** Index of the effect in the list that was given. */
+  readonly index: number;
+  readonly code: FaultCode;
+  /** What the database said, with table, key and value, for people. */
+  readonly detail: string;
+};
+export type Applied = {
+  readonly refused: readonly Refusal[];
+  /** Effects that found nothing to delete. */
+  readonly absentDeletes: number;
+};
+
+/** The lane's row in the central database: the truth about what has been loaded. Version 0 and through 0 when there is none yet. */
+export type LaneMark = { readonly lane: LaneName; readonly loadedThrough: Seq; readonly version: number };
+/** A message passed over, in the central database: written in the transaction that moved the watermark past it. */
+export type Passed = {
+  readonly lane: LaneName;
+  readonly seq: Seq;
+  readonly state: "retrying" | "held" | "dead" | "discarded";
+  readonly fault: FaultCode | null;
+  readonly attempts: number;
+};
+
+export interface Load {
+  /** Makes `waybill_lane`, `waybill_passed` and what else loading needs. Repeatable. */
+  install(): Promise<void>;
+  marks(lanes: readonly LaneName[]): Promise<readonly LaneMark[]>;
+  passed(lane: LaneName): Promise<readonly Passed[]>;
+  /**
+   * Runs `work` in one transaction with full durability, committed when `work` resolves, rolled back when it throws.
+   * Constraints are checked before the commit. No reader sees part of it (I4). @throws what `work` threw.
+   */
+  transaction<T>(work: (tx: LoadTransaction) => Promise<T>): Promise<T>;
+}
+
+export interface LoadTransaction {
+  /** Moves the lane's row to `to.loadedThrough` and `version + 1` iff its version is still `version`; false: nothing was done. */
+  moveLane(to: { readonly lane: LaneName; readonly version: number; readonly loadedThrough: Seq }): Promise<boolean>;
+  /** Writes or replaces the rows of messages passed over. */
+  pass(rows: readonly Passed[]): Promise<void>;
+  /** Deletes the row of a message that is now loaded. */
+  unpass(lane: LaneName, numbers: readonly Seq[]): Promise<void>;
+  /**
+   * Applies the effects in the order given. A refused effect has no effect, is listed, and leaves the transaction usable;
+   * later effects are still tried. Our own capture does not echo them (see CaptureRole).
+   */
+  apply(effects: readonly Effect[]): Promise<Applied>;
+  /** The rows of these keys as they are now, locked until the end of the transaction; null where absent. Wire form, all columns but generated ones. */
+  current(table: string, keys: readonly Row[]): Promise<readonly (Row | null)[]>;
+  /** Runs `work` so that, when it returns "undo", everything it did in this transaction is undone. May be nested. */
+  attempt<T>(work: () => Promise<{ readonly keep: boolean; readonly result: T }>): Promise<T>;
+  /** Moves the update cursor iff it is still `from`; false: nothing was done. */
+  moveCursor(from: Cursor, to: Cursor): Promise<boolean>;
+}
+
+// ── read ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Read {
+  /** Up to `limit` rows in key order after `after` (null: from the start), as of one snapshot; wire form, without generated columns. */
+  page(table: string, after: Row | null, limit: number): Promise<readonly Row[]>;
+  row(table: string, key: Row): Promise<Row | null>;
+}
+
+/** What an engine's folder exports as `open`. */
+export type OpenDatabase = (url: string) => Promise<Database>;

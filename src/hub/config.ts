@@ -1,0 +1,111 @@
+import { z } from "zod";
+import type { Row } from "../message/change.ts";
+import type { Transform } from "../load/rules.ts";
+
+/** A function of the config: taken as it is, checked only for being one (JSON and YAML configs cannot hold any). */
+const fn = <F>(what: string): z.ZodType<F> => z.custom<F>((given) => typeof given === "function", `must be a function: ${what}`);
+
+const databaseUrl = z
+  .string()
+  .regex(/^(sqlite:|postgres(ql)?:\/\/)./, 'must look like "sqlite:./data/central.db" or "postgres://host/database"');
+const identifier = z.string().min(1).max(200);
+
+const conflict = z.union([
+  z.enum(["terminal", "central", "detect"]),
+  z.strictObject({ newest: identifier.describe("column whose later value wins") }),
+  z.strictObject({ add: z.array(identifier).min(1).describe("numeric columns applied as differences") }),
+]);
+
+/** One table's settings; see docs/configuration.md for worked examples. */
+export const tableConfig = z.strictObject({
+  direction: z.enum(["up", "down", "both"]).describe("up: terminals → centre; down: centre → terminals; both"),
+  target: identifier.optional().describe("table at the centre, when its name differs"),
+  columns: z
+    .record(identifier, z.union([identifier, z.literal(false)]))
+    .default({})
+    .describe("terminal's column → centre's column where the names differ; false: not carried"),
+  unknownColumns: z
+    .enum(["refuse", "ignore"])
+    .default("refuse")
+    .describe("what to do with a column that the centre does not have; it is reported either way"),
+  owner: z
+    .strictObject({
+      column: identifier.describe("column at the centre that says whose row it is"),
+      is: z.union([z.literal("terminal"), z.string().regex(/^tag:./, 'must be "terminal" or "tag:<name>"')]),
+    })
+    .optional()
+    .describe("rows of an up table that belong to one terminal; rows of another owner are refused with NOT_OWNER"),
+  conflict: conflict.default("terminal").describe("who wins when both sides changed a row: terminal, central, detect, {newest: column}, {add: [columns]}"),
+  onExisting: z
+    .enum(["refuse", "overwrite", "keep"])
+    .default("refuse")
+    .describe("an insert whose key is there with other values, not written by the same owner"),
+  audience: z
+    .union([z.string().min(1), fn<(row: Row) => string | readonly string[]>("(row) => audience")])
+    .optional()
+    .describe('who gets a row on the way down: "all", "store:{store_id}", "terminal:{till}", or a function of the row'),
+  onLeave: z.enum(["delete", "keep"]).default("delete").describe("what a terminal does with a row that left its audience"),
+  transform: fn<Transform>("(change, context) => changes").optional().describe("pure function that turns one change into the changes to load"),
+  search: z.array(identifier).default([]).describe("columns by whose values a message can be found: `waybill trace t1 4711`"),
+});
+
+const whole = (from: number, to = Number.MAX_SAFE_INTEGER): z.ZodNumber => z.number().int().min(from).max(to);
+const section = <T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> => z.strictObject(shape).prefault({} as never);
+
+/** Everything a hub can be told. The only list: `waybill config`, docs/configuration.md and the editor's help come from it. */
+export const hubConfig = z.strictObject({
+  ledger: databaseUrl.default("sqlite:./data/ledger.db").describe("where lanes, messages and the audit trail are kept"),
+  central: databaseUrl.default("sqlite:./data/central.db").describe("the system of record that messages are loaded into"),
+  host: z.string().default("127.0.0.1").describe("address to listen on; 0.0.0.0 for all (put TLS in front of it)"),
+  port: whole(0, 65535).default(8420).describe("TCP port that terminals call; 0 takes a free one"),
+  tables: z
+    .record(identifier, tableConfig)
+    .refine((tables) => Object.keys(tables).length > 0, "name at least one table")
+    .describe("tables kept in step, by their name at the terminals"),
+  retry: section({
+    attempts: whole(1, 100).default(5).describe("tries of a refused message in all, before it is dead"),
+    firstMs: whole(1).default(1_000).describe("wait before the second try, in ms"),
+    factor: z.number().min(1).max(10).default(3).describe("each further wait is this many times longer"),
+    capMs: whole(1).default(600_000).describe("longest wait between tries, in ms"),
+  }).describe("what happens to a message that was refused but may pass later"),
+  maxOpen: whole(1).default(1_000).describe("open exceptions of one lane above which it stops, and says so"),
+  processor: section({
+    workers: whole(1, 64).default(2).describe("batches in work at once"),
+    lanesPerBatch: whole(1).default(64).describe("lanes loaded in one central transaction"),
+    messagesPerLane: whole(1).default(500).describe("messages of one lane in one batch"),
+    kibPerLane: whole(1).default(2_048).describe("payload of one lane in one batch, in KiB"),
+    leaseMs: whole(1_000).default(30_000).describe("how long a lane belongs to a worker that says nothing, in ms"),
+    pollMs: whole(10).default(1_000).describe("how often work is looked for without being told, in ms"),
+  }),
+  publisher: section({
+    pollMs: whole(10).default(100).describe("how often the central outbox is looked at, in ms"),
+    quietGapMs: whole(1).default(1_000).describe("pause between commits at which a backlog may be cut into messages, in ms"),
+  }),
+  limits: section({
+    bodyKib: whole(64).default(8_192).describe("largest request after decompression, in KiB"),
+    partKib: whole(16).default(1_024).describe("a message above this travels in parts, in KiB"),
+    valueKib: whole(1).default(4_096).describe("largest single value carried, in KiB"),
+    lines: whole(1).default(5_000).describe("messages in one request"),
+    backlogMib: whole(1).default(65_536).describe("payload waiting in the ledger above which terminals are asked to wait, in MiB"),
+    freeDiskMib: whole(0).default(512).describe("free disk below which nothing more is taken, in MiB"),
+  }),
+  tokens: z
+    .array(
+      z.strictObject({
+        name: identifier.describe("shown in the audit trail"),
+        role: z.enum(["publisher", "operator"]),
+        token: z.string().min(16, "must have at least 16 characters").describe('the secret; write "${NAME}" to take it from the environment'),
+      }),
+    )
+    .default([])
+    .describe("API tokens of programs and people"),
+  drainMs: whole(0).default(10_000).describe("how long a stop waits for work that has begun, in ms"),
+});
+
+/** What `waybill.config.ts` holds, with everything that has a default left out at will. */
+export type HubConfig = z.input<typeof hubConfig>;
+export type CheckedHubConfig = z.output<typeof hubConfig>;
+export type TableConfig = z.output<typeof tableConfig>;
+
+/** Gives the config its type, so that the editor helps while writing it. */
+export const defineConfig = (config: HubConfig): HubConfig => config;

@@ -1,0 +1,56 @@
+import type { Rules } from "../load/rules.ts";
+import type { Row } from "../message/change.ts";
+
+/** Who gets a row of a `down` table: audiences such as "all", "store:014", "region:north", "terminal:t1". */
+export type AudienceOf = (row: Row) => string | readonly string[];
+
+export type DownTable = {
+  /** Name at the centre, and on the wire (the terminals' name). */
+  readonly target: string;
+  readonly source: string;
+  /** Centre column → wire column, where they differ. */
+  readonly rename: ReadonlyMap<string, string>;
+  readonly ignore: ReadonlySet<string>;
+  readonly audience: AudienceOf;
+  /** A row that leaves an audience is deleted at its terminals. */
+  readonly onLeave: "delete" | "keep";
+};
+
+/** The hub's config after it was read and checked: what the rest of the hub works with. Made by `hub/config.ts`, nowhere else. */
+export type HubSettings = {
+  readonly ledgerUrl: string;
+  readonly centralUrl: string;
+  readonly host: string;
+  readonly port: number;
+  readonly rules: Rules;
+  /** Source names of the tables terminals capture (direction up or both). */
+  readonly up: readonly string[];
+  readonly down: readonly DownTable[];
+  /** Source table → columns by whose values messages can be found. */
+  readonly search: ReadonlyMap<string, readonly string[]>;
+  readonly limits: {
+    /** A request's body after decompression. */
+    readonly bodyBytes: number;
+    readonly partBytes: number;
+    readonly valueBytes: number;
+    /** Lines a request. */
+    readonly lines: number;
+    /** Bytes waiting in the ledger above which ingest answers OVERLOADED. */
+    readonly backlogBytes: number;
+    /** Free disk below which ingest answers UNAVAILABLE. */
+    readonly freeDiskBytes: number;
+  };
+  readonly processor: {
+    readonly workers: number;
+    readonly lanesPerBatch: number;
+    readonly messagesPerLane: number;
+    readonly bytesPerLane: number;
+    readonly leaseMs: number;
+    /** Backstop: how often work is looked for without a wake-up. */
+    readonly pollMs: number;
+  };
+  readonly publisher: { readonly pollMs: number; readonly quietGapMs: number };
+  /** API token hashes (SHA-256, hex) by role. */
+  readonly tokens: readonly { readonly hash: string; readonly role: "publisher" | "operator"; readonly name: string }[];
+  readonly drainMs: number;
+};

@@ -1,0 +1,348 @@
+import type { Instant } from "../base/clock.ts";
+import type { ErrorFacts, FaultCode } from "../base/errors.ts";
+import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId } from "../base/ids.ts";
+import type { StateKind } from "../message/lifecycle.ts";
+
+/**
+ * The hub's durable memory. Small ports by topic; one `Ledger` implements them all over one store. Every promise here has
+ * a test in `contract/`. Every write is durable (I2) before its promise resolves, and carries its events in the same
+ * transaction (I8). Times come from the store's side of the port (its clock), never from callers' machines.
+ * Methods take and give plain values, so that a ledger can live on a thread of its own.
+ */
+export interface Ledger extends AsyncDisposable {
+  readonly lanes: Lanes;
+  readonly work: Work;
+  readonly bytes: LedgerBytes;
+  readonly exceptions: Exceptions;
+  readonly updates: UpdateLog;
+  readonly terminals: Terminals;
+  readonly trail: Trail;
+}
+
+// ── lanes: what comes in ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** One request's lines for one lane, checked for form by `wire/`; nothing of it is trusted for order or content yet. */
+export type Submission = {
+  readonly terminal: TerminalId;
+  readonly epoch: Epoch;
+  /** The number and chain before the first line, as the sender has them. When `part` > 0 the lines go on inside message after + 1, after that part, and `chain` is the chain there. */
+  readonly after: Seq;
+  readonly part: number;
+  readonly chain: Uint8Array;
+  /** First number the sender still has, when it had to give up older ones. */
+  readonly oldest: Seq | null;
+  /** All lines, each ending in a newline, exactly as they came. */
+  readonly body: Uint8Array;
+  readonly lines: readonly SubmittedLine[];
+  /** 32 bytes a line: the chain after each line, computed from `chain`. */
+  readonly chains: Uint8Array;
+};
+export type SubmittedLine = {
+  readonly seq: Seq;
+  /** 0: the whole message; else the part's number from 1. */
+  readonly part: number;
+  readonly more: boolean;
+  /** Offset in `body` just behind the line's newline. */
+  readonly end: number;
+  /** When the terminal committed it. */
+  readonly at: Instant;
+  readonly changes: number;
+  /** Values of columns configured as searchable, for "where is receipt 4711?". */
+  readonly search: readonly string[];
+};
+export type Acknowledgement = {
+  readonly receivedThrough: Seq;
+  readonly chain: Uint8Array;
+  readonly duplicates: number;
+  readonly loadedThrough: Seq;
+  readonly open: { readonly retrying: number; readonly held: number; readonly dead: number };
+  readonly partial: { readonly seq: Seq; readonly part: number } | null;
+};
+export type Refused = { readonly refused: FaultCode; readonly what: string; readonly facts: ErrorFacts };
+
+export interface Lanes {
+  /**
+   * Stores the submissions, all in one transaction (group commit), each judged alone: one's refusal does not touch another.
+   * Numbers seen before with the same content are counted as duplicates and change nothing; with other content: CHAIN_BROKEN
+   * with `seq`. First number too high: SEQUENCE_GAP with `expected`. Lane ended by a newer epoch: EPOCH_CLOSED with `epoch`.
+   * A terminal that has no epoch yet begins the one it names.
+   */
+  append(submissions: readonly Submission[]): Promise<readonly (Acknowledgement | Refused)[]>;
+  /** Opens an epoch by compare-and-set on the current one (null: none yet). Repeating the same call answers the same. @throws EPOCH_CLOSED, EPOCH_WAITS. */
+  openEpoch(terminal: TerminalId, previous: Epoch | null, install: string, reason: string): Promise<{ readonly epoch: Epoch }>;
+  of(terminal: TerminalId): Promise<readonly LaneStatus[]>;
+}
+export type LaneStatus = {
+  readonly lane: LaneName;
+  readonly epoch: Epoch;
+  readonly current: boolean;
+  readonly receivedThrough: Seq;
+  readonly claimedThrough: Seq;
+  readonly loadedThrough: Seq;
+  readonly chain: Uint8Array;
+  readonly open: { readonly retrying: number; readonly held: number; readonly dead: number };
+  readonly receivedAt: Instant | null;
+  readonly loadedAt: Instant | null;
+  readonly partial: { readonly seq: Seq; readonly part: number } | null;
+};
+
+// ── work: claim, load, settle ──────────────────────────────────────────────────────────────────────────────────────
+
+/** What a message that left the happy path touches; see docs/spec.md, "Who waits". Texts made by `message/key.ts`. */
+export type KeySets = {
+  /** Rows it writes, and their unique values. */
+  readonly writes: readonly string[];
+  /** The same, for changes whose table has the policy `add`: these do not conflict with each other. */
+  readonly adds: readonly string[];
+  readonly creates: readonly string[];
+  readonly deletes: readonly string[];
+  /** Parents its rows name. */
+  readonly parents: readonly string[];
+};
+export type OpenException = {
+  readonly lane: LaneName;
+  readonly seq: Seq;
+  readonly state: "received" | "retrying" | "held" | "dead";
+  readonly fault: FaultCode | null;
+  readonly attempts: number;
+  /** Null when the ledger learned of it from the central database alone: then it conflicts with everything of its lane. */
+  readonly sets: KeySets | null;
+};
+/** A message off the happy path that may be tried now, or that an operator gave up. */
+export type LateItem = OpenException & {
+  readonly order: { readonly verb: "load" } | { readonly verb: "discard"; readonly by: Actor; readonly reason: string };
+  /** The edited line, when an operator changed it; the line as received stays where it was. */
+  readonly revision: Uint8Array | null;
+};
+/** A lane given to one worker. `from > through`: no new messages, only late ones. */
+export type Claim = {
+  readonly lane: LaneName;
+  readonly terminal: TerminalId;
+  readonly tags: Readonly<Record<string, string>>;
+  /** Decides, not the clock, who may settle: grows with every claim. */
+  readonly fence: number;
+  readonly from: Seq;
+  readonly through: Seq;
+  /** The message `from` is stored in parts: it is claimed alone. */
+  readonly inParts: boolean;
+  /** The version of the lane's central row, as far as the ledger knows. */
+  readonly version: number;
+  readonly late: readonly LateItem[];
+  /** All open exceptions of the terminal's lanes up to this one, in order of lane and number, `late` included. */
+  readonly open: readonly OpenException[];
+  /** How often the claim of exactly this one message ended without a settlement; 0 for a claim of several. */
+  readonly unsettled: number;
+};
+export type ClaimLimit = { readonly lanes: number; readonly messages: number; readonly bytes: number };
+
+export type ExceptionWrite = {
+  readonly seq: Seq;
+  readonly state: "retrying" | "held" | "dead" | "discarded";
+  readonly fault: FaultCode | null;
+  /** For people: table, key, value, what the database said. */
+  readonly detail: string;
+  readonly attempts: number;
+  /** Milliseconds from now (store's clock) until it is tried again; null unless retrying. */
+  readonly retryInMs: number | null;
+  readonly behind: { readonly lane: LaneName; readonly seq: Seq; readonly on: string } | null;
+  readonly sets: KeySets;
+  readonly tables: readonly string[];
+};
+export type EventWrite = {
+  readonly kind: string;
+  readonly from: Seq;
+  readonly through: Seq;
+  readonly detail: string;
+};
+export type LaneOutcome = {
+  readonly lane: LaneName;
+  readonly fence: number;
+  readonly loadedThrough: Seq;
+  readonly version: number;
+  readonly exceptions: readonly ExceptionWrite[];
+  /** Exceptions that were loaded late: closed. */
+  readonly closed: readonly Seq[];
+  readonly events: readonly EventWrite[];
+  /** For the lag figure: commit at the terminal → commit at the centre of the newest loaded message, in milliseconds. */
+  readonly lagMs: number | null;
+};
+
+export interface Work {
+  /**
+   * Leases lanes that have work due, longest due first, and marks at most `limit.messages` (and about `limit.bytes`, at least
+   * one message) of each as processing. Nobody else is given these lanes for `leaseMs`. A lane of a newer epoch waits until all
+   * received messages of the older ones are loaded or excepted. Costs the same whatever the backlog.
+   */
+  claim(worker: WorkerId, limit: ClaimLimit, leaseMs: number): Promise<readonly Claim[]>;
+  /** Prolongs the leases; gives those lanes that are no longer this worker's. */
+  renew(held: readonly { readonly lane: LaneName; readonly fence: number }[], leaseMs: number): Promise<readonly LaneName[]>;
+  /** Moves the watermarks, writes exceptions and events, ends the leases. "lost": another claimed meanwhile; nothing of that lane was changed. */
+  settle(outcomes: readonly LaneOutcome[]): Promise<readonly ("settled" | "lost")[]>;
+  /** Gives lanes back unloaded: nothing is judged, no attempt counted; due again in `retryInMs`. */
+  release(held: readonly { readonly lane: LaneName; readonly fence: number }[], retryInMs: number, why: string): Promise<void>;
+  /**
+   * Makes the ledger agree with the central database's own words about a lane (after a crash between load and settle, or a
+   * restore of either): watermark, version and messages passed over. `behind`: the centre knew less than the ledger, so it was
+   * restored; messages after its watermark will be loaded again. Keeps the lease.
+   */
+  adopt(
+    lane: LaneName,
+    fence: number,
+    centre: { readonly loadedThrough: Seq; readonly version: number; readonly passed: readonly { readonly seq: Seq; readonly state: "retrying" | "held" | "dead" | "discarded"; readonly fault: FaultCode | null; readonly attempts: number }[] },
+  ): Promise<"adopted" | "behind" | "lost">;
+  /** Milliseconds until some lane is due (0: now), null when none will be without something new. */
+  nextDue(): Promise<number | null>;
+}
+
+/** Reading of stored lines; a connection of its own, usable while another thread writes. */
+export interface LedgerBytes extends AsyncDisposable {
+  /** Stored pieces that cover `from`…`through` in order, up to about `limitBytes` (at least one), after part `afterPart` of `from`. */
+  read(lane: LaneName, from: Seq, through: Seq, afterPart: number, limitBytes: number): Promise<readonly StoredPiece[]>;
+}
+/** Whole lines with newlines. `part` > 0: parts `part`…`throughPart` of the one message `from`. It may begin before or end behind what was asked. */
+export type StoredPiece = {
+  readonly from: Seq;
+  readonly through: Seq;
+  readonly part: number;
+  readonly throughPart: number;
+  readonly bytes: Uint8Array;
+};
+
+// ── exceptions: what support staff do ──────────────────────────────────────────────────────────────────────────────
+
+export type ExceptionFilter = {
+  readonly states?: readonly ("received" | "retrying" | "held" | "dead" | "discarded")[];
+  readonly terminal?: TerminalId;
+  readonly fault?: FaultCode;
+  readonly table?: string;
+};
+export type ExceptionRow = {
+  readonly lane: LaneName;
+  readonly seq: Seq;
+  readonly state: StateKind;
+  readonly fault: FaultCode | null;
+  readonly detail: string;
+  readonly attempts: number;
+  readonly dueAt: Instant | null;
+  readonly behind: { readonly lane: LaneName; readonly seq: Seq; readonly on: string } | null;
+  readonly tables: readonly string[];
+  readonly since: Instant;
+  readonly edited: boolean;
+  /** How many messages are held directly or indirectly behind it. */
+  readonly holds: number;
+};
+export interface Exceptions {
+  /** Oldest first; `after` is the `next` of the page before. */
+  list(filter: ExceptionFilter, limit: number, after: string | null): Promise<{ readonly rows: readonly ExceptionRow[]; readonly next: string | null }>;
+  get(lane: LaneName, seq: Seq): Promise<ExceptionRow | null>;
+  /** Makes it due now, as it was or as `revision` (a line). @throws STATE_CONFLICT when its state does not allow it; NOT_FOUND. */
+  requeue(lane: LaneName, seq: Seq, by: Actor, reason: string, revision: Uint8Array | null): Promise<void>;
+  /** Orders that it be given up; done by the lane's next worker together with the central row. @throws as requeue. */
+  discard(lane: LaneName, seq: Seq, by: Actor, reason: string): Promise<void>;
+}
+
+// ── updates down ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type UpdateEntry = {
+  readonly audience: string;
+  /** Entries with one `tx` are of one central transaction. */
+  readonly tx: string;
+  readonly at: Instant;
+  readonly origin: TerminalId | null;
+  readonly trace: string | null;
+  /** JSON array of changes, UTF-8. */
+  readonly changes: Uint8Array;
+  readonly count: number;
+};
+export type StoredUpdate = UpdateEntry & { readonly id: UpdateId };
+
+export interface UpdateLog {
+  /** Appends what the central lane `source` holds in (after, through]; false when another publisher was first: nothing was written. */
+  forward(source: LaneName, after: Seq, through: Seq, entries: readonly UpdateEntry[]): Promise<boolean>;
+  /** How far `source` has been forwarded. */
+  forwarded(source: LaneName): Promise<Seq>;
+  publish(entries: readonly UpdateEntry[], by: Actor): Promise<readonly UpdateId[]>;
+  /** All entries for these audiences in (after, through], up to about `limitBytes`; entries whose origin is `except` are left out. @throws CURSOR_GONE. */
+  read(audiences: readonly string[], except: TerminalId, after: UpdateId, limitBytes: number): Promise<{ readonly through: UpdateId; readonly more: boolean; readonly updates: readonly StoredUpdate[] }>;
+  head(): Promise<UpdateId>;
+  /** Remembers how far a terminal has applied, and which rows it refused. A refusal of a key is closed by a later update of the key. */
+  acknowledge(terminal: TerminalId, appliedThrough: UpdateId, refused: readonly { readonly id: UpdateId; readonly code: FaultCode; readonly detail: string }[]): Promise<void>;
+  refusals(terminal: TerminalId | null, limit: number): Promise<readonly { readonly terminal: TerminalId; readonly id: UpdateId; readonly code: FaultCode; readonly detail: string; readonly at: Instant }[]>;
+}
+
+// ── terminals ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type Terminal = {
+  readonly id: TerminalId;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly state: "enrolled" | "revoked";
+  readonly enrolledAt: Instant;
+  readonly lastSeenAt: Instant | null;
+  /** Terminal's clock minus the hub's, in milliseconds. */
+  readonly skewMs: number | null;
+  readonly version: string | null;
+  readonly appliedThrough: UpdateId;
+};
+export interface Terminals {
+  createToken(hash: Uint8Array, options: { readonly terminal: TerminalId | null; readonly tags: Readonly<Record<string, string>>; readonly validMs: number; readonly by: Actor }): Promise<void>;
+  /** Uses the token up and stores the key's hash. The same token, terminal and key again answers the same (a lost answer). @throws TOKEN_INVALID. */
+  enroll(tokenHash: Uint8Array, terminal: TerminalId, tags: Readonly<Record<string, string>>, keyHash: Uint8Array): Promise<Terminal>;
+  byKey(keyHash: Uint8Array): Promise<Terminal | null>;
+  get(terminal: TerminalId): Promise<Terminal | null>;
+  list(limit: number, after: TerminalId | null): Promise<readonly Terminal[]>;
+  /** What was seen of terminals since the last call; written together, seldom. */
+  seen(sightings: readonly { readonly terminal: TerminalId; readonly at: Instant; readonly skewMs: number | null; readonly version: string | null }[]): Promise<void>;
+  revoke(terminal: TerminalId, by: Actor): Promise<void>;
+}
+
+// ── trail: what happened ───────────────────────────────────────────────────────────────────────────────────────────
+
+export type Event = {
+  readonly id: number;
+  readonly at: Instant;
+  readonly lane: LaneName | null;
+  readonly from: Seq;
+  readonly through: Seq;
+  readonly kind: string;
+  readonly actor: Actor;
+  readonly detail: string;
+};
+export type Overview = {
+  readonly terminals: number;
+  readonly received: number;
+  readonly loaded: number;
+  /** Received, not yet loaded and not excepted. */
+  readonly backlog: number;
+  readonly oldestReceivedAt: Instant | null;
+  readonly retrying: number;
+  readonly held: number;
+  readonly dead: number;
+  readonly discarded: number;
+  readonly updatesHead: UpdateId;
+};
+export type TerminalLine = {
+  readonly terminal: TerminalId;
+  readonly lane: LaneName | null;
+  readonly received: number;
+  readonly loaded: number;
+  readonly waiting: number;
+  readonly retrying: number;
+  readonly held: number;
+  readonly dead: number;
+  readonly lagMs: number | null;
+  readonly lastSeenAt: Instant | null;
+  readonly appliedThrough: UpdateId;
+};
+export interface Trail {
+  /** The events that cover message `seq` of the lane, in order. */
+  of(lane: LaneName, seq: Seq): Promise<readonly Event[]>;
+  /** Newest first. */
+  recent(limit: number, before: number | null): Promise<readonly Event[]>;
+  /** From the SQL view `message_state`; null when there is no such message. */
+  state(lane: LaneName, seq: Seq): Promise<StateKind | null>;
+  /** Messages of the terminal that carry this value in a searchable column, newest first. */
+  find(terminal: TerminalId, value: string, limit: number): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
+  overview(): Promise<Overview>;
+  byTerminal(limit: number, after: TerminalId | null): Promise<readonly TerminalLine[]>;
+  note(kind: string, lane: LaneName | null, actor: Actor, detail: string): Promise<void>;
+}
