@@ -9,6 +9,7 @@
  */
 export type Blame = "caller" | "target" | "message" | "either";
 
+// oxfmt-ignore
 export const FAULTS = {
   // configuration and command line
   CONFIG_INVALID: { blame: "caller", status: 400, hint: "Correct the settings named above; `waybill config` explains each one." },

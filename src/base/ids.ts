@@ -32,16 +32,19 @@ export function terminalId(text: string): TerminalId {
   return text as TerminalId;
 }
 export function epoch(text: string): Epoch {
-  if (!NAME.test(text)) throw new WaybillError("REQUEST_INVALID", `epoch ${shown(text)} is not a name of 1–64 characters`);
+  if (!NAME.test(text))
+    throw new WaybillError("REQUEST_INVALID", `epoch ${shown(text)} is not a name of 1–64 characters`);
   return text as Epoch;
 }
 export function seq(n: number): Seq {
-  if (!Number.isSafeInteger(n) || n < 0) throw new WaybillError("REQUEST_INVALID", `number ${shown(n)} is not a whole number from 0`);
+  if (!Number.isSafeInteger(n) || n < 0)
+    throw new WaybillError("REQUEST_INVALID", `number ${shown(n)} is not a whole number from 0`);
   return n as Seq;
 }
 export function updateId(text: string | number): UpdateId {
   const n = typeof text === "number" ? text : /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(n) || n < 0) throw new WaybillError("REQUEST_INVALID", `update id ${shown(text)} is not a whole number from 0`);
+  if (!Number.isSafeInteger(n) || n < 0)
+    throw new WaybillError("REQUEST_INVALID", `update id ${shown(text)} is not a whole number from 0`);
   return n as UpdateId;
 }
 export const laneName = (terminal: TerminalId, of: Epoch): LaneName => `${terminal}/${of}` as LaneName;

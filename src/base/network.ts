@@ -33,7 +33,11 @@ export function networkWith(limitBytes: number): Network {
       new Promise((resolve, reject) => {
         const url = new URL(call.url);
         const fail = (cause: unknown): void =>
-          reject(new WaybillError("HUB_UNREACHABLE", `${call.method} ${url.origin}${url.pathname} had no whole answer`, { cause }));
+          reject(
+            new WaybillError("HUB_UNREACHABLE", `${call.method} ${url.origin}${url.pathname} had no whole answer`, {
+              cause,
+            }),
+          );
         const deadline = AbortSignal.timeout(call.timeoutMs);
         const signal = call.signal ? AbortSignal.any([call.signal, deadline]) : deadline;
         const send = url.protocol === "https:" ? httpsRequest : httpRequest;
@@ -41,7 +45,9 @@ export function networkWith(limitBytes: number): Network {
         const outgoing = send(
           url,
           { method: call.method, headers, agent: url.protocol === "https:" ? secure : plain, signal },
-          (incoming) => collect(incoming, limitBytes).then(resolve, fail),
+          (incoming) => {
+            collect(incoming, limitBytes).then(resolve, fail);
+          },
         );
         outgoing.on("error", fail);
         outgoing.end(call.body);

@@ -9,16 +9,20 @@ import { WaybillError, asWaybillError, isFaultCode, type ErrorFacts } from "./er
 type Call = { readonly id: number; readonly method: string; readonly args: readonly unknown[] };
 type Answer =
   | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly code: string; readonly what: string; readonly facts: ErrorFacts; readonly stack: string };
+  | {
+      readonly id: number;
+      readonly code: string;
+      readonly what: string;
+      readonly facts: ErrorFacts;
+      readonly stack: string;
+    };
 type Waiting = { readonly resolve: (value: unknown) => void; readonly reject: (thrown: unknown) => void };
 
 /** What of T can be called across threads: its async methods, and those of the objects it consists of (one level down). */
 export type Remote<T> = {
-  [K in keyof T as T[K] extends (...args: never[]) => Promise<unknown> ? K : T[K] extends object ? K : never]: T[K] extends (
-    ...args: never[]
-  ) => Promise<unknown>
-    ? T[K]
-    : Remote<T[K]>;
+  [
+    K in keyof T as T[K] extends (...args: never[]) => Promise<unknown> ? K : T[K] extends object ? K : never
+  ]: T[K] extends (...args: never[]) => Promise<unknown> ? T[K] : Remote<T[K]>;
 };
 export type RemoteThread<T> = {
   readonly remote: Remote<T>;
@@ -64,7 +68,9 @@ function remoteOver<T>(port: Worker): { remote: Remote<T>; failAll: (error: Erro
     if (!call) return;
     waiting.delete(answer.id);
     if ("value" in answer) return call.resolve(answer.value);
-    const error = new WaybillError(isFaultCode(answer.code) ? answer.code : "INTERNAL", answer.what, { facts: answer.facts });
+    const error = new WaybillError(isFaultCode(answer.code) ? answer.code : "INTERNAL", answer.what, {
+      facts: answer.facts,
+    });
     error.stack = answer.stack;
     call.reject(error);
   });
@@ -72,8 +78,8 @@ function remoteOver<T>(port: Worker): { remote: Remote<T>; failAll: (error: Erro
     new Promise((resolve, reject) => {
       if (gone) return reject(gone);
       const id = ++last;
+      port.postMessage({ id, method, args } satisfies Call); // throws when an argument cannot be cloned; then nothing waits
       waiting.set(id, { resolve, reject });
-      port.postMessage({ id, method, args } satisfies Call);
     });
   const remote = new Proxy({}, { get: (_, name) => member(name, (method, args) => call(method, args)) });
   return {
@@ -90,7 +96,8 @@ function remoteOver<T>(port: Worker): { remote: Remote<T>; failAll: (error: Erro
 function member(name: string | symbol, call: (path: string, args: unknown[]) => Promise<unknown>): unknown {
   // `then` must stay undefined, or awaiting the remote itself would call it.
   if (typeof name === "symbol" || name === "then") return undefined;
-  const within = (_: unknown, inner: string | symbol): unknown => member(inner, (path, args) => call(`${name}.${path}`, args));
+  const within = (_: unknown, inner: string | symbol): unknown =>
+    member(inner, (path, args) => call(`${name}.${path}`, args));
   return new Proxy((...args: unknown[]) => call(name, args), { get: within });
 }
 
@@ -105,21 +112,24 @@ export async function serve<Data, T extends object>(open: (data: Data) => Promis
       .then((object) => {
         const path = method.split(".");
         const last = path.pop() ?? "";
-        const owner = path.reduce((at: unknown, name) => (at as Record<string, unknown>)[name], object) as Record<string, unknown>;
+        const owner = path.reduce((at: unknown, name) => (at as Record<string, unknown>)[name], object) as Record<
+          string,
+          unknown
+        >;
         const target = owner[last];
         if (typeof target !== "function") throw new WaybillError("INTERNAL", `no method ${method}`);
         return target.apply(owner, args) as unknown;
       })
-      .then(
-        (value) => port.postMessage({ id, value } satisfies Answer),
-        (thrown: unknown) => {
-          const error = asWaybillError(thrown);
-          port.postMessage({ id, code: error.code, what: error.what, facts: error.facts, stack: error.stack ?? "" } satisfies Answer);
-        },
-      );
+      .then((value) => port.postMessage({ id, value } satisfies Answer))
+      // Also when the answer itself cannot be cloned: its caller hears of it, and the thread lives on.
+      .catch((thrown: unknown) => {
+        const { code, what, facts, stack = "" } = asWaybillError(thrown);
+        port.postMessage({ id, code, what, facts, stack } satisfies Answer);
+      });
   });
   await opening.catch(() => undefined); // its failure is told to each caller
 }
 
 /** The thread's module beside the caller's, in the source tree and in the published build alike. */
-export const threadModule = (from: string, name: string): URL => new URL(`./${name}${from.endsWith(".ts") ? ".ts" : ".js"}`, from);
+export const threadModule = (from: string, name: string): URL =>
+  new URL(`./${name}${from.endsWith(".ts") ? ".ts" : ".js"}`, from);

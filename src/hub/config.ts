@@ -3,7 +3,8 @@ import type { Row } from "../message/change.ts";
 import type { Transform } from "../load/rules.ts";
 
 /** A function of the config: taken as it is, checked only for being one (JSON and YAML configs cannot hold any). */
-const fn = <F>(what: string): z.ZodType<F> => z.custom<F>((given) => typeof given === "function", `must be a function: ${what}`);
+const fn = <F>(what: string): z.ZodType<F> =>
+  z.custom<F>((given) => typeof given === "function", `must be a function: ${what}`);
 
 const databaseUrl = z
   .string()
@@ -35,7 +36,9 @@ export const tableConfig = z.strictObject({
     })
     .optional()
     .describe("rows of an up table that belong to one terminal; rows of another owner are refused with NOT_OWNER"),
-  conflict: conflict.default("terminal").describe("who wins when both sides changed a row: terminal, central, detect, {newest: column}, {add: [columns]}"),
+  conflict: conflict
+    .default("terminal")
+    .describe("who wins when both sides changed a row: terminal, central, detect, {newest: column}, {add: [columns]}"),
   onExisting: z
     .enum(["refuse", "overwrite", "keep"])
     .default("refuse")
@@ -44,18 +47,29 @@ export const tableConfig = z.strictObject({
     .union([z.string().min(1), fn<(row: Row) => string | readonly string[]>("(row) => audience")])
     .optional()
     .describe('who gets a row on the way down: "all", "store:{store_id}", "terminal:{till}", or a function of the row'),
-  onLeave: z.enum(["delete", "keep"]).default("delete").describe("what a terminal does with a row that left its audience"),
-  transform: fn<Transform>("(change, context) => changes").optional().describe("pure function that turns one change into the changes to load"),
-  search: z.array(identifier).default([]).describe("columns by whose values a message can be found: `waybill trace t1 4711`"),
+  onLeave: z
+    .enum(["delete", "keep"])
+    .default("delete")
+    .describe("what a terminal does with a row that left its audience"),
+  transform: fn<Transform>("(change, context) => changes")
+    .optional()
+    .describe("pure function that turns one change into the changes to load"),
+  search: z
+    .array(identifier)
+    .default([])
+    .describe("columns by whose values a message can be found: `waybill trace t1 4711`"),
 });
 
 const whole = (from: number, to = Number.MAX_SAFE_INTEGER): z.ZodNumber => z.number().int().min(from).max(to);
-const section = <T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> => z.strictObject(shape).prefault({} as never);
+const section = <T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> =>
+  z.strictObject(shape).prefault({} as never);
 
 /** Everything a hub can be told. The only list: `waybill config`, docs/configuration.md and the editor's help come from it. */
 export const hubConfig = z.strictObject({
   ledger: databaseUrl.default("sqlite:./data/ledger.db").describe("where lanes, messages and the audit trail are kept"),
-  central: databaseUrl.default("sqlite:./data/central.db").describe("the system of record that messages are loaded into"),
+  central: databaseUrl
+    .default("sqlite:./data/central.db")
+    .describe("the system of record that messages are loaded into"),
   host: z.string().default("127.0.0.1").describe("address to listen on; 0.0.0.0 for all (put TLS in front of it)"),
   port: whole(0, 65535).default(8420).describe("TCP port that terminals call; 0 takes a free one"),
   tables: z
@@ -79,14 +93,18 @@ export const hubConfig = z.strictObject({
   }),
   publisher: section({
     pollMs: whole(10).default(100).describe("how often the central outbox is looked at, in ms"),
-    quietGapMs: whole(1).default(1_000).describe("pause between commits at which a backlog may be cut into messages, in ms"),
+    quietGapMs: whole(1)
+      .default(1_000)
+      .describe("pause between commits at which a backlog may be cut into messages, in ms"),
   }),
   limits: section({
     bodyKib: whole(64).default(8_192).describe("largest request after decompression, in KiB"),
     partKib: whole(16).default(1_024).describe("a message above this travels in parts, in KiB"),
     valueKib: whole(1).default(4_096).describe("largest single value carried, in KiB"),
     lines: whole(1).default(5_000).describe("messages in one request"),
-    backlogMib: whole(1).default(65_536).describe("payload waiting in the ledger above which terminals are asked to wait, in MiB"),
+    backlogMib: whole(1)
+      .default(65_536)
+      .describe("payload waiting in the ledger above which terminals are asked to wait, in MiB"),
     freeDiskMib: whole(0).default(512).describe("free disk below which nothing more is taken, in MiB"),
   }),
   tokens: z
@@ -94,7 +112,10 @@ export const hubConfig = z.strictObject({
       z.strictObject({
         name: identifier.describe("shown in the audit trail"),
         role: z.enum(["publisher", "operator"]),
-        token: z.string().min(16, "must have at least 16 characters").describe('the secret; write "${NAME}" to take it from the environment'),
+        token: z
+          .string()
+          .min(16, "must have at least 16 characters")
+          .describe('the secret; write "${NAME}" to take it from the environment'),
       }),
     )
     .default([])

@@ -7,7 +7,12 @@ import { checkHubConfig, hubSettings, loadHubSettings, tokenHash } from "./load-
 
 const shop = {
   tables: {
-    sale: { direction: "up", owner: { column: "store_id", is: "tag:store" }, search: ["sale_id"], columns: { sale_no: "id", note: false } },
+    sale: {
+      direction: "up",
+      owner: { column: "store_id", is: "tag:store" },
+      search: ["sale_id"],
+      columns: { sale_no: "id", note: false },
+    },
     price: { direction: "down", audience: "store:{store_id}" },
   },
 };
@@ -36,13 +41,20 @@ describe("a hub's config", () => {
   });
 
   test("names all faults at once, each with its path", () => {
-    const faults = faultsOf({ port: 70000, central: "oracle", tables: { sale: { direction: "sideways" }, price: { direction: "up", ownr: 1 } } });
+    const faults = faultsOf({
+      port: 70000,
+      central: "oracle",
+      tables: { sale: { direction: "sideways" }, price: { direction: "up", ownr: 1 } },
+    });
     expect(faults).toMatch(/^CONFIG_INVALID: 4 setting\(s\) are wrong/);
-    for (const path of ["port", "central", "tables.sale.direction", "tables.price"]) expect(faults).toContain(`  ${path}: `);
+    for (const path of ["port", "central", "tables.sale.direction", "tables.price"])
+      expect(faults).toContain(`  ${path}: `);
   });
 
   test("never repeats a value: it may be a secret", () => {
-    expect(faultsOf({ ...shop, tokens: [{ name: "erp", role: "publisher", token: "hunter2" }] })).not.toContain("hunter2");
+    expect(faultsOf({ ...shop, tokens: [{ name: "erp", role: "publisher", token: "hunter2" }] })).not.toContain(
+      "hunter2",
+    );
   });
 
   test("takes secrets from the environment, and a missing one is a fault", () => {
@@ -82,7 +94,10 @@ describe("a hub's config", () => {
   test.each([
     ["waybill.config.json", JSON.stringify(shop)],
     ["waybill.config.yaml", "tables:\n  sale: { direction: up }\n"],
-    ["waybill.config.ts", 'const tables: Record<string, unknown> = { sale: { direction: "up" } };\nexport default { tables };\n'],
+    [
+      "waybill.config.ts",
+      'const tables: Record<string, unknown> = { sale: { direction: "up" } };\nexport default { tables };\n',
+    ],
   ])("is read from %s", async (name, text) => {
     const path = join(await mkdtemp(join(tmpdir(), "waybill-config-")), name);
     await writeFile(path, text);
@@ -90,7 +105,9 @@ describe("a hub's config", () => {
   });
 
   test("a file that is not there, or cannot be read, is said so", async () => {
-    await expect(loadHubSettings({ path: "/nowhere/waybill.config.ts" })).rejects.toThrow(/^CONFIG_NOT_FOUND: .*\/nowhere\/waybill.config.ts/);
+    await expect(loadHubSettings({ path: "/nowhere/waybill.config.ts" })).rejects.toThrow(
+      /^CONFIG_NOT_FOUND: .*\/nowhere\/waybill.config.ts/,
+    );
     const path = join(await mkdtemp(join(tmpdir(), "waybill-config-")), "waybill.config.json");
     await writeFile(path, "{");
     await expect(loadHubSettings({ path })).rejects.toThrow(/^CONFIG_INVALID: .*cannot be read/);

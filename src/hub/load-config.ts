@@ -1,9 +1,6 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { dirname, extname, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import { parse as parseYaml } from "yaml";
-import { WaybillError } from "../base/errors.ts";
+import { dirname, resolve } from "node:path";
+import { configInvalid, fillEnvironment, merged, readConfigFile } from "../base/config-file.ts";
 import { field, type Row } from "../message/change.ts";
 import type { Conflict, TableRule } from "../load/rules.ts";
 import { hubConfig, type CheckedHubConfig, type TableConfig } from "./config.ts";
@@ -21,12 +18,17 @@ export async function loadHubConfig(source: ConfigSource): Promise<CheckedHubCon
   return checkHubConfig(given, dirname(resolve(source.path)), process.env);
 }
 
-export const loadHubSettings = async (source: ConfigSource): Promise<HubSettings> => hubSettings(await loadHubConfig(source));
+export const loadHubSettings = async (source: ConfigSource): Promise<HubSettings> =>
+  hubSettings(await loadHubConfig(source));
 
 /** The same for a config that is already at hand. `folder`: what relative database paths start from. */
-export function checkHubConfig(given: unknown, folder: string, environment: Readonly<Record<string, string | undefined>>): CheckedHubConfig {
+export function checkHubConfig(
+  given: unknown,
+  folder: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): CheckedHubConfig {
   const faults: string[] = [];
-  const filled = fillEnvironment(given, [], environment, faults);
+  const filled = fillEnvironment(given, environment, faults);
   const read = hubConfig.safeParse(filled);
   if (!read.success) {
     for (const issue of read.error.issues) faults.push(`${issue.path.join(".") || "(the whole)"}: ${issue.message}`);
@@ -35,12 +37,11 @@ export function checkHubConfig(given: unknown, folder: string, environment: Read
   }
   if (!read.success || faults.length > 0) throw configInvalid(faults);
   const anchored = (url: string): string =>
-    url.startsWith("sqlite:") && !url.startsWith("sqlite::") ? `sqlite:${resolve(folder, url.slice("sqlite:".length))}` : url;
+    url.startsWith("sqlite:") && !url.startsWith("sqlite::")
+      ? `sqlite:${resolve(folder, url.slice("sqlite:".length))}`
+      : url;
   return { ...read.data, ledger: anchored(read.data.ledger), central: anchored(read.data.central) };
 }
-
-export const configInvalid = (faults: readonly string[]): WaybillError =>
-  new WaybillError("CONFIG_INVALID", `${faults.length} setting(s) are wrong:\n${faults.map((fault) => `  ${fault}`).join("\n")}`);
 
 function tableFaults(name: string, table: TableConfig): string[] {
   const at = `tables.${name}`;
@@ -48,7 +49,8 @@ function tableFaults(name: string, table: TableConfig): string[] {
   if (table.direction !== "up" && table.audience === undefined) {
     faults.push(`${at}.audience: a table that goes down needs one, such as "all" or "store:{store_id}"`);
   }
-  if (table.direction === "up" && table.audience !== undefined) faults.push(`${at}.audience: has no meaning for direction "up"`);
+  if (table.direction === "up" && table.audience !== undefined)
+    faults.push(`${at}.audience: has no meaning for direction "up"`);
   if (table.direction === "down" && table.owner) faults.push(`${at}.owner: has no meaning for direction "down"`);
   const targets = Object.values(table.columns).filter((column) => column !== false);
   for (const twice of targets.filter((column, i) => targets.indexOf(column) !== i)) {
@@ -56,53 +58,6 @@ function tableFaults(name: string, table: TableConfig): string[] {
   }
   return faults;
 }
-
-async function readConfigFile(path: string): Promise<unknown> {
-  const file = resolve(path);
-  const kind = extname(file);
-  try {
-    if (kind === ".json") return JSON.parse(await readFile(file, "utf8")) as unknown;
-    if (kind === ".yaml" || kind === ".yml") return parseYaml(await readFile(file, "utf8")) as unknown;
-    const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
-    if (module.default === undefined) throw configInvalid([`${path}: export the config as default: \`export default defineConfig({…})\``]);
-    return module.default;
-  } catch (thrown) {
-    if (thrown instanceof WaybillError) throw thrown;
-    const code = (thrown as NodeJS.ErrnoException).code;
-    if ((code === "ENOENT" || code === "ERR_MODULE_NOT_FOUND") && (thrown as Error).message.includes(file)) {
-      throw new WaybillError("CONFIG_NOT_FOUND", `there is no file ${file}`);
-    }
-    throw new WaybillError("CONFIG_INVALID", `${file} cannot be read: ${(thrown as Error).message}`, { cause: thrown });
-  }
-}
-
-const REFERENCE = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
-
-/** Replaces `${NAME}` in every string; names that are not set are faults, so that no secret is ever silently empty. */
-function fillEnvironment(given: unknown, path: readonly string[], environment: Readonly<Record<string, string | undefined>>, faults: string[]): unknown {
-  if (typeof given === "string") {
-    return given.replace(REFERENCE, (whole, name: string) => {
-      const value = environment[name];
-      if (value !== undefined && value !== "") return value;
-      faults.push(`${path.join(".")}: the environment has no ${name}`);
-      return whole;
-    });
-  }
-  if (Array.isArray(given)) return given.map((item, i) => fillEnvironment(item, [...path, String(i)], environment, faults));
-  if (typeof given === "object" && given !== null) {
-    return Object.fromEntries(Object.entries(given).map(([name, value]) => [name, fillEnvironment(value, [...path, name], environment, faults)]));
-  }
-  return given;
-}
-
-function merged(base: unknown, over: Readonly<Record<string, unknown>>): unknown {
-  if (!isPlain(base)) return base;
-  const both: Record<string, unknown> = { ...base };
-  for (const [name, value] of Object.entries(over)) both[name] = isPlain(value) && isPlain(both[name]) ? merged(both[name], value) : value;
-  return both;
-}
-const isPlain = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 // ── config → settings ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -116,7 +71,11 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
     centralUrl: config.central,
     host: config.host,
     port: config.port,
-    rules: { tables: new Map(goesUp.map(([name, table]) => [name, ruleOf(name, table)])), retry: config.retry, maxOpen: config.maxOpen },
+    rules: {
+      tables: new Map(goesUp.map(([name, table]) => [name, ruleOf(name, table)])),
+      retry: config.retry,
+      maxOpen: config.maxOpen,
+    },
     up: goesUp.map(([name]) => name),
     down: goesDown.map(([name, table]) => downOf(name, table)),
     search: new Map(tables.filter(([, table]) => table.search.length > 0).map(([name, table]) => [name, table.search])),
@@ -145,9 +104,15 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
 export const tokenHash = (token: string): string => createHash("sha256").update(token, "utf8").digest("hex");
 
 const renamed = (table: TableConfig): Map<string, string> =>
-  new Map(Object.entries(table.columns).filter((pair): pair is [string, string] => pair[1] !== false && pair[0] !== pair[1]));
+  new Map(
+    Object.entries(table.columns).filter((pair): pair is [string, string] => pair[1] !== false && pair[0] !== pair[1]),
+  );
 const ignored = (table: TableConfig): Set<string> =>
-  new Set(Object.entries(table.columns).filter(([, to]) => to === false).map(([from]) => from));
+  new Set(
+    Object.entries(table.columns)
+      .filter(([, to]) => to === false)
+      .map(([from]) => from),
+  );
 
 function ruleOf(name: string, table: TableConfig): TableRule {
   return {
@@ -156,7 +121,12 @@ function ruleOf(name: string, table: TableConfig): TableRule {
     rename: renamed(table),
     ignore: ignored(table),
     unknownColumns: table.unknownColumns,
-    owner: table.owner ? { column: table.owner.column, is: table.owner.is === "terminal" ? "terminal" : { tag: table.owner.is.slice("tag:".length) } } : null,
+    owner: table.owner
+      ? {
+          column: table.owner.column,
+          is: table.owner.is === "terminal" ? "terminal" : { tag: table.owner.is.slice("tag:".length) },
+        }
+      : null,
     conflict: conflictOf(table.conflict),
     onExisting: table.onExisting,
     transform: table.transform ?? null,

@@ -1,11 +1,14 @@
 /**
  * A value as it stands on the wire (contracts: "Values"): decimals, dates and binary are strings, integers beyond ±2^53
- * are strings. A value that does not have its column's kind (SQLite allows that) is marked: `{$text}`, `{$binary}`.
+ * are strings. A value that does not have its column's kind (SQLite allows that) is marked: `{$text}`, `{$binary}`, `{$number}`.
  * Values stay in this form from the capture to the loading statement; only a database adapter turns them into its own.
  */
 export type WireValue = null | boolean | number | string | Marked | JsonValue;
-/** `$text`: text in a column of another kind, or JSON text that must arrive letter by letter; `$binary`: base64. */
-export type Marked = { readonly $text: string } | { readonly $binary: string };
+/**
+ * `$text`: text in a column of another kind, or JSON text that must arrive letter by letter; `$binary`: base64; `$number`:
+ * a number in a column of another kind, an integer as digits alone, a binary double with a point or exponent ("5.0").
+ */
+export type Marked = { readonly $text: string } | { readonly $binary: string } | { readonly $number: string };
 export type JsonValue = readonly unknown[] | { readonly [name: string]: unknown };
 
 /** Columns by name. It may come from outside: read it with `field`, never with `row[name]`. */
@@ -43,5 +46,5 @@ export const field = (row: Row, column: string): WireValue | undefined =>
 
 export function isMarked(value: WireValue | undefined): value is Marked {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  return Object.hasOwn(value, "$text") || Object.hasOwn(value, "$binary");
+  return Object.hasOwn(value, "$text") || Object.hasOwn(value, "$binary") || Object.hasOwn(value, "$number");
 }

@@ -1,6 +1,5 @@
-import type { FaultCode } from "../base/errors.ts";
-import { unreachable } from "../base/errors.ts";
 import type { Instant } from "../base/clock.ts";
+import { unreachable, type FaultCode } from "../base/errors.ts";
 import type { Actor, LaneName, Seq, WorkerId } from "../base/ids.ts";
 
 /**
@@ -21,6 +20,7 @@ export const VERBS = ["claim", "load", "retry", "hold", "bury", "release", "requ
 export type Verb = (typeof VERBS)[number];
 
 /** The one total table of moves; `null` is a refused move. SQL constraints, docs and tests are compared with it. */
+// oxfmt-ignore
 export const LIFE = {
   received:   { claim: "processing", load: null, retry: null, hold: null, bury: null, release: null, requeue: null, discard: null },
   processing: { claim: null, load: "loaded", retry: "retrying", hold: "held", bury: "dead", release: "received", requeue: null, discard: null },

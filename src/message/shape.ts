@@ -19,7 +19,11 @@ export type Column = {
   /** Digits in all and after the point, where the engine enforces them. */
   readonly precision?: number;
   readonly scale?: number;
+  /** How keys of this column compare texts, where not letter by letter: "a" and "A" may be one key (see `keyText`). */
+  readonly collation?: Collation;
 };
+/** `nocase`: the 26 ASCII letters in either case are the same; `rtrim`: spaces at the end do not count. */
+export type Collation = "nocase" | "rtrim";
 
 /** `columns[i]` of this table names `parentColumns[i]` of `parent`. */
 export type ForeignKey = {

@@ -1,0 +1,41 @@
+import { join } from "node:path";
+import { systemRuntime } from "../../base/runtime.ts";
+import { Stop } from "../../base/stop.ts";
+import { createLog } from "../../observe/log.ts";
+import { readTerminalConfig } from "../../terminal/config.ts";
+import { startTerminal } from "../../terminal/terminal.ts";
+import { shopAt } from "./shop.ts";
+import { tillPath } from "./tills.ts";
+
+/** The demo's agents, all in one process so that a chain of fifty fits a laptop; in a real one each runs beside its till. */
+export type AgentsOrder = {
+  readonly folder: string;
+  readonly hub: string;
+  /** Enrolment tokens by terminal; only for those that have no key yet. */
+  readonly tokens: Readonly<Record<string, string>>;
+  readonly shops: number;
+};
+
+async function run(order: AgentsOrder): Promise<void> {
+  const log = createLog({ level: "warn", form: "auto" });
+  const stop = new Stop();
+  process.once("disconnect", () => {
+    void stop.end((what, thrown) => log.error({ what, error: thrown }, "close.failed")).then(() => process.exit(0));
+  });
+  for (let i = 0; i < order.shops && !stop.requested; i++) {
+    const shop = shopAt(i);
+    const token = order.tokens[shop.terminal];
+    const config = readTerminalConfig({
+      hub: order.hub,
+      terminal: shop.terminal,
+      database: `sqlite:${tillPath(order.folder, shop.terminal)}`,
+      state: join(order.folder, `${shop.terminal}.agent`),
+      ...(token === undefined ? {} : { token }),
+    });
+    await startTerminal({ config, runtime: systemRuntime, log: log.child({ terminal: shop.terminal }), stop });
+  }
+  process.send?.({ started: order.shops });
+}
+
+process.on("SIGINT", () => undefined);
+process.once("message", (order) => void run(order as AgentsOrder));

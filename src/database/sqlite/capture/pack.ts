@@ -1,0 +1,211 @@
+import type { Clock } from "../../../base/clock.ts";
+import { WaybillError } from "../../../base/errors.ts";
+import { seq, type Epoch, type Seq } from "../../../base/ids.ts";
+import type { Random, Timers } from "../../../base/runtime.ts";
+import type { PackedLine, PackLimits } from "../../port.ts";
+import type { Connection } from "../connection.ts";
+import { allRows, oneRow } from "../rows.ts";
+import { Encoder } from "./encode.ts";
+import { LineWriter, newTrace, refusedLine } from "./lines.ts";
+import { readPosition, storeLine, writePosition, type Position } from "./store.ts";
+import { straighten } from "./straighten.ts";
+import { widthOf } from "./tables.ts";
+
+/**
+ * Turns outbox rows into messages. SQLite gives no transaction ids, but its writers take turns: what one read snapshot shows
+ * of the outbox ends at a transaction's end. So all that a snapshot shows may become one message; a message never
+ * ends elsewhere, but for the two places of a backlog where a transaction's end is as good as certain (`quietGapMs`, waybill_cut).
+ *
+ * A step reads and writes JSON under a read snapshot, which hinders no writer, and then stores what it made and deletes the
+ * rows it was made of in one short write transaction. A message of many steps is stored part by part; `open` in the position
+ * says where it must end, so a process killed between two steps goes on with the next one.
+ */
+export class Packer {
+  readonly #connection: Connection;
+  readonly #runtime: { readonly clock: Clock; readonly random: Random; readonly timers: Timers };
+  /** Bytes that a step takes from the outbox, fitted to how long the last one held the lock. */
+  #stepBytes = 512 * 1024;
+  /** Outbox rows through this id hold no value above `valueBytes`; 0 when that is not known. */
+  #checked: { through: number; valueBytes: number } = { through: 0, valueBytes: 0 };
+
+  constructor(connection: Connection, runtime: { readonly clock: Clock; readonly random: Random; readonly timers: Timers }) {
+    this.#connection = connection;
+    this.#runtime = runtime;
+  }
+
+  /**
+   * Packs for about `lockMs` times eight; "more": it could have gone on.
+   * @throws ALREADY_RUNNING when another process packs the same outbox
+   */
+  async run(limits: PackLimits, quietGapMs: number, settle: (position: Position) => Position): Promise<PackedStep> {
+    const { clock, timers } = this.#runtime;
+    const began = clock.elapsed();
+    let messages = 0;
+    let changes = 0;
+    for (;;) {
+      const step = this.#connection.snapshot(() => this.#prepare(limits, quietGapMs));
+      if (!step) return { messages, changes, more: false };
+      const heldMs = this.#store(step, settle, limits.lockMs);
+      messages += step.to.packedThrough - step.from.packedThrough;
+      changes += step.lines.reduce((sum, line) => sum + line.changes, 0);
+      if (step.last) return { messages, changes, more: false };
+      if (clock.elapsed() - began > limits.lockMs * 8) return { messages, changes, more: true };
+      // SQLite's waiting writers look in intervals: without a pause as long as the hold, they could miss every gap.
+      await timers.sleep(Math.ceil(heldMs));
+    }
+  }
+
+  #prepare(limits: PackLimits, quietGapMs: number): Step | null {
+    const position = readPosition(this.#connection);
+    if (position.epoch === null) return null;
+    const top = position.open?.through ?? this.#top();
+    if (top === null) return null;
+    const encoder = new Encoder(this.#connection, widthOf(this.#connection));
+    // Looked for before the message begins: it must know that its other changes wait behind the refused one.
+    const refused = position.open ? [] : this.#oversized(encoder, top, limits.valueBytes);
+    if (refused.length > 0) return this.#refuse(position, position.epoch, encoder, refused, limits);
+    return this.#message(position, position.epoch, encoder, top, limits, quietGapMs);
+  }
+
+  #message(position: Position, epoch: Epoch, encoder: Encoder, top: number, limits: PackLimits, quietGapMs: number): Step {
+    const number = seq(position.packedThrough + 1);
+    const open = position.open ?? { part: 0, through: top, chain: position.chain, trace: newTrace(this.#runtime.random) };
+    const { rows, ended } = this.#take(encoder, top, quietGapMs, position.open !== null);
+    const through = rows.at(-1)?.id;
+    if (through === undefined) throw new WaybillError("INTERNAL", `waybill_outbox has lost the rows of message ${number}`);
+    const writer = new LineWriter({ ...open, seq: number }, limits.partBytes);
+    for (const row of straighten(rows, encoder)) writer.add(encoder.change(row), row.at);
+    if (ended) writer.end();
+    else writer.pause();
+    const to: Position = ended
+      ? { ...position, packedThrough: number, chain: writer.chain, open: null }
+      : { ...position, open: { ...open, part: writer.part, chain: writer.chain } };
+    return { from: position, to, epoch, lines: writer.lines, consumed: { through }, last: through === top };
+  }
+
+  /** Changes that cannot be carried become messages of their own, before the message of the changes around them, which so wait behind them. */
+  #refuse(position: Position, epoch: Epoch, encoder: Encoder, ids: readonly number[], limits: PackLimits): Step {
+    const lines: PackedLine[] = [];
+    let { packedThrough, chain }: { packedThrough: Seq; chain: Uint8Array } = position;
+    for (const id of ids) {
+      const values = oneRow(this.#connection.exact(`select ${encoder.columns} from waybill_outbox as o where o.id = ?`), [BigInt(id)]);
+      if (!values) continue;
+      const line = refusedLine(packedThrough + 1, encoder.row(values), encoder, chain, newTrace(this.#runtime.random), limits.valueBytes);
+      lines.push(line);
+      ({ seq: packedThrough, chain } = line);
+    }
+    return { from: position, to: { ...position, packedThrough, chain }, epoch, lines, consumed: { ids }, last: false };
+  }
+
+  /** The rows of this step, and whether the message ends with them. */
+  #take(encoder: Encoder, top: number, quietGapMs: number, begun: boolean): { readonly rows: ReturnType<Encoder["row"]>[]; readonly ended: boolean } {
+    const rows: ReturnType<Encoder["row"]>[] = [];
+    const cut = this.#cut(top);
+    const statement = this.#connection.exact(`select ${encoder.columns} from waybill_outbox as o where o.id <= ? order by o.id`);
+    let bytes = 0;
+    for (const values of statement.iterate(BigInt(cut)) as unknown as Iterable<Parameters<Encoder["row"]>[0]>) {
+      const row = encoder.row(values);
+      const last = rows.at(-1);
+      if (last !== undefined) {
+        const quiet = (row.at - last.at) * DAY_MS >= quietGapMs;
+        if (quiet && (begun || rows.length >= BACKLOG_ROWS)) return { rows, ended: true };
+        if (bytes > this.#stepBytes) return { rows, ended: false };
+      }
+      rows.push(row);
+      bytes += weight(values);
+    }
+    return { rows, ended: true };
+  }
+
+  /** @returns how long the write lock was held, in milliseconds */
+  #store(step: Step, settle: (position: Position) => Position, lockMs: number): number {
+    const { clock } = this.#runtime;
+    let began = 0;
+    this.#connection.immediate(() => {
+      began = clock.elapsed();
+      const now = readPosition(this.#connection);
+      if (now.packedThrough !== step.from.packedThrough || now.open?.part !== step.from.open?.part || now.epoch !== step.epoch) {
+        throw new WaybillError("ALREADY_RUNNING", `another process packs the outbox of ${this.#connection.path}`);
+      }
+      for (const line of step.lines) storeLine(this.#connection, step.epoch, line);
+      this.#discard(step);
+      writePosition(this.#connection, settle(step.to));
+    });
+    const heldMs = clock.elapsed() - began;
+    // An outbox that was emptied, or has lost its last row, gives the same ids to other rows.
+    if (step.last || "ids" in step.consumed) this.#checked = { through: 0, valueBytes: 0 };
+    if (heldMs > lockMs / 2) this.#stepBytes = Math.max(MIN_STEP_BYTES, Math.floor(this.#stepBytes / 2));
+    else if (heldMs < lockMs / 8 && step.to.open !== null) this.#stepBytes = Math.min(MAX_STEP_BYTES, this.#stepBytes * 2);
+    return heldMs;
+  }
+
+  #discard(step: Step): void {
+    const { consumed } = step;
+    if ("ids" in consumed) {
+      for (const id of consumed.ids) this.#connection.statement("delete from waybill_outbox where id = ?").run(id);
+    } else {
+      this.#connection.statement("delete from waybill_outbox where id <= ?").run(consumed.through);
+      this.#connection.statement("delete from waybill_cut where through is null or through <= ?").run(consumed.through);
+    }
+    // We hold the write lock, so no statement of anybody is under way: notes still there are of statements that came to nothing.
+    this.#connection.statement("delete from waybill_note").run();
+  }
+
+  #top(): number | null {
+    const id = this.#connection.statement("select max(o.id) as top from waybill_outbox as o").get()?.["top"];
+    return typeof id === "number" ? id : null;
+  }
+  /** Where the message ends at the latest: at a cut that lies behind its first row, else at `top`. */
+  #cut(top: number): number {
+    const row = this.#connection
+      .statement(
+        `select min(c.through) as cut from waybill_cut as c
+         where c.through >= (select min(o.id) from waybill_outbox as o) and c.through < ?`,
+      )
+      .get(top);
+    return typeof row?.["cut"] === "number" ? row["cut"] : top;
+  }
+  #oversized(encoder: Encoder, top: number, valueBytes: number): readonly number[] {
+    const from = this.#checked.valueBytes === valueBytes ? this.#checked.through : 0;
+    if (top <= from) return [];
+    const sql = `select o.id from waybill_outbox as o where o.id > ?1 and (${anyAbove(encoder.valueColumns)}) order by o.id limit 100`;
+    const ids = allRows(this.#connection.exact(sql), [BigInt(from), BigInt(valueBytes)]).map(([id]) => Number(id));
+    if (ids.length === 0) this.#checked = { through: top, valueBytes };
+    return ids;
+  }
+}
+
+export type PackedStep = { readonly messages: number; readonly changes: number; readonly more: boolean };
+type Step = {
+  readonly from: Position;
+  readonly to: Position;
+  readonly epoch: Epoch;
+  readonly lines: readonly PackedLine[];
+  /** The outbox rows the lines were made of. */
+  readonly consumed: { readonly through: number } | { readonly ids: readonly number[] };
+  /** Nothing was left in the outbox as the step saw it. */
+  readonly last: boolean;
+};
+
+const DAY_MS = 86_400_000;
+/** A message ends at a quiet gap only when it has this many rows: below, what one look finds stays together, whatever the clock did. */
+const BACKLOG_ROWS = 500;
+const MIN_STEP_BYTES = 16 * 1024;
+const MAX_STEP_BYTES = 8 * 1024 * 1024;
+
+/** SQL: some value has more bytes than ?2. In groups, because SQLite limits how deep an expression may be. */
+function anyAbove(columns: readonly string[]): string {
+  const groups = Array.from({ length: Math.ceil(columns.length / 50) }, (_, i) => columns.slice(i * 50, i * 50 + 50));
+  return groups.map((group) => `(${group.map((name) => `octet_length(${name}) > ?2`).join(" or ")})`).join(" or ");
+}
+
+/** About the bytes that a row will have on the wire. */
+function weight(values: readonly unknown[]): number {
+  let bytes = 100;
+  for (const value of values) {
+    if (typeof value === "string") bytes += value.length + 12;
+    else if (value instanceof Uint8Array) bytes += value.byteLength * 1.4 + 12;
+    else if (value !== null) bytes += 20;
+  }
+  return bytes;
+}

@@ -1,0 +1,40 @@
+import { WaybillError } from "../../base/errors.ts";
+import type { Runtime } from "../../base/runtime.ts";
+import type { Database } from "../port.ts";
+import { sqliteCapture } from "./capture/capture.ts";
+import { closeGate, openGate } from "./capture/gate.ts";
+import { Connection, type ConnectionOptions } from "./connection.ts";
+import { Catalog } from "./describe.ts";
+import { sqliteLoad } from "./load.ts";
+import { sqliteRead } from "./read.ts";
+
+/** A SQLite file in all roles of a database. @throws DATABASE_UNAVAILABLE when it cannot be opened; CONFIG_INVALID for the URL. */
+export async function openSqlite(url: string, runtime: CaptureRuntime, options: ConnectionOptions = {}): Promise<Database> {
+  return sqliteDatabase(new Connection(sqlitePath(url), options), runtime);
+}
+/** What capture needs from outside: dice for traces, and a clock and pauses for working in short steps. */
+export type CaptureRuntime = Pick<Runtime, "random" | "clock" | "timers">;
+
+/** The roles over a connection that is open already; the database closes it in the end. */
+export function sqliteDatabase(connection: Connection, runtime: CaptureRuntime): Database {
+  const catalog = new Catalog(connection);
+  const gate = {
+    open: (table: string, origin: string | null) => openGate(connection, table, origin),
+    close: (table: string) => closeGate(connection, table),
+  };
+  return {
+    engine: "sqlite",
+    describe: async () => catalog.now(),
+    capture: sqliteCapture(connection, catalog, runtime.random, runtime),
+    load: sqliteLoad(connection, catalog, gate),
+    read: sqliteRead(connection, catalog),
+    [Symbol.asyncDispose]: async () => connection.close(),
+  };
+}
+
+/** The file that `sqlite:./shop.db` or `sqlite:/var/lib/shop.db` names; relative to the working directory. @throws CONFIG_INVALID */
+export function sqlitePath(url: string): string {
+  const path = /^sqlite:(.+)$/s.exec(url)?.[1];
+  if (path === undefined) throw new WaybillError("CONFIG_INVALID", `${JSON.stringify(url)} must be sqlite: and the path of a file`);
+  return path.startsWith("//") ? path.slice(2) : path; // sqlite:///var/lib/shop.db, as other programs write it
+}

@@ -1,0 +1,142 @@
+import { asWaybillError, FAULTS, WaybillError } from "../../base/errors.ts";
+import { decode, encode, encodingFor } from "../../wire/encoding.ts";
+import { HEADERS } from "../../wire/headers.ts";
+import { Gatekeeper } from "./auth.ts";
+import { Delivery } from "./delivery.ts";
+import { enrolmentRoutes } from "./enrolment.ts";
+import { fileCapacity } from "./capacity.ts";
+import { Gate, type Hold } from "./gate.ts";
+import { refusalOf, type WireRequest, type WireResponse } from "./http.ts";
+import { ingestRoutes } from "./ingest.ts";
+import { Intake } from "./intake.ts";
+import { openapiOf } from "./openapi.ts";
+import { operatorRoutes } from "./operator.ts";
+import type { HubApiParts } from "./parts.ts";
+import { checked, RouteTable, type Call, type Caller, type CallerKind, type Found, type Route } from "./route.ts";
+import { serviceRoutes } from "./service.ts";
+import { Sightings } from "./sightings.ts";
+
+/** The hub's HTTP side without a socket: whole requests in, whole answers out. `listen` puts it on a port. */
+export interface HubApi extends AsyncDisposable {
+  /** Never rejects: whatever goes wrong is an answer. */
+  handle(request: WireRequest): Promise<WireResponse>;
+  readonly routes: readonly Route[];
+  /** Largest body of a request, before and after decompression. */
+  readonly bodyBytes: number;
+  /** Counts the body that a transport gathers: together they may hold only so much memory. */
+  hold(): Hold;
+  /** New requests are refused with UNAVAILABLE, long polls end at once, the rest finish. */
+  drain(): void;
+}
+
+/** Version shown in /openapi.json: of the wire, not of the program. */
+const WIRE_VERSION = "1";
+
+export function createHubApi(parts: HubApiParts): HubApi {
+  const { ledger, settings, runtime, log, metrics } = parts;
+  const gatekeeper = new Gatekeeper(ledger.terminals, settings.tokens, runtime);
+  const intake = new Intake(ledger.lanes, () => parts.wake.received());
+  const capacity = parts.capacity ?? fileCapacity(settings.ledgerUrl, ledger, () => intake.meanLineBytes);
+  const gate = new Gate(settings.limits, runtime, log, capacity);
+  const sightings = new Sightings(ledger.terminals, runtime, log);
+  const delivery = new Delivery(parts, gate);
+  const table = new RouteTable([
+    ...enrolmentRoutes(parts, gatekeeper),
+    ...ingestRoutes(parts, intake, gate),
+    ...delivery.routes(),
+    ...operatorRoutes(parts, gatekeeper),
+    ...serviceRoutes(parts, gate, () => (document ??= openapiOf(table.routes, WIRE_VERSION))),
+  ]);
+  let document: unknown = null;
+
+  async function callerOf(kind: CallerKind, request: WireRequest): Promise<Caller[CallerKind]> {
+    const { authorization } = request.headers;
+    if (kind === "anyone") return { as: kind };
+    if (kind !== "terminal") return { as: kind, actor: gatekeeper.token(authorization, kind) };
+    const terminal = await gatekeeper.terminal(authorization);
+    sightings.saw(terminal.id, request);
+    return { as: kind, terminal };
+  }
+
+  async function answer({ route, params }: Found, request: WireRequest, trace: string): Promise<WireResponse> {
+    const caller = await callerOf(route.caller, request);
+    if (route.caller !== "anyone" || route.body !== "none") gate.mayEnter();
+    if (route.body === "none") return route.handle({ caller, request, params, body: null, text: "", trace });
+    const bytes = decode(request.body, request.headers["content-encoding"], settings.limits.bodyBytes);
+    using unpacked = gate.hold();
+    if (bytes !== request.body) unpacked.grow(bytes.byteLength);
+    return await route.handle({ caller, request, params, trace, ...bodyOf(route, request, bytes) });
+  }
+
+  return {
+    routes: table.routes,
+    bodyBytes: settings.limits.bodyBytes,
+    hold: () => gate.hold(),
+    async handle(request) {
+      const began = runtime.clock.elapsed();
+      const trace = traceOf(request.headers["traceparent"]) ?? Buffer.from(runtime.random.bytes(16)).toString("hex");
+      let path = "unknown";
+      let response: WireResponse;
+      try {
+        const found = table.find(request.method, request.path);
+        path = found.route.path;
+        response = packed(await answer(found, request, trace), request);
+      } catch (thrown) {
+        const error = publicError(thrown);
+        const facts = { trace, method: request.method, path, code: error.code };
+        if (FAULTS[error.code].status === 500) log.error({ ...facts, error: thrown }, "request.failed");
+        else log.debug({ ...facts, what: error.what }, "request.refused");
+        response = refusalOf(error, trace);
+      }
+      metrics.add("waybill_requests_total", 1, { route: path, status: String(response.status) });
+      metrics.observe("waybill_request_seconds", (runtime.clock.elapsed() - began) / 1_000, { route: path });
+      return { ...response, headers: { ...response.headers, [HEADERS.trace]: trace } };
+    },
+    drain() {
+      gate.drain();
+      parts.updates.ring(null);
+    },
+    async [Symbol.asyncDispose]() {
+      gate[Symbol.dispose]();
+      delivery[Symbol.dispose]();
+      await sightings[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** @throws REQUEST_INVALID for a JSON body that is none or has another shape */
+function bodyOf(route: Route, request: WireRequest, bytes: Uint8Array): Pick<Call<CallerKind, unknown>, "body" | "text"> {
+  if (route.body === "bytes" || !route.bodySchema) return { body: bytes, text: "" };
+  const type = request.headers["content-type"];
+  if (type !== undefined && !/^application\/([a-z0-9.+-]+\+)?json\s*(;|$)/i.test(type)) {
+    throw new WaybillError("MEDIA_TYPE", "the body must be application/json");
+  }
+  const { text, value } = jsonOf(bytes);
+  return { body: checked(route.bodySchema, value, "body"), text };
+}
+
+function jsonOf(bytes: Uint8Array): { text: string; value: unknown } {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return { text, value: JSON.parse(text) as unknown };
+  } catch (cause) {
+    throw new WaybillError("REQUEST_INVALID", "body: is not JSON in UTF-8", { cause });
+  }
+}
+
+/** A caller can do nothing else about a ledger that is ill than about a hub that is full: the wire has one code for both. */
+function publicError(thrown: unknown): WaybillError {
+  const error = asWaybillError(thrown);
+  if (error.code === "UNAVAILABLE" || FAULTS[error.code].status !== 503) return error;
+  return new WaybillError("UNAVAILABLE", `${error.code}: the hub cannot do this now`, { cause: error });
+}
+
+function packed(response: WireResponse, request: WireRequest): WireResponse {
+  const encoding = encodingFor(request.headers["accept-encoding"], response.body.byteLength);
+  const headers = { vary: "accept-encoding", ...response.headers };
+  if (encoding === "identity") return { ...response, headers };
+  return { ...response, headers: { ...headers, "content-encoding": encoding }, body: encode(response.body, encoding) };
+}
+
+/** The trace id of a W3C `traceparent`; null when it is none. */
+const traceOf = (traceparent: string | undefined): string | null => /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(traceparent ?? "")?.[1] ?? null;

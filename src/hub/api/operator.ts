@@ -1,0 +1,229 @@
+import { z } from "zod";
+import { FAULTS, WaybillError, asWaybillError, type FaultCode } from "../../base/errors.ts";
+import { epoch, laneName, seq, terminalId, type Actor, type LaneName, type Seq } from "../../base/ids.ts";
+import { later } from "../../base/clock.ts";
+import type { ExceptionFilter, ExceptionRow } from "../../ledger/port.ts";
+import { chainHex } from "../../message/chain.ts";
+import { tags } from "../../wire/calls.ts";
+import { readMessageLine } from "../../wire/message-line.ts";
+import type { Gatekeeper } from "./auth.ts";
+import { json } from "./http.ts";
+import type { HubApiParts } from "./parts.ts";
+import { payloadOf } from "./payload.ts";
+import { jsonRoute, queryOf, route, type Route } from "./route.ts";
+import { newSecret, secretHash } from "./secret.ts";
+import { traceMessages } from "./trace.ts";
+
+/**
+ * What operators see and do; the command line and the console use nothing else. Answers are the ledger's values as they
+ * are: times are milliseconds since 1970 by the hub's clock.
+ */
+const count = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
+
+const terminalsQuery = z.object({ limit: count(100, 1_000), after: z.string().optional().describe("the last terminal of the page before") });
+const eventsQuery = z.object({
+  limit: count(100, 1_000),
+  before: z.coerce.number().int().min(1).optional().describe("the id of the last event of the page before"),
+});
+const SHOWN_STATES = ["received", "retrying", "held", "dead", "discarded"] as const;
+const isShownState = (text: string): text is (typeof SHOWN_STATES)[number] => (SHOWN_STATES as readonly string[]).includes(text);
+const exceptionsQuery = z.object({
+  states: z
+    .string()
+    .transform((text) => text.split(","))
+    .pipe(z.array(z.string().refine(isShownState, `must be of ${SHOWN_STATES.join(", ")}`)))
+    .optional()
+    .describe(`any of ${SHOWN_STATES.join(",")}`),
+  terminal: z.string().optional(),
+  fault: z.enum(Object.keys(FAULTS) as [FaultCode, ...FaultCode[]]).optional(),
+  table: z.string().min(1).max(200).optional(),
+  limit: count(100, 1_000),
+  after: z.string().max(200).optional().describe("`next` of the page before"),
+});
+
+const reason = z.string().trim().min(1).max(1_000).describe("why; kept in the audit trail");
+const requeueCall = z.object({
+  reason,
+  payload: z.union([z.string(), z.record(z.string(), z.unknown())]).optional().describe("the edited message line, as text or as JSON"),
+});
+const discardCall = z.object({ reason });
+const tokenCall = z.object({
+  terminal: z.string().optional().describe("the only terminal that may use it; anyone when left out"),
+  tags: tags.default({}),
+  validMinutes: z.number().int().min(1).max(60 * 24 * 90).default(60 * 24),
+});
+const EXCEPTION = "/api/exceptions/{terminal}/{epoch}/{seq}";
+
+export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): readonly Route[] {
+  return [...lookRoutes(parts), ...actRoutes(parts, gatekeeper)];
+}
+
+function lookRoutes(parts: HubApiParts): readonly Route[] {
+  const { ledger } = parts;
+  return [
+    route(
+      "operator",
+      { method: "GET", path: "/api/overview", summary: "Counts over all terminals", answer: { status: 200 }, faults: [] },
+      async () => json(200, await ledger.trail.overview()),
+    ),
+    route(
+      "operator",
+      { method: "GET", path: "/api/terminals", summary: "Terminals with their watermarks", query: terminalsQuery, answer: { status: 200 }, faults: [] },
+      async ({ request }) => {
+        const { limit, after } = queryOf(terminalsQuery, request);
+        return json(200, { terminals: await ledger.trail.byTerminal(limit, after === undefined ? null : terminalId(after)) });
+      },
+    ),
+    route(
+      "operator",
+      { method: "GET", path: "/api/terminals/{id}", summary: "One terminal, its lanes and refused updates", answer: { status: 200 }, faults: ["NOT_FOUND"] },
+      async ({ params }) => {
+        const id = terminalId(params["id"] ?? "");
+        const terminal = await ledger.terminals.get(id);
+        if (!terminal) throw new WaybillError("NOT_FOUND", `there is no terminal ${id}`);
+        const [lanes, refusedUpdates] = await Promise.all([ledger.lanes.of(id), ledger.updates.refusals(id, 100)]);
+        return json(200, { terminal, lanes: lanes.map((lane) => ({ ...lane, chain: chainHex(lane.chain) })), refusedUpdates });
+      },
+    ),
+    route(
+      "operator",
+      { method: "GET", path: "/api/exceptions", summary: "Messages off the happy path, oldest first", query: exceptionsQuery, answer: { status: 200 }, faults: [] },
+      async ({ request }) => {
+        const { limit, after, states, terminal, fault, table } = queryOf(exceptionsQuery, request);
+        const filter: ExceptionFilter = {
+          ...(states === undefined ? {} : { states: states.filter(isShownState) }),
+          ...(terminal === undefined ? {} : { terminal: terminalId(terminal) }),
+          ...(fault === undefined ? {} : { fault }),
+          ...(table === undefined ? {} : { table }),
+        };
+        return json(200, await ledger.exceptions.list(filter, limit, after ?? null));
+      },
+    ),
+    route(
+      "operator",
+      { method: "GET", path: EXCEPTION, summary: "One exception with payload and history", answer: { status: 200 }, faults: ["NOT_FOUND"] },
+      async ({ params }) => {
+        const at = placeOf(params);
+        const exception = await exceptionAt(parts, at);
+        const [payload, events] = await Promise.all([payloadOf(ledger.bytes, at.lane, at.seq), ledger.trail.of(at.lane, at.seq)]);
+        return json(200, { exception, payload, events });
+      },
+    ),
+    route(
+      "operator",
+      {
+        method: "GET",
+        path: "/api/trace/{terminal}/{what}",
+        summary: "Where a message is and why: by its number, by `epoch/number`, or by a searchable value such as a receipt number",
+        answer: { status: 200 },
+        faults: ["NOT_FOUND"],
+      },
+      async ({ params }) => json(200, await traceMessages(ledger, terminalId(params["terminal"] ?? ""), params["what"] ?? "")),
+    ),
+    route(
+      "operator",
+      { method: "GET", path: "/api/events", summary: "The audit trail, newest first", query: eventsQuery, answer: { status: 200 }, faults: [] },
+      async ({ request }) => {
+        const { limit, before } = queryOf(eventsQuery, request);
+        return json(200, { events: await ledger.trail.recent(limit, before ?? null) });
+      },
+    ),
+  ];
+}
+
+function actRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): readonly Route[] {
+  const { ledger, runtime, wake } = parts;
+  return [
+    jsonRoute(
+      "operator",
+      {
+        method: "POST",
+        path: `${EXCEPTION}/requeue`,
+        summary: "Try a message again, as it was or as edited",
+        answer: { status: 200 },
+        faults: ["NOT_FOUND", "STATE_CONFLICT", "SETS_CHANGED"],
+      },
+      requeueCall,
+      async ({ caller: { actor }, params, body }) => {
+        const at = placeOf(params);
+        await ledger.exceptions.requeue(at.lane, at.seq, actor, body.reason, revisionOf(body.payload, at.seq));
+        wake.received();
+        return json(200, { exception: await ledger.exceptions.get(at.lane, at.seq) });
+      },
+    ),
+    jsonRoute(
+      "operator",
+      {
+        method: "POST",
+        path: `${EXCEPTION}/discard`,
+        summary: "Give a message up; it is done together with the central database's row",
+        answer: { status: 200 },
+        faults: ["NOT_FOUND", "STATE_CONFLICT"],
+      },
+      discardCall,
+      async ({ caller: { actor }, params, body }) => {
+        const at = placeOf(params);
+        await ledger.exceptions.discard(at.lane, at.seq, actor, body.reason);
+        wake.received();
+        return json(200, { exception: await ledger.exceptions.get(at.lane, at.seq) });
+      },
+    ),
+    jsonRoute(
+      "operator",
+      { method: "POST", path: "/api/enroll-tokens", summary: "Make a token that enrols one terminal once", answer: { status: 201 }, faults: [] },
+      tokenCall,
+      async ({ caller: { actor }, body }) => {
+        const token = newSecret(runtime.random);
+        const validMs = body.validMinutes * 60_000;
+        const terminal = body.terminal === undefined ? null : terminalId(body.terminal);
+        await ledger.terminals.createToken(secretHash(token), { terminal, tags: body.tags, validMs, by: actor });
+        return json(201, { token, expiresAt: later(runtime.clock.now(), validMs) });
+      },
+    ),
+    route(
+      "operator",
+      { method: "POST", path: "/api/terminals/{id}/revoke", summary: "End a terminal's key", answer: { status: 200 }, faults: ["NOT_FOUND"] },
+      async ({ caller: { actor }, params }) => {
+        const id = terminalId(params["id"] ?? "");
+        if (!(await ledger.terminals.get(id))) throw new WaybillError("NOT_FOUND", `there is no terminal ${id}`);
+        await revoke(parts, gatekeeper, id, actor);
+        return json(200, { terminal: await ledger.terminals.get(id) });
+      },
+    ),
+  ];
+}
+
+async function revoke({ ledger }: HubApiParts, gatekeeper: Gatekeeper, id: ReturnType<typeof terminalId>, by: Actor): Promise<void> {
+  await ledger.terminals.revoke(id, by);
+  gatekeeper.forget(id);
+}
+
+type Place = { readonly lane: LaneName; readonly seq: Seq };
+
+function placeOf(params: Readonly<Record<string, string>>): Place {
+  const number = /^\d{1,16}$/.test(params["seq"] ?? "") ? Number(params["seq"]) : Number.NaN;
+  return { lane: laneName(terminalId(params["terminal"] ?? ""), epoch(params["epoch"] ?? "")), seq: seq(number) };
+}
+
+async function exceptionAt({ ledger }: HubApiParts, { lane, seq: number }: Place): Promise<ExceptionRow> {
+  const found = await ledger.exceptions.get(lane, number);
+  if (!found) throw new WaybillError("NOT_FOUND", `message ${lane}/${number} is no exception`);
+  return found;
+}
+
+/** The edited line in UTF-8, checked like any line that comes from a terminal, and still of the same number. */
+function revisionOf(payload: string | Readonly<Record<string, unknown>> | undefined, number: Seq): Uint8Array | null {
+  if (payload === undefined) return null;
+  const text = typeof payload === "string" ? payload.trim() : JSON.stringify(payload);
+  try {
+    const line = readMessageLine(text, 1);
+    if (line.seq !== number || line.part !== 0) throw new WaybillError("LINE_INVALID", `seq: must be ${number}, and no part`, { facts: { path: "seq" } });
+  } catch (thrown) {
+    const error = asWaybillError(thrown);
+    if (error.code !== "LINE_INVALID") throw error;
+    const path = `payload.${String(error.facts["path"] ?? "")}`;
+    throw new WaybillError("REQUEST_INVALID", `payload: ${error.what}`, { facts: { path } });
+  }
+  // On the wire and in the ledger a line never holds a newline of its own.
+  return Buffer.from(text.includes("\n") ? JSON.stringify(JSON.parse(text)) : text);
+}

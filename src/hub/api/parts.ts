@@ -1,0 +1,32 @@
+import type { TerminalId } from "../../base/ids.ts";
+import type { Runtime } from "../../base/runtime.ts";
+import type { Ledger } from "../../ledger/port.ts";
+import type { HealthReport } from "../../observe/health.ts";
+import type { Log } from "../../observe/log.ts";
+import type { Metrics } from "../../observe/metrics.ts";
+import type { HubSettings } from "../settings.ts";
+import type { UpdateSignal } from "./update-signal.ts";
+
+/** What may still be stored. Asked about once a second, never per request. */
+export type Capacity = { readonly backlogBytes: number; readonly freeDiskBytes: number };
+
+/** What the hub gives its HTTP side. */
+export type HubApiParts = {
+  readonly ledger: Ledger;
+  readonly settings: HubSettings;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly wake: {
+    /** New messages are stored, or an operator made one due: the processor may look for work. */
+    received(): void;
+    /** A terminal was enrolled: it needs a first snapshot of the tables that go down. */
+    enrolled?(terminal: TerminalId): void;
+  };
+  /** Rung by the publisher after each forward; long polls wait at it. */
+  readonly updates: UpdateSignal;
+  /** For /readyz; without it the hub is ready whenever it can answer. */
+  readonly health?: () => Promise<HealthReport> | HealthReport;
+  /** Without it nothing is refused for a full backlog or disk. */
+  readonly capacity?: () => Promise<Capacity>;
+};

@@ -1,0 +1,88 @@
+import { WaybillError, unreachable } from "../../base/errors.ts";
+import { epoch, laneName, seq, SYSTEM, type LaneName, type Seq, type TerminalId } from "../../base/ids.ts";
+import type { Event, ExceptionRow, Ledger } from "../../ledger/port.ts";
+import { headline, type MessageState, type StateKind } from "../../message/lifecycle.ts";
+import { payloadOf, type Payload } from "./payload.ts";
+
+/** One message's waybill, as far as the hub knows it. */
+export type TracedMessage = {
+  readonly lane: LaneName;
+  readonly seq: Seq;
+  readonly state: StateKind;
+  /** What the state means, in one line for people. */
+  readonly headline: string;
+  readonly exception: ExceptionRow | null;
+  /** The message it waits behind, when it is held. */
+  readonly waitsFor: ExceptionRow["behind"];
+  readonly events: readonly Event[];
+  readonly payload: Payload;
+};
+export type TraceAnswer = { readonly terminal: TerminalId; readonly what: string; readonly messages: readonly TracedMessage[] };
+
+const MOST = 20;
+
+/**
+ * @param what a message's number (of any epoch, the current one first), `epoch/number`, or a searchable value
+ * @throws NOT_FOUND, saying how far this terminal has sent
+ */
+export async function traceMessages(ledger: Ledger, terminal: TerminalId, what: string): Promise<TraceAnswer> {
+  const places = await placesOf(ledger, terminal, what);
+  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place)))).filter((message) => message !== null);
+  if (messages.length > 0) return { terminal, what, messages };
+  if (!(await ledger.terminals.get(terminal))) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
+  const current = (await ledger.lanes.of(terminal)).find((lane) => lane.current);
+  const known = current ? `received through ${current.receivedThrough} of ${current.lane}` : "nothing received yet";
+  throw new WaybillError("NOT_FOUND", `terminal ${terminal} has sent no message ${JSON.stringify(what.slice(0, 200))} (${known})`);
+}
+
+type Place = { readonly lane: LaneName; readonly seq: Seq };
+
+async function placesOf(ledger: Ledger, terminal: TerminalId, what: string): Promise<readonly Place[]> {
+  const named = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\/(\d{1,15})$/.exec(what);
+  if (named) return [{ lane: laneName(terminal, epoch(named[1] ?? "")), seq: seq(Number(named[2])) }];
+  const byValue = await ledger.trail.find(terminal, what, MOST);
+  if (!/^\d{1,15}$/.test(what)) return byValue;
+  const lanes = (await ledger.lanes.of(terminal)).toSorted((a, b) => Number(b.current) - Number(a.current));
+  const byNumber = lanes.map((lane) => ({ lane: lane.lane, seq: seq(Number(what)) }));
+  const isByNumber = (place: Place): boolean => byNumber.some((each) => each.lane === place.lane && each.seq === place.seq);
+  return [...byNumber, ...byValue.filter((place) => !isByNumber(place))];
+}
+
+async function traceOne(ledger: Ledger, { lane, seq: number }: Place): Promise<TracedMessage | null> {
+  const state = await ledger.trail.state(lane, number);
+  if (state === null) return null;
+  const [exception, events, payload] = await Promise.all([
+    ledger.exceptions.get(lane, number),
+    ledger.trail.of(lane, number),
+    payloadOf(ledger.bytes, lane, number),
+  ]);
+  const waitsFor = exception?.behind ?? null;
+  return { lane, seq: number, state, headline: toldOf(state, exception, events), exception, waitsFor, events, payload };
+}
+
+/** The state in one line, from what the ledger keeps of it. */
+function toldOf(kind: StateKind, exception: ExceptionRow | null, events: readonly Event[]): string {
+  // Who holds the lease is the processor's business, and over by the time that it is read.
+  if (kind === "processing") return "being loaded now";
+  return headline(stateOf(kind, exception, events));
+}
+
+function stateOf(kind: Exclude<StateKind, "processing">, exception: ExceptionRow | null, events: readonly Event[]): MessageState {
+  if (kind === "received" || kind === "loaded") return { kind };
+  if (kind === "discarded") {
+    const act = events.findLast((event) => event.kind.includes("discard"));
+    return { kind, by: act?.actor ?? SYSTEM, reason: act?.detail ?? exception?.detail ?? "" };
+  }
+  if (!exception) return { kind: "received" }; // it moved on between the two looks; the next one tells
+  const { fault, attempts, dueAt, behind } = exception;
+  switch (kind) {
+    case "retrying":
+      return { kind, dueAt: dueAt ?? exception.since, attempts, fault: fault ?? "INTERNAL" };
+    case "held":
+      return behind ? { kind, behind: behind.seq, behindLane: behind.lane, on: behind.on } : { kind: "received" };
+    case "dead":
+      return { kind, fault: fault ?? "INTERNAL" };
+    default:
+      return unreachable(kind);
+  }
+}

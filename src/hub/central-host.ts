@@ -1,0 +1,70 @@
+import { backoffMs, type BackoffPolicy } from "../base/backoff.ts";
+import { WaybillError } from "../base/errors.ts";
+import type { Runtime } from "../base/runtime.ts";
+import { startThread, threadModule, type Remote, type RemoteThread } from "../base/thread.ts";
+import type { Log } from "../observe/log.ts";
+import type { Central } from "./central.ts";
+import type { ConfigSource } from "./load-config.ts";
+
+const RESTART: BackoffPolicy = { firstMs: 100, factor: 2, capMs: 10_000 };
+/** How long a close waits for the thread to close its connections. */
+const CLOSE_MS = 2_000;
+/** A thread that lived this long was well: its end is not counted with earlier ones. */
+const WELL_AFTER_MS = 60_000;
+
+/**
+ * The central station on a thread of its own, so that loading never keeps the hub from answering or from renewing leases.
+ * A thread that dies (out of memory in one message) fails the calls that wait with INTERNAL, since nobody knows what became
+ * of them, and is started again; calls until then fail with CENTRAL_UNAVAILABLE.
+ */
+export function hostCentral(
+  source: ConfigSource,
+  runtime: Pick<Runtime, "clock" | "timers" | "random">,
+  log: Log,
+): Central {
+  const closing = new AbortController();
+  let thread: RemoteThread<Central> | null = null;
+  let deaths = 0;
+
+  const start = (): void => {
+    const bornAt = runtime.clock.elapsed();
+    const born = startThread<Central>("waybill-central", threadModule(import.meta.url, "central-thread"), source);
+    thread = born;
+    void born.ended.then(async (error) => {
+      thread = null;
+      if (closing.signal.aborted) return;
+      deaths = runtime.clock.elapsed() - bornAt > WELL_AFTER_MS ? 1 : deaths + 1;
+      const waitMs = deaths === 1 ? 0 : backoffMs(Math.min(deaths, 32), RESTART, runtime.random);
+      log.error({ error, deaths, restartInMs: waitMs }, "central.thread.ended");
+      await runtime.timers.sleep(waitMs, closing.signal);
+      if (!closing.signal.aborted) start();
+    });
+  };
+  const remote = (): Remote<Central> => {
+    if (thread) return thread.remote;
+    throw new WaybillError("CENTRAL_UNAVAILABLE", "the loading thread is being started again");
+  };
+  start();
+  return {
+    open: async () => remote().open(),
+    load: async (claims) => remote().load(claims),
+    state: async () => remote().state(),
+    outgoing: async (after, aims) => remote().outgoing(after, aims),
+    forwarded: async (through) => remote().forwarded(through),
+    beginEpoch: async () => remote().beginEpoch(),
+    rewind: async (through) => remote().rewind(through),
+    snapshot: async (orders, to) => remote().snapshot(orders, to),
+    unsnapped: async (of) => remote().unsnapped(of),
+    snapshotting: async () => remote().snapshotting(),
+    close: async () => {
+      closing.abort();
+      const dying = thread;
+      if (!dying) return;
+      // A load that takes longer dies with its thread: it was not committed, or the next claim finds that it was.
+      const enough = new AbortController();
+      await Promise.race([dying.remote.close(), runtime.timers.sleep(CLOSE_MS, enough.signal)]);
+      enough.abort();
+      await dying.stop();
+    },
+  };
+}

@@ -1,0 +1,343 @@
+import { newUlid, type Runtime } from "../base/runtime.ts";
+import { epoch, laneName, terminalId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
+import type { CaptureState, Database, PackedLine } from "../database/port.ts";
+import type { Claim, UpdateEntry } from "../ledger/port.ts";
+import type { Loader, LoadReport } from "../load/port.ts";
+import { chainNext, sameChain } from "../message/chain.ts";
+import type { HubSettings } from "./settings.ts";
+import { TransactionSplit, type Aims, type CapturedChange, type DownTables } from "./split.ts";
+import { Turn } from "./turn.ts";
+
+/** The terminal's part of the name of the central lane; terminals cannot have it, for theirs have an epoch of their own. */
+const CENTRAL = terminalId("central");
+/** Packed lines taken at once. */
+const READ_BYTES = 4 * 1024 * 1024;
+/** Rows of a snapshot put into the outbox in one short transaction. */
+const PAGE_ROWS = 500;
+/** Longest write lock of ours while packing. */
+const LOCK_MS = 50;
+/** Forwarded messages the centre keeps, so that a restored ledger can be given them again. */
+const KEEP_MESSAGES = 10_000;
+/** Stored messages are dropped in steps of this many, not one by one. */
+const FLUSH_EVERY = 200;
+
+/** What the centre says of its own lane. Numbers are of the lane `source`. */
+export type CentralState = {
+  readonly source: LaneName;
+  readonly packedThrough: Seq;
+  /** As far as it has been told that the update log has its messages. */
+  readonly forwardedThrough: Seq;
+  /** Lowest number it still has. */
+  readonly oldest: Seq;
+};
+export type Refusals = readonly { readonly table: string; readonly why: string }[];
+
+/** One look at what the centre has for the update log. */
+export type Outgoing =
+  /** Nothing after the number asked for; `busy`: a snapshot is being put into the lane, look again at once. */
+  | { readonly kind: "none"; readonly busy: boolean }
+  /** Snapshots are aimed at these audiences: ask again with what their terminals belong to. */
+  | { readonly kind: "aims"; readonly aims: readonly string[] }
+  /** The lane is not the one that was read before: the centre was restored under us. */
+  | { readonly kind: "restored" }
+  | {
+      readonly kind: "entries";
+      readonly after: Seq;
+      readonly through: Seq;
+      readonly entries: readonly UpdateEntry[];
+      /** Tables that are captured but not configured to go down, with the changes left out. */
+      readonly unknown: ReadonlyMap<string, number>;
+      /** Rows that could not be carried since one value is too large: `table {key}`. */
+      readonly tooLarge: readonly string[];
+      readonly remade: readonly string[];
+    };
+
+/**
+ * The station at the central database: loads what terminals sent, and reads out what changed there. It owns one
+ * connection, so its calls take turns. Everything it takes and gives is plain, so that it may live on a thread of its own.
+ */
+export interface Central {
+  /** Makes our tables, triggers and the first epoch. Repeatable; every other call does it first when it was not done. */
+  open(): Promise<{ readonly refused: Refusals }>;
+  load(claims: readonly Claim[]): Promise<LoadReport>;
+  state(): Promise<CentralState>;
+  /** Packs what was committed and gives whole messages after `after`, split for the update log. @throws TRANSFORM_FAILED */
+  outgoing(after: Seq, aims: Aims): Promise<Outgoing>;
+  /** The update log has everything through this number. */
+  forwarded(through: Seq): Promise<void>;
+  /** Begins a new epoch: the centre was restored. What the old epoch shows as forwarded is not numbered again. */
+  beginEpoch(): Promise<void>;
+  /** Sends again from this number on: the ledger was restored. */
+  rewind(forwardedThrough: Seq): Promise<void>;
+  /** Puts the rows of all `down` tables into the lane, aimed at each of the terminals, or once for everyone; remembers that these terminals have theirs. */
+  snapshot(orders: readonly SnapshotOrder[], to: "each" | "everyone"): Promise<void>;
+  /** Those of the terminals whose snapshot was never ordered here. */
+  unsnapped(of: readonly SnapshotOrder[]): Promise<readonly TerminalId[]>;
+  /** True while pages of an earlier snapshot are still to come. */
+  snapshotting(): Promise<boolean>;
+  close(): Promise<void>;
+}
+/** `enrolledAt` tells one enrolment of a name from the next: a till that was set up anew needs its rows anew. */
+export type SnapshotOrder = { readonly terminal: TerminalId; readonly enrolledAt: number };
+
+export type CentralParts = {
+  readonly database: Database;
+  /** Where the loader reads stored lines; closed with the station. */
+  readonly bytes: AsyncDisposable;
+  readonly loader: Loader;
+  readonly settings: Pick<HubSettings, "down" | "limits" | "publisher">;
+  readonly runtime: Pick<Runtime, "clock" | "random">;
+};
+
+export class CentralStation implements Central {
+  readonly #parts: CentralParts;
+  readonly #tables: DownTables;
+  readonly #turn = new Turn();
+  #opened: { refused: Refusals } | null = null;
+  #source: LaneName = laneName(CENTRAL, epoch("none"));
+  #packedThrough = 0 as Seq;
+  /** Something may wait in the outbox although `changed` says nothing new. */
+  #unpacked = true;
+  #resyncing = false;
+  #remade: readonly string[] = [];
+  /** The chain after the last message that was given out: the next one must follow from it. */
+  #link: { readonly seq: Seq; readonly chain: Uint8Array } | null = null;
+  #flushedAt = 0 as Seq;
+
+  constructor(parts: CentralParts) {
+    this.#parts = parts;
+    this.#tables = new Map(parts.settings.down.map((table) => [table.target, table]));
+  }
+
+  open(): Promise<{ refused: Refusals }> {
+    return this.#turn.run(() => this.#open());
+  }
+
+  load(claims: readonly Claim[]): Promise<LoadReport> {
+    return this.#use(() => this.#parts.loader.load(claims));
+  }
+
+  state(): Promise<CentralState> {
+    return this.#use(async () => this.#took(await this.#capture.state()));
+  }
+
+  outgoing(after: Seq, aims: Aims): Promise<Outgoing> {
+    return this.#use(async () => {
+      await this.#pack(after);
+      if (this.#packedThrough < after) return { kind: "restored" };
+      if (this.#packedThrough === after) return { kind: "none", busy: this.#resyncing };
+      return this.#split(after, await this.#wholeMessages(after), aims);
+    });
+  }
+
+  forwarded(through: Seq): Promise<void> {
+    return this.#use(async () => {
+      await this.#capture.acknowledge({ receivedThrough: through, loadedThrough: through });
+      if (through - this.#flushedAt < FLUSH_EVERY) return;
+      this.#flushedAt = through;
+      await this.#capture.flush({ keep: KEEP_MESSAGES });
+    });
+  }
+
+  beginEpoch(): Promise<void> {
+    return this.#use(async () => {
+      const { packedThrough } = await this.#capture.state();
+      // All it still has was forwarded (more than it has was): none of it belongs into the new epoch.
+      await this.#capture.acknowledge({ receivedThrough: packedThrough, loadedThrough: packedThrough });
+      await this.#capture.flush({ keep: KEEP_MESSAGES });
+      await this.#beginEpoch();
+    });
+  }
+
+  rewind(forwardedThrough: Seq): Promise<void> {
+    return this.#use(async () => {
+      await this.#capture.rewind(forwardedThrough);
+      this.#link = null;
+      this.#flushedAt = forwardedThrough;
+    });
+  }
+
+  snapshot(orders: readonly SnapshotOrder[], to: "each" | "everyone"): Promise<void> {
+    return this.#use(async () => {
+      const aims = to === "everyone" ? [null] : orders.map(({ terminal }) => `terminal:${terminal}`);
+      for (const aim of aims) for (const table of this.#tables.keys()) await this.#capture.resync(table, aim);
+      this.#resyncing = this.#tables.size > 0;
+      // Remembered after it was ordered: a crash in between orders it twice, which does no harm; never not at all.
+      for (const order of orders) await this.#capture.remember(...markOf(order));
+    });
+  }
+
+  unsnapped(of: readonly SnapshotOrder[]): Promise<readonly TerminalId[]> {
+    return this.#use(async () => {
+      const without: TerminalId[] = [];
+      for (const order of of) {
+        const [name, mark] = markOf(order);
+        if ((await this.#capture.recall(name)) !== mark) without.push(order.terminal);
+      }
+      return without;
+    });
+  }
+
+  snapshotting(): Promise<boolean> {
+    return this.#use(async () => this.#resyncing);
+  }
+
+  close(): Promise<void> {
+    return this.#turn.run(async () => {
+      await using _bytes = this.#parts.bytes;
+      await using _database = this.#parts.database;
+    });
+  }
+
+  get #capture(): Database["capture"] {
+    return this.#parts.database.capture;
+  }
+
+  #use<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turn.run(async () => {
+      await this.#open();
+      return work();
+    });
+  }
+
+  async #open(): Promise<{ refused: Refusals }> {
+    if (this.#opened) return this.#opened;
+    const { database, settings } = this.#parts;
+    await database.load.install();
+    const tables = [...this.#tables.keys()];
+    const report = await this.#capture.install({ role: "central", tables, quietGapMs: settings.publisher.quietGapMs });
+    const state = await this.#capture.state();
+    if (state.epoch === null) await this.#beginEpoch();
+    else this.#took(state);
+    this.#opened = { refused: report.refused };
+    return this.#opened;
+  }
+
+  async #beginEpoch(): Promise<void> {
+    const { clock, random } = this.#parts.runtime;
+    await this.#capture.beginEpoch(epoch(newUlid(clock.now(), random)));
+    this.#link = null;
+    this.#flushedAt = 0 as Seq;
+    this.#unpacked = true;
+    this.#took(await this.#capture.state());
+  }
+
+  #took(state: CaptureState): CentralState {
+    if (state.epoch !== null) this.#source = laneName(CENTRAL, state.epoch);
+    this.#packedThrough = state.packedThrough;
+    this.#resyncing = state.resyncing.length > 0;
+    this.#unpacked ||= state.outboxRows > 0;
+    return {
+      source: this.#source,
+      packedThrough: state.packedThrough,
+      forwardedThrough: state.receivedThrough,
+      oldest: state.oldest,
+    };
+  }
+
+  /** Numbers what is committed; then, when all before was forwarded, adds one page of a snapshot: live changes never queue behind it. */
+  async #pack(after: Seq): Promise<void> {
+    if ((await this.#capture.changed()) || this.#unpacked) await this.#packOnce();
+    if (!this.#resyncing || this.#packedThrough !== after) return;
+    this.#resyncing = (await this.#capture.resyncStep(PAGE_ROWS)) === "more";
+    await this.#packOnce();
+  }
+
+  async #packOnce(): Promise<void> {
+    const { partBytes, valueBytes } = this.#parts.settings.limits;
+    const outcome = await this.#capture.pack({ partBytes, valueBytes, lockMs: LOCK_MS });
+    this.#packedThrough = outcome.packedThrough;
+    this.#unpacked = outcome.more;
+    if (outcome.remade.length === 0) return;
+    this.#remade = [...this.#remade, ...outcome.remade];
+    this.#took(await this.#capture.state()); // a remade table is sent again: pages wait
+  }
+
+  /** Lines after `after`, ending with a message that is complete. */
+  async #wholeMessages(after: Seq): Promise<readonly PackedLine[]> {
+    const lines = [...(await this.#capture.lines({ seq: after, part: 0 }, READ_BYTES))];
+    let last = lines.at(-1);
+    while (last?.more) {
+      const complete = lines.findLastIndex((line) => !line.more);
+      if (complete >= 0) return lines.slice(0, complete + 1);
+      // One message larger than a reading: it is forwarded as a whole, so it is read to its end.
+      lines.push(...(await this.#capture.lines({ seq: last.seq, part: last.part }, READ_BYTES)));
+      if (lines.at(-1) === last) break;
+      last = lines.at(-1);
+    }
+    return lines;
+  }
+
+  #split(after: Seq, lines: readonly PackedLine[], aims: Aims): Outgoing {
+    const first = lines[0];
+    const last = lines.at(-1);
+    if (!first || !last) return { kind: "none", busy: true };
+    if (this.#link?.seq === after && !sameChain(chainNext(this.#link.chain, first.bytes), first.chain))
+      return { kind: "restored" };
+    const read = lines.map(readLine);
+    const asked = new Set(read.flatMap(({ changes }) => changes.flatMap(({ aim }) => (aim ? [aim] : []))));
+    const missing = [...asked].filter((aim) => !aims.has(aim));
+    if (missing.length > 0) return { kind: "aims", aims: missing };
+    const entries: UpdateEntry[] = [];
+    const unknown = new Map<string, number>();
+    for (const message of byMessage(read)) {
+      const split = new TransactionSplit(
+        { source: this.#source, ...message },
+        this.#tables,
+        aims,
+        this.#parts.settings.limits.partBytes,
+      );
+      for (const change of message.changes) split.add(change);
+      entries.push(...split.entries());
+      for (const [table, count] of split.unknown) unknown.set(table, (unknown.get(table) ?? 0) + count);
+    }
+    this.#link = { seq: last.seq, chain: last.chain };
+    const remade = this.#remade;
+    this.#remade = [];
+    return {
+      kind: "entries",
+      after,
+      through: last.seq,
+      entries,
+      unknown,
+      tooLarge: read.flatMap((line) => (line.tooLarge === null ? [] : [line.tooLarge])),
+      remade,
+    };
+  }
+}
+
+const markOf = ({ terminal, enrolledAt }: SnapshotOrder): [name: string, mark: string] => [
+  `snapshot:${terminal}`,
+  String(enrolledAt),
+];
+
+type ReadLine = {
+  readonly seq: Seq;
+  readonly at: string;
+  readonly trace: string | null;
+  readonly changes: readonly CapturedChange[];
+  readonly tooLarge: string | null;
+};
+
+/** A line as our own packing wrote it (contracts: "Messages up", with `origin` and `aim` on a change). */
+function readLine(line: PackedLine): ReadLine {
+  const given = JSON.parse(Buffer.from(line.bytes).toString("utf8")) as {
+    readonly trace?: string;
+    readonly changes?: readonly CapturedChange[];
+    readonly refused?: string;
+    readonly table?: string;
+    readonly key?: unknown;
+  };
+  const tooLarge = given.refused === undefined ? null : `${given.table} ${JSON.stringify(given.key)}`;
+  return { seq: line.seq, at: line.at, trace: given.trace ?? null, changes: given.changes ?? [], tooLarge };
+}
+
+function byMessage(lines: readonly ReadLine[]): (Omit<ReadLine, "changes"> & { changes: CapturedChange[] })[] {
+  const messages: (Omit<ReadLine, "changes"> & { changes: CapturedChange[] })[] = [];
+  for (const line of lines) {
+    const last = messages.at(-1);
+    if (last?.seq === line.seq) for (const change of line.changes) last.changes.push(change);
+    else messages.push({ ...line, changes: [...line.changes] });
+  }
+  return messages;
+}

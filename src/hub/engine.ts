@@ -1,0 +1,95 @@
+import { asWaybillError } from "../base/errors.ts";
+import { workerId } from "../base/ids.ts";
+import { newUlid, type Runtime } from "../base/runtime.ts";
+import type { Ledger, Terminal } from "../ledger/port.ts";
+import { WELL, degraded, type Health } from "../observe/health.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { BreakerState } from "./breaker.ts";
+import type { Central } from "./central.ts";
+import { Processor } from "./processor.ts";
+import { Publisher } from "./publisher.ts";
+import type { HubSettings } from "./settings.ts";
+
+export type EngineParts = {
+  readonly ledger: Ledger;
+  readonly central: Central;
+  readonly settings: Pick<HubSettings, "processor" | "publisher">;
+  readonly runtime: Pick<Runtime, "clock" | "timers" | "random">;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Called after entries for these audiences became readable in the update log. */
+  readonly onPublished: (audiences: readonly string[]) => void;
+};
+
+/** What moves by itself in a hub, without its HTTP side: the processor and the publisher over one central station. */
+export class Engine {
+  readonly processor: Processor;
+  readonly publisher: Publisher;
+  readonly #parts: EngineParts;
+  #running: Promise<unknown> | null = null;
+
+  constructor(parts: EngineParts) {
+    const { central, ledger, settings, runtime, log, metrics, onPublished } = parts;
+    this.#parts = parts;
+    this.publisher = new Publisher({
+      central,
+      ledger,
+      settings: settings.publisher,
+      runtime,
+      log,
+      metrics,
+      onPublished,
+    });
+    this.processor = new Processor({
+      work: ledger.work,
+      load: (claims) => central.load(claims),
+      settings: settings.processor,
+      runtime,
+      worker: workerId(newUlid(runtime.clock.now(), runtime.random)),
+      log,
+      metrics,
+      onLoaded: () => this.publisher.wake(),
+    });
+  }
+
+  /**
+   * Makes the centre ready and starts both loops. A centre that is away does not keep the hub from starting: it stores what
+   * terminals send, and goes on with the rest when the centre answers. @throws what the config is to blame for
+   */
+  async start(stop: AbortSignal): Promise<void> {
+    const { central, log } = this.#parts;
+    try {
+      const { refused } = await central.open();
+      for (const { table, why } of refused) log.error({ table, why }, "central.capture.refused");
+      log.info({}, "central.opened");
+    } catch (thrown) {
+      const error = asWaybillError(thrown);
+      if (error.blame !== "target") throw error;
+      log.error({ error }, "central.unavailable");
+    }
+    this.#running = Promise.all([this.processor.run(stop), this.publisher.run(stop)]);
+  }
+
+  /** Resolves when both loops have ended, after `stop` was raised. */
+  async ended(): Promise<void> {
+    await this.#running;
+  }
+
+  received(): void {
+    this.processor.received();
+  }
+  enrolled(terminal: Terminal): void {
+    this.publisher.snapshot(terminal);
+  }
+
+  health(): { readonly central: Health; readonly publisher: Health } {
+    return { central: healthOfTarget(this.processor.breaker.state), publisher: this.publisher.health };
+  }
+}
+
+/** A centre that is away is no reason to send terminals elsewhere: the hub stores for it meanwhile. */
+function healthOfTarget(state: BreakerState): Health {
+  if (state.kind === "closed") return WELL;
+  return degraded(`the central database gives ${state.fault}, ${state.failures} time(s) in a row; messages wait`);
+}

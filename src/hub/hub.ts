@@ -1,0 +1,149 @@
+import { asWaybillError } from "../base/errors.ts";
+import type { TerminalId } from "../base/ids.ts";
+import type { Runtime } from "../base/runtime.ts";
+import type { Stop } from "../base/stop.ts";
+import { openLedger } from "../ledger/open.ts";
+import type { Ledger } from "../ledger/port.ts";
+import { WELL, down, healthOf, type HealthReport } from "../observe/health.ts";
+import type { Log } from "../observe/log.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { createHubApi } from "./api/api.ts";
+import { listen } from "./api/listen.ts";
+import { UpdateSignal } from "./api/update-signal.ts";
+import type { BreakerState } from "./breaker.ts";
+import { hostCentral } from "./central-host.ts";
+import { Engine } from "./engine.ts";
+import { loadHubSettings, tokenHash, type ConfigSource } from "./load-config.ts";
+import { openCentral } from "./open-central.ts";
+import { ensureOperatorToken } from "./operator-token.ts";
+import type { HubSettings } from "./settings.ts";
+
+/**
+ * Either where the config is (the loading thread reads it too), or settings made in code (embedding, tests): these hold
+ * functions, which no other thread can be given, so loading then shares the caller's thread.
+ */
+export type HubStart = ({ readonly source: ConfigSource } | { readonly settings: HubSettings }) & {
+  readonly runtime: Runtime;
+  readonly log: Log;
+  /** The hub ends when this is raised; `close` is registered with it. */
+  readonly stop: Stop;
+};
+export type HubStats = {
+  readonly batchesInWork: number;
+  readonly breaker: BreakerState;
+  readonly health: HealthReport;
+};
+export type Hub = {
+  /** `http://host:port` */
+  readonly address: string;
+  readonly stats: () => HubStats;
+  /** Refuses new requests, finishes and settles what is under way within `drainMs`, closes everything. Repeatable. */
+  readonly close: () => Promise<void>;
+};
+
+/** @throws ALREADY_RUNNING when another hub holds the ledger; CONFIG_INVALID; SCHEMA_NEWER */
+export async function startHub(given: HubStart): Promise<Hub> {
+  const { runtime, log } = given;
+  const settings = "settings" in given ? given.settings : await loadHubSettings(given.source);
+  const metrics = new Metrics();
+  const closers: Closer[] = [];
+  try {
+    const ledger = await openLedger(settings.ledgerUrl, runtime);
+    closers.push({ what: "ledger", close: async () => ledger[Symbol.asyncDispose]() });
+    void ledger.ended.then((error) => {
+      if (error === null) return;
+      // Nothing can be promised without a ledger; whoever runs this process starts it again.
+      log.error({ error }, "hub.failed");
+      process.exitCode = 1;
+      return given.stop.end((what, thrown) => log.error({ what, error: asWaybillError(thrown) }, "close.failed"));
+    });
+    const central =
+      "settings" in given ? await openCentral(settings, runtime) : hostCentral(given.source, runtime, log);
+    closers.push({ what: "central", close: () => central.close() });
+
+    const updates = new UpdateSignal();
+    const engine = new Engine({
+      ledger,
+      central,
+      settings,
+      runtime,
+      log,
+      metrics,
+      onPublished: (audiences) => updates.ring(audiences),
+    });
+    const halt = new AbortController();
+    closers.push({ what: "engine", close: () => drained(engine, halt, settings.drainMs, runtime) });
+    await engine.start(halt.signal);
+
+    let closing: Promise<void> | null = null;
+    const close = (): Promise<void> => (closing ??= closeAll(closers, log));
+    const health = (): HealthReport =>
+      healthOf({ hub: closing ? down("the hub is shutting down") : WELL, ...engine.health() });
+    const api = createHubApi({
+      ledger,
+      settings: await withOperatorToken(settings),
+      runtime,
+      log,
+      metrics,
+      wake: {
+        received: () => engine.received(),
+        enrolled: (terminal) => void snapshotFor(terminal, ledger, engine, log),
+      },
+      updates,
+      health,
+    });
+    const server = await listen(api, { host: settings.host, port: settings.port });
+    closers.push({ what: "server", close: () => server.close() });
+    log.info({ address: server.address, ledger: settings.ledgerUrl, central: settings.centralUrl }, "hub.started");
+
+    given.stop.onClose("hub", close);
+    const stats = (): HubStats => ({
+      batchesInWork: engine.processor.batchesInWork,
+      breaker: engine.processor.breaker.state,
+      health: health(),
+    });
+    return { address: server.address, stats, close };
+  } catch (thrown) {
+    await closeAll(closers, log);
+    throw thrown;
+  }
+}
+
+type Closer = { readonly what: string; readonly close: () => Promise<void> };
+
+/** In the reverse order of opening: first nothing new comes in, then what is under way ends, then the stores are closed. */
+async function closeAll(closers: readonly Closer[], log: Log): Promise<void> {
+  log.info({}, "hub.draining");
+  for (const { what, close } of closers.toReversed()) {
+    try {
+      await close();
+    } catch (thrown) {
+      log.error({ what, error: asWaybillError(thrown) }, "close.failed");
+    }
+  }
+  log.info({}, "hub.stopped");
+}
+
+/** A batch that takes longer than `drainMs` is left behind: its leases run out, and the next hub finds what it did at the centre. */
+async function drained(engine: Engine, halt: AbortController, drainMs: number, runtime: Runtime): Promise<void> {
+  halt.abort();
+  const enough = new AbortController();
+  await Promise.race([engine.ended(), runtime.timers.sleep(drainMs, enough.signal)]);
+  enough.abort();
+}
+
+/** A crash before this is made good at the next start: the publisher looks for terminals without a snapshot. */
+async function snapshotFor(id: TerminalId, ledger: Ledger, engine: Engine, log: Log): Promise<void> {
+  try {
+    const terminal = await ledger.terminals.get(id);
+    if (terminal) engine.enrolled(terminal);
+  } catch (thrown) {
+    log.error({ terminal: id, error: asWaybillError(thrown) }, "publisher.failed");
+  }
+}
+
+async function withOperatorToken(settings: HubSettings): Promise<HubSettings> {
+  const token = await ensureOperatorToken(settings.ledgerUrl);
+  if (token === null) return settings;
+  return { ...settings, tokens: [...settings.tokens, { name: "local", role: "operator", hash: tokenHash(token) }] };
+}

@@ -1,0 +1,239 @@
+import { backoffMs, type BackoffPolicy } from "../base/backoff.ts";
+import { asWaybillError } from "../base/errors.ts";
+import { SYSTEM, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
+import type { Runtime } from "../base/runtime.ts";
+import type { Ledger, Terminal, UpdateEntry } from "../ledger/port.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { WELL, degraded, type Health } from "../observe/health.ts";
+import { audiencesOf } from "../wire/manifest.ts";
+import type { Central, Outgoing, SnapshotOrder } from "./central.ts";
+import type { HubSettings } from "./settings.ts";
+import { Wake } from "./wake.ts";
+
+const RETRY: BackoffPolicy = { firstMs: 200, factor: 2, capMs: 30_000 };
+/** From this many waiting terminals on, a snapshot goes to everyone: each row once, instead of once a terminal. */
+const SHARED_FROM = 4;
+/** Aims remembered between looks; a snapshot of one terminal needs one. */
+const REMEMBERED_AIMS = 1_000;
+const TERMINALS_PAGE = 1_000;
+
+/** The centre's lane, and the last number of it that the update log has. */
+type Place = { readonly source: LaneName; readonly forwarded: Seq };
+
+export type PublisherParts = {
+  readonly central: Central;
+  readonly ledger: Pick<Ledger, "updates" | "terminals" | "trail">;
+  readonly settings: HubSettings["publisher"];
+  readonly runtime: Pick<Runtime, "clock" | "timers" | "random">;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Called after entries for these audiences became readable in the update log. */
+  readonly onPublished: (audiences: readonly string[]) => void;
+};
+
+/**
+ * Forwards what the centre's own lane holds into the update log, by number and by compare-and-set: killed anywhere, it
+ * goes on behind the last number the log has; raced by another, it starts again from there. It never skips: a fault
+ * stops it (and is shown) until it passes.
+ */
+export class Publisher {
+  readonly #parts: PublisherParts;
+  readonly #wake: Wake;
+  /** Where the ledger is, once it was compared with the centre; null: compare first. */
+  #at: Place | null = null;
+  readonly #waiting = new Map<TerminalId, SnapshotOrder>();
+  readonly #aims = new Map<string, ReadonlySet<string>>();
+  #failures = 0;
+  #health: Health = WELL;
+
+  constructor(parts: PublisherParts) {
+    this.#parts = parts;
+    this.#wake = new Wake(parts.runtime.timers);
+  }
+
+  get health(): Health {
+    return this.#health;
+  }
+
+  /** Something may have been committed at the centre. */
+  wake(): void {
+    this.#wake.ring();
+  }
+
+  /** The terminal (new, set up anew, or in another audience) gets the rows of its audiences as they are. A crash forgets nobody. */
+  snapshot(terminal: Terminal): void {
+    this.#waiting.set(terminal.id, orderOf(terminal));
+    this.#aims.delete(`terminal:${terminal.id}`);
+    this.#wake.ring();
+  }
+
+  /** Until `stop` is raised; then what is under way is finished. Never rejects. */
+  async run(stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      const waitMs = await this.#guarded();
+      if (waitMs > 0) await this.#wake.wait(waitMs, stop);
+    }
+  }
+
+  /** One look: compares, orders a waiting snapshot, forwards what there is. True when another look will find more. */
+  async turn(): Promise<boolean> {
+    const { metrics, runtime, ledger, central } = this.#parts;
+    const started = runtime.clock.elapsed();
+    const at = (this.#at ??= await this.#compare());
+    if (this.#waiting.size > 0) await this.#orderSnapshots();
+    const outgoing = await this.#outgoing(at.forwarded);
+    if (outgoing.kind === "none") return outgoing.busy;
+    if (outgoing.kind === "restored") {
+      this.#at = await this.#centreRestored(at.source, at.forwarded);
+      return true;
+    }
+    if (!(await ledger.updates.forward(at.source, outgoing.after, outgoing.through, outgoing.entries))) {
+      this.#parts.log.warn({ source: at.source, after: outgoing.after }, "publisher.lost-race");
+      this.#at = null;
+      return true;
+    }
+    this.#at = { source: at.source, forwarded: outgoing.through };
+    if (outgoing.entries.length > 0) this.#parts.onPublished(audiencesIn(outgoing.entries));
+    await this.#tellOf(outgoing, at.source);
+    await central.forwarded(outgoing.through);
+    metrics.add("waybill_updates_forwarded_total", outgoing.entries.length, {});
+    metrics.observe("waybill_publish_seconds", (runtime.clock.elapsed() - started) / 1000, {});
+    return true;
+  }
+
+  /** @returns milliseconds until the next look; 0: at once */
+  async #guarded(): Promise<number> {
+    const { log, runtime, settings } = this.#parts;
+    try {
+      const more = await this.turn();
+      this.#failures = 0;
+      this.#health = WELL;
+      return more ? 0 : settings.pollMs;
+    } catch (thrown) {
+      const error = asWaybillError(thrown);
+      this.#failures++;
+      this.#at = null; // whatever happened, the next look compares first
+      const waitMs = settings.pollMs + backoffMs(Math.min(this.#failures, 32), RETRY, runtime.random);
+      this.#health = degraded(`publishing waits: ${error.code}`);
+      log.error({ error, failures: this.#failures, retryInMs: waitMs }, "publisher.failed");
+      return waitMs;
+    }
+  }
+
+  /** The centre's look, with the audiences of snapshots' terminals told to it when it asks. */
+  async #outgoing(after: Seq): Promise<Exclude<Outgoing, { kind: "aims" }>> {
+    for (;;) {
+      const outgoing = await this.#parts.central.outgoing(after, this.#aims);
+      if (outgoing.kind !== "aims") return outgoing;
+      if (this.#aims.size + outgoing.aims.length > REMEMBERED_AIMS) this.#aims.clear();
+      for (const aim of outgoing.aims) this.#aims.set(aim, await this.#belongs(aim));
+    }
+  }
+
+  async #belongs(aim: string): Promise<ReadonlySet<string>> {
+    const terminal = await this.#parts.ledger.terminals.get(aim.slice("terminal:".length) as TerminalId);
+    return new Set(terminal?.state === "enrolled" ? audiencesOf(terminal.id, terminal.tags) : []);
+  }
+
+  /**
+   * Ledger and centre must agree before anything is forwarded. The ledger knows more than the centre packed: the centre
+   * was restored. It knows less than the centre was told: the ledger was. Neither is passed over in silence.
+   */
+  async #compare(): Promise<Place> {
+    const { central, ledger } = this.#parts;
+    const state = await central.state();
+    const forwarded = await ledger.updates.forwarded(state.source);
+    if (forwarded > state.packedThrough) return this.#centreRestored(state.source, forwarded);
+    const { source } = state;
+    if (forwarded < state.forwardedThrough) await this.#ledgerRestored(source, forwarded, state.forwardedThrough);
+    await this.#findUnsnapped();
+    if (forwarded + 1 >= state.oldest) return { source, forwarded };
+    return { source, forwarded: await this.#missing(source, forwarded, state.oldest) };
+  }
+
+  /** In this order: killed anywhere before the new epoch, the next comparison finds the same and does it all again. */
+  async #centreRestored(source: LaneName, forwarded: Seq): Promise<Place> {
+    const { central, ledger, log } = this.#parts;
+    log.error({ source, forwarded }, "publisher.centre-restored");
+    await this.#note(
+      "centre restored",
+      `${forwarded} updates of ${source} were forwarded, the centre shows fewer or others; a new epoch begins`,
+    );
+    // Rows went back in time: everybody gets them as they are now.
+    await central.snapshot([], "everyone");
+    await central.beginEpoch();
+    await this.#findUnsnapped();
+    const { source: now } = await central.state();
+    return { source: now, forwarded: await ledger.updates.forwarded(now) };
+  }
+
+  async #ledgerRestored(source: LaneName, forwarded: Seq, told: Seq): Promise<void> {
+    this.#parts.log.error({ source, forwarded, told }, "publisher.ledger-restored");
+    await this.#note(
+      "ledger restored",
+      `the centre was told that updates through ${told} of ${source} are in the log, which has ${forwarded}; they are forwarded again`,
+    );
+    await this.#parts.central.rewind(forwarded);
+  }
+
+  async #missing(source: LaneName, forwarded: Seq, oldest: Seq): Promise<Seq> {
+    const { central, ledger, log } = this.#parts;
+    const through = (oldest - 1) as Seq;
+    log.error({ source, from: forwarded + 1, through }, "publisher.updates-missing");
+    await this.#note(
+      "updates missing",
+      `${forwarded + 1}…${through} of ${source} are no longer kept at the centre; all tables are sent again`,
+    );
+    await central.snapshot([], "everyone");
+    return (await ledger.updates.forward(source, forwarded, through, [])) ? through : ledger.updates.forwarded(source);
+  }
+
+  /** Terminals whose snapshot a crash or a restored centre kept from being ordered. */
+  async #findUnsnapped(): Promise<void> {
+    const { terminals } = this.#parts.ledger;
+    let after: TerminalId | null = null;
+    for (;;) {
+      const page: readonly Terminal[] = await terminals.list(TERMINALS_PAGE, after);
+      const orders = page.filter(({ state }) => state === "enrolled").map(orderOf);
+      const without = new Set(await this.#parts.central.unsnapped(orders));
+      for (const order of orders) if (without.has(order.terminal)) this.#waiting.set(order.terminal, order);
+      after = page.at(-1)?.id ?? null;
+      if (page.length < TERMINALS_PAGE || after === null) return;
+    }
+  }
+
+  /** One after the other, so that a page of one snapshot is never mistaken for one of the next. */
+  async #orderSnapshots(): Promise<void> {
+    const { central, log } = this.#parts;
+    if (await central.snapshotting()) return;
+    const waiting = [...this.#waiting.values()];
+    const shared = waiting.length >= SHARED_FROM;
+    const orders = shared ? waiting : waiting.slice(0, 1);
+    await central.snapshot(orders, shared ? "everyone" : "each");
+    for (const order of orders) if (this.#waiting.get(order.terminal) === order) this.#waiting.delete(order.terminal);
+    log.info({ terminals: orders.map(({ terminal }) => terminal), shared }, "snapshot.ordered");
+  }
+
+  async #tellOf(outgoing: Extract<Outgoing, { kind: "entries" }>, source: LaneName): Promise<void> {
+    const { log } = this.#parts;
+    const { after, through, entries } = outgoing;
+    log.debug({ source, from: after + 1, through, entries: entries.length }, "updates.forwarded");
+    for (const [table, changes] of outgoing.unknown) log.warn({ source, table, changes }, "updates.table-unknown");
+    if (outgoing.remade.length > 0) log.warn({ tables: outgoing.remade }, "capture.remade");
+    for (const row of outgoing.tooLarge)
+      await this.#note(
+        "update too large",
+        `${row} of ${source} holds a value above limits.valueKib; no terminal gets this row`,
+      );
+  }
+
+  #note(kind: string, detail: string): Promise<void> {
+    return this.#parts.ledger.trail.note(kind, null, SYSTEM, detail);
+  }
+}
+
+const orderOf = ({ id, enrolledAt }: Terminal): SnapshotOrder => ({ terminal: id, enrolledAt });
+const audiencesIn = (entries: readonly UpdateEntry[]): string[] => [
+  ...new Set(entries.map(({ audience }) => audience)),
+];

@@ -1,0 +1,367 @@
+import { describe, expect, test } from "vitest";
+import { seq, workerId } from "../../base/ids.ts";
+import type { OpenSubject, Subject } from "./subject.ts";
+import { behind, claimAll, claimOne, drain, LEASE_MS, LIMIT, loaded, passedOver, send, Till } from "./till.ts";
+
+export function workContract(adapter: string, open: OpenSubject): void {
+  const withMessages = async (count: number): Promise<{ subject: Subject; till: Till }> => {
+    const subject = await open();
+    const till = new Till("t1").write(count);
+    if (count > 0) await send(subject.ledger, till.messages(1, count));
+    return { subject, till };
+  };
+
+  describe(`work contract: ${adapter}`, () => {
+    test("a claim gives at most so many lanes and messages, and nobody else is given these lanes", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      for (let i = 0; i < 8; i++) await send(ledger, new Till(`t${i}`).write(30).messages(1, 30));
+      const first = await claimAll(ledger, { lanes: 5, messages: 10 });
+      expect(first.map(({ from, through }) => [from, through])).toEqual(Array(5).fill([1, 10]));
+      const second = await claimAll(ledger, { lanes: 5, messages: 10 }, workerId("worker-2"));
+      expect(second).toHaveLength(3);
+      expect(new Set([...first, ...second].map(({ lane }) => lane)).size).toBe(8);
+      expect(await claimAll(ledger)).toEqual([]);
+    });
+
+    test("a lane is given to one worker at a time", async () => {
+      await using subject = await open();
+      const tills = Array.from({ length: 60 }, (_, i) => new Till(`t${i}`).write(3));
+      await Promise.all(tills.map((till) => send(subject.ledger, till.messages(1, 3))));
+      const claims = await Promise.all(
+        Array.from({ length: 30 }, (_, i) => claimAll(subject.ledger, { lanes: 4 }, workerId(`worker-${i}`))),
+      );
+      const lanes = claims.flat().map(({ lane }) => lane);
+      expect(lanes).toHaveLength(60);
+      expect(new Set(lanes).size).toBe(60);
+    });
+
+    test("longest due first: a lane that was just served goes behind those that wait", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      for (const name of ["a", "b", "c"]) {
+        await send(ledger, new Till(name).write(4).messages(1, 4));
+        await subject.advance(10);
+      }
+      const order: string[] = [];
+      for (let i = 0; i < 6; i++) {
+        const claim = await claimOne(ledger, { messages: 2 });
+        order.push(claim.terminal);
+        await ledger.work.settle([loaded(claim)]);
+        await subject.advance(10);
+      }
+      expect(order).toEqual(["a", "b", "c", "a", "b", "c"]);
+    });
+
+    test("a claim takes about so many bytes, at least one message", async () => {
+      await using subject = await open();
+      const till = new Till("t1").write(10, { bytes: 10_000 });
+      for (let n = 1; n <= 10; n++) await send(subject.ledger, till.messages(n, n));
+      const small = await claimOne(subject.ledger, { bytes: 1 });
+      expect([small.from, small.through]).toEqual([1, 1]);
+      await subject.ledger.work.settle([loaded(small)]);
+      const larger = await claimOne(subject.ledger, { bytes: 25_000 });
+      expect([larger.from, larger.through]).toEqual([2, 4]);
+    });
+
+    test("a message stored in parts is claimed alone", async () => {
+      await using subject = await open();
+      const till = new Till("t1").write(2).writeParts(3).writeParts(1).write(2);
+      await send(subject.ledger, till.request());
+      const seen: unknown[] = [];
+      for (let i = 0; i < 4; i++) {
+        const claim = await claimOne(subject.ledger);
+        seen.push([claim.from, claim.through, claim.inParts]);
+        await subject.ledger.work.settle([loaded(claim)]);
+      }
+      expect(seen).toEqual([[1, 2, false], [3, 3, true], [4, 4, true], [5, 6, false]]);
+    });
+
+    test("settling moves the watermarks, and the claim tells the central row's version", async () => {
+      const { subject, till } = await withMessages(10);
+      await using _ = subject;
+      const claim = await claimOne(subject.ledger, { messages: 6 });
+      expect(claim.version).toBe(0);
+      expect(await subject.ledger.work.settle([loaded(claim, { version: 1, lagMs: 42 })])).toEqual(["settled"]);
+      expect(await subject.ledger.lanes.of(till.terminal)).toMatchObject([{ loadedThrough: 6, claimedThrough: 6 }]);
+      expect((await claimOne(subject.ledger)).version).toBe(1);
+    });
+
+    test("a claim whose lease ran out is lost to the first worker and settled by the second", async () => {
+      const { subject, till } = await withMessages(10);
+      await using _ = subject;
+      const { ledger } = subject;
+      const first = await claimOne(ledger);
+      await subject.advance(LEASE_MS);
+      const second = await claimOne(ledger);
+      expect(second.fence).toBeGreaterThan(first.fence);
+      expect(await ledger.work.settle([loaded(first, { exceptions: [passedOver(1)] })])).toEqual(["lost"]);
+      expect(await ledger.exceptions.get(till.lane, seq(1))).toBeNull();
+      expect(await ledger.work.settle([loaded(second)])).toEqual(["settled"]);
+      expect((await ledger.trail.of(till.lane, seq(1))).map(({ kind }) => kind)).toEqual(["received", "lease lost", "loaded"]);
+    });
+
+    test("a settlement counts by its fence, though its lease ran out, until another claims", async () => {
+      const { subject } = await withMessages(3);
+      await using _ = subject;
+      const claim = await claimOne(subject.ledger);
+      await subject.advance(LEASE_MS * 2);
+      expect(await subject.ledger.work.settle([loaded(claim)])).toEqual(["settled"]);
+      expect(await subject.ledger.work.settle([loaded(claim)])).toEqual(["lost"]);
+    });
+
+    test("renewing prolongs the leases and names those that are lost", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      for (const name of ["a", "b"]) await send(ledger, new Till(name).write(1).messages(1, 1));
+      const [a, b] = await claimAll(ledger);
+      await ledger.work.settle([loaded(b!)]);
+      await subject.advance(LEASE_MS - 1);
+      expect(await ledger.work.renew([a!, b!], LEASE_MS)).toEqual([b!.lane]);
+      await subject.advance(LEASE_MS - 1);
+      expect(await claimAll(ledger)).toEqual([]);
+    });
+
+    test("a lane handed back is judged by nobody and due again when it was asked", async () => {
+      const { subject, till } = await withMessages(5);
+      await using _ = subject;
+      const { ledger } = subject;
+      const claim = await claimOne(ledger);
+      await ledger.work.release([claim], 1_000, "CENTRAL_UNAVAILABLE");
+      expect(await ledger.work.settle([loaded(claim)])).toEqual(["lost"]);
+      expect(await ledger.work.nextDue()).toBe(1_000);
+      till.write(1); // what comes in meanwhile must not cut the wait short
+      await send(ledger, till.messages(6, 6));
+      expect(await claimAll(ledger)).toEqual([]);
+      await subject.advance(1_000);
+      const again = await claimOne(ledger);
+      expect([again.from, again.through, again.unsettled]).toEqual([1, 6, 0]);
+    });
+
+    test("a claim that ended unsettled shrinks the next one by half, down to one message, also over restarts", async () => {
+      const { subject } = await withMessages(100);
+      await using _ = subject;
+      const sizes: number[] = [];
+      const counts: number[] = [];
+      for (let i = 0; i < 10; i++) {
+        const claim = await claimOne(subject.ledger, { messages: 64 });
+        sizes.push(claim.through - claim.from + 1);
+        counts.push(claim.unsettled);
+        if (i % 2 === 0) await subject.restart();
+        else await subject.advance(LEASE_MS);
+      }
+      expect(sizes).toEqual([64, 32, 16, 8, 4, 2, 1, 1, 1, 1]);
+      expect(counts).toEqual([0, 0, 0, 0, 0, 0, 0, 1, 2, 3]);
+    });
+
+    test("a suspect lane is claimed alone, and is so until it has passed the place", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      for (const name of ["a", "b", "c"]) await send(ledger, new Till(name).write(8).messages(1, 8));
+      await claimAll(ledger); // its worker dies
+      await subject.advance(LEASE_MS);
+      const [only, ...others] = await claimAll(ledger);
+      expect(others).toEqual([]);
+      expect([only!.from, only!.through]).toEqual([1, 4]);
+      await ledger.work.settle([loaded(only!)]);
+      for (let i = 0; i < 5; i++) {
+        const claims = await claimAll(ledger);
+        expect(claims).toHaveLength(1);
+        await ledger.work.settle(claims.map((claim) => loaded(claim)));
+      }
+      for (const name of ["a", "b", "c"]) await send(ledger, new Till(name).write(16).messages(9, 16));
+      expect((await claimAll(ledger)).map(({ from, through }) => [from, through])).toEqual(Array(3).fill([9, 16]));
+    });
+
+    test("a one-message lane in a batch that died is not blamed for it", async () => {
+      await using subject = await open();
+      for (const name of ["a", "b"]) await send(subject.ledger, new Till(name).write(1).messages(1, 1));
+      await claimAll(subject.ledger);
+      await subject.advance(LEASE_MS);
+      expect((await claimOne(subject.ledger)).unsettled).toBe(0);
+    });
+
+    test("a lane of a newer epoch waits until all received messages of the older ones are loaded or excepted", async () => {
+      const { subject, till } = await withMessages(4);
+      await using _ = subject;
+      const { ledger } = subject;
+      const { epoch } = await ledger.lanes.openEpoch(till.terminal, till.epoch, "install-1", "restored");
+      const newer = new Till("t1", epoch).write(2);
+      await send(ledger, newer.messages(1, 2));
+      const [old, ...none] = await claimAll(ledger, { messages: 3 });
+      expect([old!.lane, none]).toEqual([till.lane, []]);
+      await ledger.work.settle([loaded(old!)]);
+      const [rest, ...still] = await claimAll(ledger);
+      expect([rest!.lane, rest!.from, still]).toEqual([till.lane, 4, []]);
+      await ledger.work.settle([loaded(rest!, { exceptions: [passedOver(4)] })]);
+      const next = await claimOne(ledger);
+      expect([next.lane, next.from, next.through]).toEqual([newer.lane, 1, 2]);
+      expect(next.open.map(({ lane, seq: n }) => [lane, n])).toEqual([[till.lane, 4]]);
+    });
+
+    test("a retrying message is given again when it is due, with its attempts and key sets", async () => {
+      const { subject } = await withMessages(3);
+      await using _ = subject;
+      const { ledger } = subject;
+      const sets = { writes: ["sale S-1"], adds: ["stock 7"], creates: ["sale S-1"], deletes: [], parents: ["store 014"] };
+      const claim = await claimOne(ledger);
+      await ledger.work.settle([
+        loaded(claim, { exceptions: [passedOver(2, { state: "retrying", retryInMs: 500, attempts: 1, sets })] }),
+      ]);
+      expect(await claimAll(ledger)).toEqual([]);
+      expect(await ledger.work.nextDue()).toBe(500);
+      await subject.advance(500);
+      const again = await claimOne(ledger);
+      expect([again.from, again.through]).toEqual([4, 3]);
+      expect(again.late).toEqual([
+        { lane: claim.lane, seq: 2, state: "retrying", fault: "ROW_REFUSED", attempts: 1, sets, order: { verb: "load" }, revision: null },
+      ]);
+      expect(again.open).toHaveLength(1);
+    });
+
+    test("held messages are given when what they wait behind is closed, in their order", async () => {
+      const { subject, till } = await withMessages(6);
+      await using _ = subject;
+      const { ledger } = subject;
+      const held = (n: number, on: number) => passedOver(n, { state: "held", fault: null, behind: behind(till.lane, on) });
+      const claim = await claimOne(ledger);
+      await ledger.work.settle([loaded(claim, { exceptions: [held(4, 2), passedOver(2, { state: "retrying", retryInMs: 10 }), held(5, 4)] })]);
+      expect((await ledger.exceptions.get(till.lane, seq(2)))!.holds).toBe(2);
+      await subject.advance(10);
+      const first = await claimOne(ledger);
+      expect(first.late.map(({ seq: n }) => n)).toEqual([2]);
+      await ledger.work.settle([loaded(first)]);
+      const second = await claimOne(ledger);
+      expect(second.late.map(({ seq: n }) => n)).toEqual([4]);
+      await ledger.work.settle([loaded(second)]);
+      const third = await claimOne(ledger);
+      expect(third.late.map(({ seq: n }) => n)).toEqual([5]);
+      await ledger.work.settle([loaded(third)]);
+      expect(await ledger.work.nextDue()).toBeNull();
+    });
+
+    test("a message held behind one that was closed meanwhile, in an older lane, is due at once", async () => {
+      const { subject, till } = await withMessages(1);
+      await using _ = subject;
+      const { ledger } = subject;
+      await drain(ledger, () => ({ state: "retrying", retryInMs: 10 }));
+      const { epoch } = await ledger.lanes.openEpoch(till.terminal, till.epoch, "install-1", "restored");
+      const newer = new Till("t1", epoch).write(1);
+      await send(ledger, newer.messages(1, 1));
+      const claim = await claimOne(ledger);
+      await subject.advance(10);
+      await ledger.work.settle([loaded(await claimOne(ledger))]);
+      await ledger.work.settle([loaded(claim, { exceptions: [passedOver(1, { state: "held", behind: behind(till.lane, 1) })] })]);
+      expect((await claimOne(ledger)).late.map(({ lane, seq: n }) => [lane, n])).toEqual([[newer.lane, 1]]);
+    });
+
+    test("a lane that its loader has stopped is not claimed again at once", async () => {
+      const { subject } = await withMessages(3);
+      await using _ = subject;
+      const claim = await claimOne(subject.ledger);
+      await subject.ledger.work.settle([loaded(claim, { loadedThrough: seq(0) })]);
+      expect(await claimAll(subject.ledger)).toEqual([]);
+      expect(await subject.ledger.work.nextDue()).toBeGreaterThan(0);
+    });
+
+    test("a settlement of what was not claimed is refused and changes nothing", async () => {
+      const { subject, till } = await withMessages(5);
+      await using _ = subject;
+      const { ledger } = subject;
+      const claim = await claimOne(ledger, { messages: 3 });
+      for (const wrong of [
+        loaded(claim, { loadedThrough: seq(4) }),
+        loaded(claim, { closed: [seq(2)] }),
+        loaded(claim, { exceptions: [passedOver(4)] }),
+        loaded(claim, { exceptions: [passedOver(2, { state: "discarded" })] }),
+      ]) {
+        await expect(ledger.work.settle([wrong])).rejects.toMatchObject({ code: "STATE_CONFLICT" });
+      }
+      expect(await ledger.trail.state(till.lane, seq(1))).toBe("processing");
+      expect(await ledger.work.settle([loaded(claim)])).toEqual(["settled"]);
+    });
+
+    test("the centre's own words are adopted after a crash between load and settle", async () => {
+      const { subject, till } = await withMessages(10);
+      await using _ = subject;
+      const { ledger } = subject;
+      const claim = await claimOne(ledger);
+      const passed = [
+        { seq: seq(3), state: "dead", fault: "ROW_REFUSED", attempts: 1 } as const,
+        { seq: seq(5), state: "held", fault: null, attempts: 0 } as const,
+      ];
+      expect(await ledger.work.adopt(till.lane, claim.fence, { loadedThrough: seq(8), version: 4, passed })).toBe("adopted");
+      await ledger.work.release([claim], 0, "adopted");
+      const next = await claimOne(ledger);
+      expect([next.from, next.through, next.version]).toEqual([9, 10, 4]);
+      expect(next.open.map(({ seq: n, state, sets }) => [n, state, sets])).toEqual([[3, "dead", null], [5, "held", null]]);
+      expect(next.late.map(({ seq: n }) => n)).toEqual([5]);
+      const kinds = async (n: number) => (await ledger.trail.of(till.lane, seq(n))).map(({ kind }) => kind);
+      expect(await kinds(2)).toEqual(["received", "adopted"]);
+      expect(await kinds(3)).toEqual(["received", "adopted"]);
+      expect(await ledger.work.adopt(till.lane, claim.fence, { loadedThrough: seq(9), version: 5, passed })).toBe("lost");
+    });
+
+    test("an exception that the centre no longer names was loaded late, and frees what waits behind it", async () => {
+      const { subject, till } = await withMessages(4);
+      await using _ = subject;
+      const { ledger } = subject;
+      const claim = await claimOne(ledger);
+      await ledger.work.settle([
+        loaded(claim, { exceptions: [passedOver(2, { state: "retrying", retryInMs: 0 }), passedOver(3, { state: "held", behind: behind(till.lane, 2) })] }),
+      ]);
+      const late = await claimOne(ledger); // loads message 2, then dies before it settles
+      const passed = [{ seq: seq(3), state: "held", fault: null, attempts: 0 } as const];
+      expect(await ledger.work.adopt(till.lane, late.fence, { loadedThrough: seq(4), version: 2, passed })).toBe("adopted");
+      await ledger.work.release([late], 0, "adopted");
+      expect(await ledger.trail.state(till.lane, seq(2))).toBe("loaded");
+      expect((await claimOne(ledger)).late.map(({ seq: n }) => n)).toEqual([3]);
+    });
+
+    test("a centre that knows less was restored: what it does not show is loaded again, with what people decided", async () => {
+      const { subject, till } = await withMessages(10);
+      await using _ = subject;
+      const { ledger } = subject;
+      await drain(ledger, (n) => (n === 4 || n === 6 || n === 8 ? { state: "dead" } : null));
+      const by = "operator:anna" as never;
+      await ledger.exceptions.requeue(till.lane, seq(4), by, "mended", null);
+      await ledger.exceptions.discard(till.lane, seq(6), by, "a test sale");
+      await ledger.exceptions.requeue(till.lane, seq(8), by, "mended by hand", new TextEncoder().encode("{}"));
+      const late = await claimOne(ledger);
+      await ledger.work.settle([loaded(late, { exceptions: [passedOver(6, { state: "discarded" })] })]);
+      // The centre comes back as it was after message 2; messages are loaded again in their order.
+      till.write(1);
+      await send(ledger, till.messages(11, 11));
+      const found = await claimOne(ledger);
+      expect(await ledger.work.adopt(till.lane, found.fence, { loadedThrough: seq(2), version: 1, passed: [] })).toBe("behind");
+      await ledger.work.release([found], 0, "behind");
+      const steps: unknown[] = [];
+      for (;;) {
+        const [claim] = await claimAll(ledger);
+        if (!claim) break;
+        steps.push([claim.from, claim.through, claim.late.map((item) => [item.seq, item.order.verb, item.revision !== null])]);
+        const given = claim.late.filter((item) => item.order.verb === "discard");
+        const exceptions = given.map((item) => passedOver(item.seq, { state: "discarded" }));
+        await ledger.work.settle([loaded(claim, { exceptions })]);
+      }
+      expect(steps).toEqual([
+        [3, 5, []],
+        [6, 5, [[6, "discard", false]]],
+        [7, 7, []],
+        [8, 7, [[8, "load", true]]],
+        [9, 11, []],
+      ]);
+      const states = await Promise.all([4, 6, 8, 11].map((n) => ledger.trail.state(till.lane, seq(n))));
+      expect(states).toEqual(["loaded", "discarded", "loaded", "loaded"]);
+      expect(await ledger.lanes.of(till.terminal)).toMatchObject([{ loadedThrough: 11 }]);
+    });
+
+    test("nothing is due when there is no work", async () => {
+      await using subject = await open();
+      expect(await subject.ledger.work.nextDue()).toBeNull();
+      expect(await subject.ledger.work.claim(workerId("w"), LIMIT, LEASE_MS)).toEqual([]);
+      await send(subject.ledger, new Till("t1").write(1).messages(1, 1));
+      expect(await subject.ledger.work.nextDue()).toBe(0);
+    });
+  });
+}

@@ -1,0 +1,45 @@
+import type { Actor, Seq } from "../base/ids.ts";
+
+/**
+ * The kinds of lines the ledger itself writes into the audit trail, each with its meaning for people. Those about messages
+ * cover the numbers from…through of a lane. The loader and the publisher add kinds of their own ("row recreated", …).
+ */
+export const EVENTS = {
+  // messages
+  received: "stored at the hub, durably",
+  loaded: "in effect in the central database, in order",
+  "loaded late": "in effect in the central database, after it had left the happy path",
+  retrying: "refused; is tried again by itself",
+  held: "waits behind an earlier message that touches the same rows",
+  dead: "refused for good; waits for a person",
+  requeued: "a person ordered another try",
+  "discard ordered": "a person ordered that it be given up",
+  discarded: "given up; it will never have an effect",
+  "handed back": "a worker gave it back untried: the target was ill, or the worker stopped",
+  "lease lost": "its worker did not come back in time; another takes over",
+  adopted: "the central database knew more than the ledger, which now agrees with it",
+  "restored centre": "the central database knew less than the ledger: it was restored, and these messages are loaded again",
+  missing: "lost by the terminal before the hub had them; never loaded",
+  // lanes, terminals, updates
+  "epoch opened": "a terminal began to number from 1",
+  "epoch ended": "a newer epoch took its place; nothing more is taken for it",
+  "token made": "an operator made an enrolment token",
+  enrolled: "a terminal got its key",
+  revoked: "a terminal's key was taken from it",
+  forwarded: "changes of the central database entered the update log",
+  published: "changes were published to the update log through the API",
+  "update refused": "a terminal could not apply a row of an update",
+  "ledger migrated": "the ledger's tables were brought to a newer form",
+} as const;
+
+export type EventKind = keyof typeof EVENTS;
+
+/** A line about no message in particular has both numbers 0. */
+export type NewEvent = {
+  readonly lane: number | null;
+  readonly from: Seq;
+  readonly through: Seq;
+  readonly kind: EventKind | (string & {});
+  readonly actor: Actor;
+  readonly detail: string;
+};

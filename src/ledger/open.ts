@@ -1,0 +1,65 @@
+import { systemClock } from "../base/clock.ts";
+import { WaybillError } from "../base/errors.ts";
+import { systemRuntime, type Runtime } from "../base/runtime.ts";
+import { startThread, threadModule } from "../base/thread.ts";
+import type { Ledger, LedgerBytes } from "./port.ts";
+import { IN_MEMORY, openSqliteBytes, openSqliteLedger } from "./sqlite/ledger.ts";
+import type { HostedLedger, LedgerThreadData } from "./sqlite/thread.ts";
+
+/** A ledger together with the fate of its thread. */
+export type OpenedLedger = Ledger & {
+  /** Resolves when the ledger is no more: null when it was closed, else why its thread ended. Then the process should end. */
+  readonly ended: Promise<Error | null>;
+};
+
+/**
+ * Opens the ledger that the URL names, on a thread of its own so that its disk waits never hold up the caller's. With a clock
+ * other than the system's (a simulation) it works on the caller's thread, since that clock cannot cross.
+ * @param url `sqlite:` and a path
+ * @throws ALREADY_RUNNING, SCHEMA_NEWER, CONFIG_INVALID, DATABASE_UNAVAILABLE.
+ */
+export async function openLedger(url: string, runtime: Runtime): Promise<OpenedLedger> {
+  const path = ledgerPath(url);
+  if (runtime.clock !== systemClock || path === IN_MEMORY) return inThread(await openSqliteLedger(path, runtime));
+  const data: LedgerThreadData = { path };
+  const thread = startThread<HostedLedger>("ledger", threadModule(import.meta.url, "sqlite/thread"), data);
+  const { lanes, work, bytes, exceptions, updates, terminals, trail } = thread.remote;
+  try {
+    await thread.remote.opened();
+  } catch (thrown) {
+    await thread.stop();
+    throw thrown;
+  }
+  let closing: Promise<void> | null = null;
+  return {
+    lanes,
+    work,
+    bytes: { read: bytes.read, [Symbol.asyncDispose]: async () => {} },
+    exceptions,
+    updates,
+    terminals,
+    trail,
+    ended: thread.ended,
+    [Symbol.asyncDispose]: () => (closing ??= thread.remote.close().finally(() => thread.stop())),
+  };
+}
+
+function inThread(ledger: Ledger): OpenedLedger {
+  const { promise: ended, resolve } = Promise.withResolvers<null>();
+  const dispose = async (): Promise<void> => {
+    await ledger[Symbol.asyncDispose]();
+    resolve(null);
+  };
+  return { ...ledger, ended, [Symbol.asyncDispose]: dispose };
+}
+
+/** A reader of stored lines for another thread. Open the ledger first: a reader makes and migrates nothing. */
+export const openLedgerBytes = async (url: string): Promise<LedgerBytes> =>
+  openSqliteBytes(ledgerPath(url), systemRuntime);
+
+function ledgerPath(url: string): string {
+  if (!url.startsWith("sqlite:") || url === "sqlite:") {
+    throw new WaybillError("CONFIG_INVALID", "ledger must be sqlite: and a path; other stores are not there yet");
+  }
+  return url.slice("sqlite:".length);
+}

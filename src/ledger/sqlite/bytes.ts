@@ -1,0 +1,24 @@
+import { seq, splitLane } from "../../base/ids.ts";
+import type { LedgerBytes, StoredPiece } from "../port.ts";
+import { piecesAfter } from "./runs.ts";
+import type { Store } from "./store.ts";
+
+/** Disposing it leaves the store open: the store belongs to whoever opened it. */
+export const bytesOn = (store: Store): LedgerBytes => ({
+  read: async (lane, from, through, afterPart, limitBytes) => {
+    const { terminal, epoch } = splitLane(lane);
+    const row = store.get<{ id: number }>("select id from lane where terminal = ? and epoch = ?", terminal, epoch);
+    if (!row) return [];
+    const pieces: StoredPiece[] = [];
+    let bytes = 0;
+    const start = afterPart > 0 ? { seq: from, part: afterPart } : { seq: seq(from - 1), part: Number.MAX_SAFE_INTEGER };
+    for (const piece of piecesAfter(store, row.id, start)) {
+      if (piece.from > through) break;
+      pieces.push(piece);
+      bytes += piece.bytes.byteLength;
+      if (bytes >= limitBytes) break;
+    }
+    return pieces;
+  },
+  [Symbol.asyncDispose]: async () => {},
+});

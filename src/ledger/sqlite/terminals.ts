@@ -1,0 +1,115 @@
+import { later, type Instant } from "../../base/clock.ts";
+import { WaybillError } from "../../base/errors.ts";
+import { actor, type Actor, type TerminalId } from "../../base/ids.ts";
+import type { Terminal, Terminals } from "../port.ts";
+import { note } from "./events.ts";
+import type { Store } from "./store.ts";
+
+export const terminalsOn = (store: Store): Terminals => ({
+  createToken: async (hash, { terminal, tags, validMs, by }) =>
+    store.write(() => {
+      store.run(
+        "insert into token (hash, terminal, tags, expires_at, made_by) values (?, ?, ?, ?, ?)",
+        hash,
+        terminal,
+        JSON.stringify(tags),
+        later(store.now(), validMs),
+        by,
+      );
+      note(store, "token made", by, `for ${terminal ?? "a new terminal"}`);
+    }),
+  enroll: async (tokenHash, terminal, tags, keyHash) => store.write(() => enroll(store, tokenHash, terminal, tags, keyHash)),
+  byKey: async (keyHash) => one(store, "key_hash = ?", keyHash),
+  get: async (terminal) => one(store, "id = ?", terminal),
+  list: async (limit, after) =>
+    store.all<TerminalRow>(`${SELECT} where id > ? order by id limit ?`, after ?? "", limit).map(shown),
+  seen: async (sightings) =>
+    store.write(() => {
+      for (const { terminal, at, skewMs, version } of sightings) {
+        store.run(
+          `update terminal set last_seen_at = max(coalesce(last_seen_at, 0), ?), skew_ms = coalesce(?, skew_ms),
+             version = coalesce(?, version) where id = ?`,
+          at,
+          skewMs,
+          version,
+          terminal,
+        );
+      }
+    }),
+  revoke: async (terminal, by) =>
+    store.write(() => {
+      if (!one(store, "id = ?", terminal)) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
+      const changed = store.run("update terminal set state = 'revoked' where id = ? and state = 'enrolled'", terminal);
+      if (changed > 0) note(store, "revoked", by, `terminal ${terminal}`);
+    }),
+});
+
+type TerminalRow = Omit<Terminal, "tags"> & { readonly tags: string };
+
+const SELECT = `
+  select id, tags, state, enrolled_at as enrolledAt, last_seen_at as lastSeenAt, skew_ms as skewMs, version,
+         applied_through as appliedThrough
+  from terminal`;
+
+const shown = (row: TerminalRow): Terminal => ({ ...row, tags: JSON.parse(row.tags) as Terminal["tags"] });
+
+function one(store: Store, where: "id = ?" | "key_hash = ?", value: string | Uint8Array): Terminal | null {
+  const row = store.get<TerminalRow>(`${SELECT} where ${where}`, value);
+  return row ? shown(row) : null;
+}
+
+type TokenRow = {
+  readonly terminal: TerminalId | null;
+  readonly tags: string;
+  readonly expiresAt: Instant;
+  readonly madeBy: Actor;
+  readonly usedBy: TerminalId | null;
+};
+
+function enroll(
+  store: Store,
+  tokenHash: Uint8Array,
+  terminal: TerminalId,
+  tags: Readonly<Record<string, string>>,
+  keyHash: Uint8Array,
+): Terminal {
+  const now = store.now();
+  const token = store.get<TokenRow>(
+    "select terminal, tags, expires_at as expiresAt, made_by as madeBy, used_by as usedBy from token where hash = ?",
+    tokenHash,
+  );
+  const known = one(store, "id = ?", terminal);
+  if (token?.usedBy === terminal && known && one(store, "key_hash = ?", keyHash)?.id === terminal) {
+    return known; // the answer to the same call was lost
+  }
+  const why = refusal(token, terminal, known, now);
+  if (!token || why) throw new WaybillError("TOKEN_INVALID", why ?? UNKNOWN);
+  // Tags decide what a terminal may see and own: what the operator wrote on the token stands.
+  const given = { ...tags, ...(JSON.parse(token.tags) as Record<string, string>) };
+  store.run(
+    `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at) values (?1, ?2, 'enrolled', ?3, ?4, ?5)
+     on conflict (id) do update set tags = ?2, state = 'enrolled', key_hash = ?3, token_hash = ?4, enrolled_at = ?5`,
+    terminal,
+    JSON.stringify(given),
+    keyHash,
+    tokenHash,
+    now,
+  );
+  store.run("update token set used_at = ?, used_by = ? where hash = ?", now, terminal, tokenHash);
+  note(store, "enrolled", actor(`terminal:${terminal}`), `by a token of ${token.madeBy}`);
+  const enrolled = one(store, "id = ?", terminal);
+  if (!enrolled) throw new WaybillError("INTERNAL", `terminal ${terminal} was not stored`);
+  return enrolled;
+}
+
+const UNKNOWN = "no such enrolment token";
+
+function refusal(token: TokenRow | undefined, terminal: TerminalId, known: Terminal | null, now: Instant): string | null {
+  if (!token) return UNKNOWN;
+  if (token.usedBy !== null) return "the enrolment token has been used";
+  if (token.expiresAt <= now) return "the enrolment token has expired";
+  if (token.terminal !== null && token.terminal !== terminal) return `the enrolment token is for another terminal than ${terminal}`;
+  // Else anyone with a token for some new till could take the place of one that is there.
+  if (token.terminal === null && known) return `terminal ${terminal} is enrolled already; its token must name it`;
+  return null;
+}

@@ -1,0 +1,160 @@
+import { WaybillError, type FaultCode } from "../../base/errors.ts";
+import type { Instant } from "../../base/clock.ts";
+import { actor, seq, SYSTEM, updateId, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
+import type { StoredUpdate, UpdateEntry, UpdateLog } from "../port.ts";
+import { note } from "./events.ts";
+import { closeRefusals } from "./refusals.ts";
+import type { Store } from "./store.ts";
+
+export const updatesOn = (store: Store): UpdateLog => ({
+  forward: async (source, after, through, entries) =>
+    store.write(() => {
+      const known = forwardedOf(store, source);
+      if (known !== after) return false;
+      const ids = add(store, entries);
+      store.run(
+        "insert into forwarded (source, through) values (?1, ?2) on conflict (source) do update set through = ?2",
+        source,
+        through,
+      );
+      note(store, "forwarded", SYSTEM, `${source} ${after + 1}–${through}${asText(ids)}`);
+      return true;
+    }),
+  forwarded: async (source) => forwardedOf(store, source),
+  publish: async (entries, by) =>
+    store.write(() => {
+      const ids = add(store, entries);
+      if (ids.length > 0) note(store, "published", by, asText(ids).trim());
+      return ids;
+    }),
+  read: async (audiences, except, after, limitBytes) => read(store, audiences, except, after, limitBytes),
+  head: async () => headOf(store).id,
+  acknowledge: async (terminal, appliedThrough, refused) =>
+    store.write(() => acknowledge(store, terminal, appliedThrough, refused)),
+  refusals: async (terminal, limit) =>
+    store.all<{ terminal: TerminalId; id: UpdateId; code: FaultCode; detail: string; at: Instant }>(
+      `select terminal, update_id as id, code, detail, at from refusal
+       where ?1 is null or terminal = ?1 order by refusal.id desc limit ?2`,
+      terminal,
+      limit,
+    ),
+});
+
+const forwardedOf = (store: Store, source: string): Seq =>
+  store.get<{ through: Seq }>("select through from forwarded where source = ?", source)?.through ?? seq(0);
+
+type Head = { readonly id: UpdateId; readonly goneThrough: UpdateId };
+function headOf(store: Store): Head {
+  const head = store.get<Head>("select id, gone_through as goneThrough from update_head");
+  if (!head) throw new WaybillError("INTERNAL", "the update log has no head");
+  return head;
+}
+
+const asText = (ids: readonly UpdateId[]): string => (ids.length > 0 ? ` as updates ${ids[0]}–${ids.at(-1)}` : " for nobody");
+
+function add(store: Store, entries: readonly UpdateEntry[]): UpdateId[] {
+  if (entries.length === 0) return [];
+  const first = headOf(store).id + 1;
+  store.run("update update_head set id = id + ?", entries.length);
+  return entries.map((entry, at) => {
+    store.run(
+      `insert into update_entry (id, audience, tx, at, origin, trace, count, bytes, changes) values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      first + at,
+      entry.audience,
+      entry.tx,
+      entry.at,
+      entry.origin,
+      entry.trace,
+      entry.count,
+      entry.changes.byteLength,
+      entry.changes,
+    );
+    return updateId(first + at);
+  });
+}
+
+type Candidate = { readonly id: UpdateId; readonly tx: string; readonly bytes: number };
+/** How many entries of one audience are looked at for one page. */
+const LOOK = 1_000;
+
+/**
+ * The head is read before the entries and nothing is written between, so `through` is true: every entry for the audiences
+ * up to it is in this page or in one before.
+ */
+function read(
+  store: Store,
+  audiences: readonly string[],
+  except: TerminalId,
+  after: UpdateId,
+  limitBytes: number,
+): Awaited<ReturnType<UpdateLog["read"]>> {
+  const head = headOf(store);
+  if (after < head.goneThrough || after > head.id) {
+    const what = `the update log has ${head.goneThrough + 1} to ${head.id}, not what comes after ${after}`;
+    throw new WaybillError("CURSOR_GONE", what, { facts: { oldest: head.goneThrough + 1, head: head.id } });
+  }
+  let complete: number = head.id; // every candidate up to here has been seen
+  const found: Candidate[] = [];
+  for (const audience of new Set(audiences)) {
+    const rows = store.all<Candidate>(
+      `select id, tx, bytes from update_entry indexed by update_audience
+       where audience = ? and id > ? and (origin is null or origin <> ?) order by id limit ?`,
+      audience,
+      after,
+      except,
+      LOOK,
+    );
+    found.push(...rows);
+    if (rows.length === LOOK) complete = Math.min(complete, rows.at(-1)!.id);
+  }
+  const candidates = found.filter(({ id }) => id <= complete).toSorted((a, b) => a.id - b.id);
+  const taken = candidates.slice(0, pageLength(candidates, limitBytes));
+  const cut = taken.length < candidates.length;
+  const through = cut ? taken.at(-1)!.id : updateId(complete);
+  return { through, more: cut || complete < head.id, updates: taken.map(({ id }) => entryOf(store, id)) };
+}
+
+/** About so many bytes, at least one entry; ends between two central transactions unless one alone is larger than the page. */
+function pageLength(candidates: readonly Candidate[], limitBytes: number): number {
+  let bytes = 0;
+  let wholeTransactions = 0;
+  for (const [at, { tx, bytes: size }] of candidates.entries()) {
+    if (at > 0 && candidates[at - 1]!.tx !== tx) wholeTransactions = at;
+    bytes += size;
+    if (at > 0 && bytes > limitBytes) return wholeTransactions > 0 ? wholeTransactions : at;
+  }
+  return candidates.length;
+}
+
+function entryOf(store: Store, id: UpdateId): StoredUpdate {
+  const entry = store.get<StoredUpdate>(
+    "select id, audience, tx, at, origin, trace, changes, count from update_entry where id = ?",
+    id,
+  );
+  if (!entry) throw new WaybillError("INTERNAL", `update ${id} is gone while it is read`);
+  return entry;
+}
+
+function acknowledge(
+  store: Store,
+  terminal: TerminalId,
+  appliedThrough: UpdateId,
+  refused: Parameters<UpdateLog["acknowledge"]>[2],
+): void {
+  const before = store.get<{ through: UpdateId }>("select applied_through as through from terminal where id = ?", terminal);
+  if (!before) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
+  // Not only upwards: a terminal restored from yesterday's image takes yesterday's updates again.
+  store.run("update terminal set applied_through = ? where id = ?", appliedThrough, terminal);
+  for (const { id, code, detail } of refused) {
+    const fresh = store.run(
+      "insert into refusal (terminal, update_id, code, detail, at) values (?, ?, ?, ?, ?) on conflict do nothing",
+      terminal,
+      id,
+      code,
+      detail,
+      store.now(),
+    );
+    if (fresh > 0) note(store, "update refused", actor(`terminal:${terminal}`), `update ${id}: ${code} ${detail}`);
+  }
+  if (appliedThrough > before.through) closeRefusals(store, terminal, before.through, appliedThrough);
+}

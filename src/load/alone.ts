@@ -1,0 +1,57 @@
+import type { LoadTransaction, Refusal } from "../database/port.ts";
+import { decide, effectOf, type Note } from "./decide.ts";
+import type { Act, Fault } from "./plan.ts";
+
+/** How a message fared: the first fault, or none. With a fault whatever was written must be undone by the caller. */
+export type Fared = { readonly fault: Fault | null; readonly notes: readonly Note[] };
+
+/**
+ * Applies changes one by one in their own order, exactly as the sender made them. This is the judge: what a batch could not
+ * load is guilty only when it is refused here too. The caller runs it inside `attempt` and undoes it on a fault.
+ */
+export async function applyInOrder(tx: LoadTransaction, acts: readonly Act[], late: boolean): Promise<Fared> {
+  if (!late && acts.length > 1 && !acts.some((act) => act.target.looks)) {
+    const fared = await applyAtOnce(tx, acts);
+    if (fared) return fared;
+  }
+  const notes: Note[] = [];
+  for (const act of acts) {
+    const fared = await applyOne(tx, act, late);
+    notes.push(...fared.notes);
+    if (fared.fault) return { fault: fared.fault, notes };
+  }
+  return { fault: null, notes };
+}
+
+/** The whole list in one call; null (and nothing done) when the present row must first be looked at. */
+async function applyAtOnce(tx: LoadTransaction, acts: readonly Act[]): Promise<Fared | null> {
+  const refusal = await tx.attempt(async () => {
+    const { refused } = await tx.apply(acts.map(effectOf));
+    const first = firstOf(refused);
+    return { keep: first === null, result: first };
+  });
+  if (refusal === null) return { fault: null, notes: [] };
+  // What came before the first refusal was applied in order, so the first refusal is what the changes alone meet too.
+  return dependsOnRow(refusal) ? null : { fault: { code: refusal.code, detail: refusal.detail }, notes: [] };
+}
+
+async function applyOne(tx: LoadTransaction, act: Act, late: boolean): Promise<Fared> {
+  if (!late && !act.target.looks) {
+    const refusal = firstOf((await tx.apply([effectOf(act)])).refused);
+    if (refusal === null) return { fault: null, notes: [] };
+    if (!dependsOnRow(refusal)) return { fault: { code: refusal.code, detail: refusal.detail }, notes: [] };
+  }
+  const [current = null] = await tx.current(act.target.shape.name, [act.key]);
+  const decision = decide(act, current, late);
+  if (decision.kind === "refuse") return { fault: decision.fault, notes: [] };
+  const notes = decision.note ? [decision.note] : [];
+  if (decision.kind === "nothing") return { fault: null, notes };
+  const refusal = firstOf((await tx.apply([decision.effect])).refused);
+  return { fault: refusal && { code: refusal.code, detail: refusal.detail }, notes };
+}
+
+/** Refusals that a policy may turn into another effect, once the present row is known. */
+const dependsOnRow = ({ code }: Refusal): boolean => code === "ROW_EXISTS" || code === "ROW_MISSING";
+
+const firstOf = (refused: readonly Refusal[]): Refusal | null =>
+  refused.reduce<Refusal | null>((first, other) => (first && first.index <= other.index ? first : other), null);

@@ -1,0 +1,107 @@
+import type { Seq } from "../base/ids.ts";
+import type { Passed } from "../database/port.ts";
+import type { Claim, EventWrite, ExceptionWrite, LateItem } from "../ledger/port.ts";
+import type { Note } from "./decide.ts";
+import type { Trial } from "./message.ts";
+import type { Fault } from "./plan.ts";
+import type { RetryPolicy } from "./rules.ts";
+import { joinedSets, NO_SETS, OpenIndex, type Blocker } from "./sets.ts";
+import { verdictOn } from "./verdict.ts";
+
+/** A claim as it was read and planned, before anything was tried. Plain facts: a transaction that fails leaves them as they were. */
+export type Prepared = {
+  readonly claim: Claim;
+  /** New messages, in order from `claim.from`; fewer than claimed when the lane has to stop. */
+  readonly messages: readonly Trial[];
+  readonly late: readonly LateWork[];
+  /** Why the only new message here is not tried: it killed its workers, or the commit was refused. Null when it is tried. */
+  readonly foregone: Fault | null;
+};
+export type LateWork = {
+  readonly item: LateItem;
+  /** Null when it is to be discarded. */
+  readonly trial: Trial | null;
+  /** Why it is not tried. */
+  readonly foregone: Fault | null;
+};
+export type Dice = { readonly retry: RetryPolicy; readonly random: () => number };
+
+/** What one transaction makes of one claim. Made anew for each try: a rolled back transaction takes it along. */
+export class LaneWork {
+  readonly prepared: Prepared;
+  readonly open = new OpenIndex();
+  /** The centre's watermark after this transaction. */
+  readonly centralThrough: Seq;
+  readonly exceptions: ExceptionWrite[] = [];
+  readonly closed: Seq[] = [];
+  readonly passed: Passed[] = [];
+  readonly events: EventWrite[] = [];
+  changes = 0;
+  /** Commit time at the terminal of the newest message loaded. */
+  newestAt: string | null = null;
+  #newest = 0;
+  readonly #dice: Dice;
+
+  constructor(prepared: Prepared, dice: Dice) {
+    this.prepared = prepared;
+    this.#dice = dice;
+    for (const exception of prepared.claim.open) this.open.open(exception.lane, exception.seq, exception.sets);
+    // A lane that is replayed after a restore takes its exceptions one by one, each just above the watermark.
+    this.centralThrough = Math.max(this.through, ...prepared.late.map(({ item }) => item.seq)) as Seq;
+  }
+
+  get claim(): Claim {
+    return this.prepared.claim;
+  }
+  /** As far as new messages were taken. */
+  get through(): Seq {
+    return (this.claim.from - 1 + this.prepared.messages.length) as Seq;
+  }
+
+  loaded(message: Trial, notes: readonly Note[], late: boolean): void {
+    this.changes += message.changes;
+    if (message.seq > this.#newest) {
+      this.#newest = message.seq;
+      this.newestAt = message.at;
+    }
+    this.noted(message, notes);
+    if (!late) return;
+    this.closed.push(message.seq);
+    this.open.close(message.lane, message.seq);
+  }
+
+  noted({ seq }: Trial, notes: readonly Note[]): void {
+    for (const { kind, detail } of notes) this.events.push({ kind, from: seq, through: seq, detail });
+  }
+
+  /** It waits behind an earlier one; waiting costs no attempts. */
+  async hold(message: Trial, behind: Blocker, before: { readonly attempts: number; readonly fault: Fault["code"] | null }): Promise<void> {
+    const detail = `waits behind ${behind.lane}/${behind.seq} on ${behind.on}`;
+    await this.#pass(message, { state: "held", fault: before.fault, detail, attempts: before.attempts, retryInMs: null, behind });
+  }
+
+  /** It was refused. @param attempts how often it has been tried, this time included */
+  async fail(message: Trial, fault: Fault, attempts: number): Promise<void> {
+    const verdict = verdictOn(fault.code, attempts, this.#dice.retry, this.#dice.random());
+    await this.#pass(message, { ...verdict, fault: fault.code, detail: fault.detail, attempts, behind: null });
+  }
+
+  /** An operator gave it up. The ledger knows who and why; the centre must know that it will never come. */
+  discard(item: LateItem): void {
+    const { seq, fault, attempts, sets } = item;
+    const reason = item.order.verb === "discard" ? item.order.reason : "";
+    this.exceptions.push({ seq, state: "discarded", fault, detail: reason, attempts, retryInMs: null, behind: null, sets: sets ?? NO_SETS, tables: [] });
+    this.passed.push({ lane: item.lane, seq, state: "discarded", fault, attempts });
+    this.open.close(item.lane, seq);
+  }
+
+  async #pass(message: Trial, write: Omit<ExceptionWrite, "seq" | "sets" | "tables">): Promise<void> {
+    const { lane, seq, tables } = message;
+    const known = this.prepared.late.find(({ item }) => item.seq === seq)?.item.sets ?? null;
+    // What the original touched stays named: an edit may be edited back.
+    const sets = joinedSets(known, (await message.touched()).sets());
+    this.exceptions.push({ ...write, seq, sets, tables });
+    if (write.state !== "discarded") this.passed.push({ lane, seq, state: write.state, fault: write.fault, attempts: write.attempts });
+    this.open.open(lane, seq, sets);
+  }
+}

@@ -1,0 +1,221 @@
+import { instantOf, type Clock } from "../base/clock.ts";
+import { asWaybillError, type WaybillError } from "../base/errors.ts";
+import type { Random } from "../base/runtime.ts";
+import { seq } from "../base/ids.ts";
+import type { Database } from "../database/port.ts";
+import type { Claim, LaneOutcome, LedgerBytes, OpenException } from "../ledger/port.ts";
+import { loadBatch } from "./batch.ts";
+import { LaneWork, type Prepared } from "./lane-work.ts";
+import { loadLate } from "./late.ts";
+import type { Fault } from "./plan.ts";
+import type { Loader, LoadReport } from "./port.ts";
+import { prepare } from "./prepare.ts";
+import type { Rules } from "./rules.ts";
+import { compileTargets, type Targets } from "./target.ts";
+
+export type LoaderParts = {
+  /** Used by this loader alone while `load` runs. */
+  readonly database: Pick<Database, "describe" | "load">;
+  readonly bytes: LedgerBytes;
+  readonly rules: Rules;
+  readonly clock: Clock;
+  readonly random: Random;
+};
+
+/** The one loader; see the port. It keeps nothing between calls but the description of the tables. */
+export function createLoader({ database, bytes, rules, clock, random }: LoaderParts): Loader {
+  const dice = { retry: rules.retry, random: () => random.next() };
+  let described: { readonly version: string; readonly targets: Targets } | null = null;
+
+  const targetsNow = async (): Promise<Targets> => {
+    const { version, tables } = await database.describe();
+    if (described?.version !== version) described = { version, targets: compileTargets(rules, tables) };
+    return described.targets;
+  };
+
+  /** All of it in one transaction; what the commit refuses is split until the message at fault is known. */
+  const run = async (lanes: readonly Prepared[], targets: Targets): Promise<LoadReport> => {
+    if (lanes.length === 0) return NOTHING;
+    try {
+      return await runOnce(lanes, targets);
+    } catch (thrown) {
+      const error = asWaybillError(thrown);
+      const isRefusal = error.blame === "message" || error.blame === "either";
+      if (!isRefusal || lanes.every((lane) => itemsOf(lane) === 0)) throw error;
+      return runSplit(lanes, targets, error);
+    }
+  };
+
+  const runOnce = async (lanes: readonly Prepared[], targets: Targets): Promise<LoadReport> => {
+    const busy = lanes.filter((lane) => !isStopped(lane)).map((lane) => new LaneWork(lane, dice));
+    // In one order everywhere, so that two loaders never wait for each other in a circle.
+    busy.sort((a, b) => (a.claim.lane < b.claim.lane ? -1 : 1));
+    const { works, lost } = await database.load.transaction(async (tx) => {
+      const works: LaneWork[] = [];
+      const lost: Claim[] = [];
+      for (const work of busy) {
+        const { lane, version } = work.claim;
+        if (await tx.moveLane({ lane, version, loadedThrough: work.centralThrough })) works.push(work);
+        else lost.push(work.claim);
+      }
+      for (const work of works) await loadLate(tx, work);
+      await loadBatch(tx, works, targets);
+      await tx.pass(works.flatMap((work) => work.passed));
+      for (const work of works) await tx.unpass(work.claim.lane, work.closed);
+      return { works, lost };
+    });
+    const stopped = lanes.filter(isStopped).map(({ claim }) => unchanged(claim));
+    return {
+      outcomes: [...works.map((work) => outcomeOf(work, rules, clock)), ...stopped],
+      moved: await centresWords(lost),
+      changes: works.reduce((sum, work) => sum + work.changes, 0),
+    };
+  };
+
+  const runSplit = async (lanes: readonly Prepared[], targets: Targets, error: WaybillError): Promise<LoadReport> => {
+    const [only, ...others] = lanes;
+    if (!only) return NOTHING;
+    if (others.length > 0) {
+      const half = Math.ceil(lanes.length / 2);
+      const first = await run(lanes.slice(0, half), targets);
+      const rest = lanes.slice(half);
+      return joined(first, await orUnchanged(run(rest, targets), rest));
+    }
+    if (itemsOf(only) === 1) return runOnce([foregoing(only, { code: error.code, detail: error.what })], targets);
+    const half = Math.ceil(itemsOf(only) / 2);
+    const first = await run([part(only, 0, half)], targets);
+    const [outcome] = first.outcomes;
+    if (!outcome) return first; // another worker took the lane over
+    const rest = after(part(only, half), outcome);
+    const second = await orUnchanged(run([rest], targets), [rest]);
+    const [next] = second.outcomes;
+    if (!next) return { ...second, changes: first.changes + second.changes };
+    return { outcomes: [continued(outcome, next)], moved: [], changes: first.changes + second.changes };
+  };
+
+  /** The lanes that are not ours any more, in the centre's own words. */
+  const centresWords = async (lost: readonly Claim[]): Promise<LoadReport["moved"]> => {
+    if (lost.length === 0) return [];
+    const marks = await database.load.marks(lost.map(({ lane }) => lane));
+    const moved = [];
+    for (const [at, { lane, fence }] of lost.entries()) {
+      const mark = marks[at];
+      moved.push({
+        lane,
+        fence,
+        loadedThrough: mark?.loadedThrough ?? seq(0),
+        version: mark?.version ?? 0,
+        passed: await database.load.passed(lane),
+      });
+    }
+    return moved;
+  };
+
+  return {
+    load: async (claims) => {
+      const targets = await targetsNow();
+      const together: Prepared[] = [];
+      for (const claim of claims) if (!claim.inParts) together.push(await prepare(claim, rules, targets, bytes));
+      let report = await run(together, targets);
+      // A message in parts has a transaction of its own: it may be long, and nobody else's rows shall wait for it.
+      for (const claim of claims) {
+        if (!claim.inParts) continue;
+        const alone = await prepare(claim, rules, targets, bytes);
+        report = joined(report, report === NOTHING ? await run([alone], targets) : await orUnchanged(run([alone], targets), [alone]));
+      }
+      return report;
+    },
+  };
+}
+
+const NOTHING: LoadReport = { outcomes: [], moved: [], changes: 0 };
+
+const itemsOf = ({ messages, late }: Prepared): number => messages.length + late.length;
+/** Too many exceptions are open, and there is nothing late to do about them. */
+const isStopped = ({ claim, messages, late }: Prepared): boolean =>
+  claim.through >= claim.from && messages.length === 0 && late.length === 0;
+
+const unchanged = ({ lane, fence, from, version }: Claim): LaneOutcome => ({
+  lane,
+  fence,
+  loadedThrough: seq(from - 1),
+  version,
+  exceptions: [],
+  closed: [],
+  events: [],
+  lagMs: null,
+});
+
+function outcomeOf(work: LaneWork, rules: Rules, clock: Clock): LaneOutcome {
+  const { claim, through, open } = work;
+  const at = work.newestAt === null ? null : instantOf(work.newestAt);
+  const stops = through < claim.through && open.size >= rules.maxOpen;
+  const stop = {
+    kind: "lane stopped",
+    from: seq(through + 1),
+    through: claim.through,
+    detail: `${open.size} exceptions are open, and maxOpen is ${rules.maxOpen}; requeue or discard some`,
+  };
+  return {
+    lane: claim.lane,
+    fence: claim.fence,
+    loadedThrough: through,
+    version: claim.version + 1,
+    exceptions: work.exceptions,
+    closed: work.closed,
+    events: stops ? [...work.events, stop] : work.events,
+    // A till's clock may be ahead of ours; a message is never loaded before it was made.
+    lagMs: at === null ? null : Math.max(0, clock.now() - at),
+  };
+}
+
+/** What is already committed must be reported, whatever became of the rest; the rest is claimed again. */
+async function orUnchanged(running: Promise<LoadReport>, lanes: readonly Prepared[]): Promise<LoadReport> {
+  try {
+    return await running;
+  } catch (thrown) {
+    if (asWaybillError(thrown).blame !== "target") throw thrown;
+    return { outcomes: lanes.map(({ claim }) => unchanged(claim)), moved: [], changes: 0 };
+  }
+}
+
+const joined = (a: LoadReport, b: LoadReport): LoadReport => ({
+  outcomes: [...a.outcomes, ...b.outcomes],
+  moved: [...a.moved, ...b.moved],
+  changes: a.changes + b.changes,
+});
+
+/** The lane's items from…to, counted with late ones first, as a claim of their own. */
+function part(prepared: Prepared, from: number, to = Number.POSITIVE_INFINITY): Prepared {
+  const lateCount = prepared.late.length;
+  const late = prepared.late.slice(from, to);
+  const messages = prepared.messages.slice(Math.max(0, from - lateCount), Math.max(0, to - lateCount));
+  const first = seq(prepared.claim.from + Math.max(0, from - lateCount));
+  const claim = { ...prepared.claim, from: first, through: seq(first + messages.length - 1), late: late.map(({ item }) => item) };
+  return { ...prepared, claim, messages, late };
+}
+
+const foregoing = (prepared: Prepared, fault: Fault): Prepared => ({
+  ...prepared,
+  late: prepared.late.map((late) => ({ ...late, foregone: late.foregone ?? fault })),
+  foregone: prepared.foregone ?? fault,
+});
+
+/** The second half of a lane, once the first is committed. */
+function after(prepared: Prepared, { version, exceptions, closed }: LaneOutcome): Prepared {
+  const { claim } = prepared;
+  const gone = new Set([...closed, ...exceptions.map((exception) => exception.seq)]);
+  const opened = exceptions.flatMap(({ seq: number, state, fault, attempts, sets }): OpenException[] =>
+    state === "discarded" ? [] : [{ lane: claim.lane, seq: number, state, fault, attempts, sets }],
+  );
+  const open = [...claim.open.filter((known) => known.lane !== claim.lane || !gone.has(known.seq)), ...opened];
+  return { ...prepared, claim: { ...claim, version, open } };
+}
+
+const continued = (first: LaneOutcome, next: LaneOutcome): LaneOutcome => ({
+  ...next,
+  exceptions: [...first.exceptions, ...next.exceptions],
+  closed: [...first.closed, ...next.closed],
+  events: [...first.events, ...next.events],
+  lagMs: next.lagMs ?? first.lagMs,
+});

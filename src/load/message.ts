@@ -1,0 +1,94 @@
+import type { LoadTransaction } from "../database/port.ts";
+import type { LaneName, Seq } from "../base/ids.ts";
+import { applyInOrder, type Fared } from "./alone.ts";
+import { planChanges, type Act, type Fault } from "./plan.ts";
+import type { Line } from "./reading.ts";
+import { Touched } from "./sets.ts";
+import type { Targets } from "./target.ts";
+
+/** From whom messages are: the same for a whole lane. */
+export type Sender = {
+  readonly lane: LaneName;
+  readonly terminal: string;
+  readonly tags: Readonly<Record<string, string>>;
+};
+
+/** A message that can be tried: one that lies in memory (`Loading`), or one read again from the ledger, part by part (`InParts`). */
+export interface Trial {
+  readonly lane: LaneName;
+  readonly seq: Seq;
+  /** Commit time at the terminal, as far as it has been read. */
+  readonly at: string | null;
+  /** How many changes it has, as far as it has been read. */
+  readonly changes: number;
+  /** Names of the tables it writes, as far as it has been read. */
+  readonly tables: readonly string[];
+  touched(): Promise<Touched>;
+  /** Applies all changes in their order. On a fault the caller undoes what was written. */
+  apply(tx: LoadTransaction, late: boolean): Promise<Fared>;
+}
+
+/** A message that lies in memory. It is planned when it is made, and its plan never changes. */
+export class Loading implements Trial {
+  readonly lane: LaneName;
+  readonly seq: Seq;
+  readonly at: string | null;
+  readonly acts: readonly Act[];
+  readonly fault: Fault | null;
+  readonly #line: Line;
+  readonly #targets: Targets;
+  #touched: Touched | null = null;
+
+  constructor(sender: Sender, line: Line, targets: Targets) {
+    const plan = planLine(sender, line, targets);
+    this.lane = sender.lane;
+    this.seq = line.seq;
+    this.at = line.at;
+    this.acts = plan.acts;
+    this.fault = line.fault ?? plan.fault;
+    this.#line = line;
+    this.#targets = targets;
+  }
+
+  get changes(): number {
+    return this.#line.changes.length;
+  }
+  get tables(): readonly string[] {
+    return tablesOf(this.acts, this.#line);
+  }
+  /** Worked out only when somebody asks: on the happy path nobody does. */
+  get sets(): Touched {
+    if (!this.#touched) {
+      this.#touched = new Touched();
+      touch(this.#touched, this.acts, this.#line, this.#targets);
+    }
+    return this.#touched;
+  }
+  touched(): Promise<Touched> {
+    return Promise.resolve(this.sets);
+  }
+  apply(tx: LoadTransaction, late: boolean): Promise<Fared> {
+    return this.fault ? Promise.resolve({ fault: this.fault, notes: [] }) : applyInOrder(tx, this.acts, late);
+  }
+}
+
+export const planLine = (sender: Sender, line: Line, targets: Targets): ReturnType<typeof planChanges> =>
+  planChanges(targets, {
+    terminal: sender.terminal,
+    tags: sender.tags,
+    seq: line.seq,
+    at: line.at ?? "",
+    changes: line.changes,
+  });
+
+export function touch(touched: Touched, acts: readonly Act[], line: Line, targets: Targets): void {
+  for (const change of line.changes) touched.addSource(change, targets);
+  for (const act of acts) touched.addAct(act);
+}
+
+/** By their names at the target; by the sender's names when nothing could be planned. */
+export function tablesOf(acts: readonly Act[], line: Line): string[] {
+  if (acts.length > 0) return [...new Set(acts.map((act) => act.target.shape.name))];
+  const named = line.changes.map((change: unknown) => (change as { table?: unknown } | null)?.table);
+  return [...new Set(named.filter((table) => typeof table === "string"))];
+}

@@ -1,0 +1,213 @@
+import type { FaultCode } from "../base/errors.ts";
+import { field, isMarked, OPS, type Change, type Op, type Row, type WireValue } from "../message/change.ts";
+import { keyForPeople, textOf, valueForPeople } from "../message/key.ts";
+import type { Column } from "../message/shape.ts";
+import { sameValue } from "../message/value.ts";
+import { misfit } from "./fit.ts";
+import type { TableRule, TransformContext } from "./rules.ts";
+import type { Target, Targets } from "./target.ts";
+
+/** Why a message cannot be loaded, for people: table, key, column and value. */
+export type Fault = { readonly code: FaultCode; readonly detail: string };
+
+/** One change in the target's names and checked against its columns; what it does to the row is decided later (`decide.ts`). */
+export type Act = {
+  readonly target: Target;
+  readonly op: Op;
+  /** The target's key columns, complete. */
+  readonly key: Row;
+  /** Canonical text of `key`. */
+  readonly text: string;
+  /** Columns to write; with the key columns for insert and upsert. Absent for delete. */
+  readonly row: Row | undefined;
+  readonly before: Row | undefined;
+  /** The update gives the row another key. */
+  readonly moves: boolean;
+  /** What the rule's owner column must hold; null when the table has no owner. */
+  readonly owner: WireValue;
+  readonly origin: string;
+};
+
+/** A message's changes as acts, in order. With a fault the list holds what could still be understood: its rows must be known. */
+export type Plan = { readonly acts: readonly Act[]; readonly fault: Fault | null };
+
+/** Turns changes as they came into acts on the target. Pure: the same changes, rules and shapes give the same acts. */
+export function planChanges(targets: Targets, context: TransformContext): Plan {
+  const acts: Act[] = [];
+  let fault: Fault | null = null;
+  for (const change of context.changes) {
+    const planned = planChange(targets, change, context);
+    acts.push(...planned.acts);
+    fault ??= planned.fault;
+  }
+  return { acts, fault };
+}
+
+function planChange(targets: Targets, change: Change, context: TransformContext): Plan {
+  const malformed = formFault(change);
+  if (malformed) return { acts: [], fault: malformed };
+  const target = targets.bySource.get(change.table);
+  if (!target) {
+    const why = target === null ? "its target is not in the database" : "no such table is configured";
+    return { acts: [], fault: { code: "TABLE_UNKNOWN", detail: `${nameOf(change.table, change.key)}: ${why}` } };
+  }
+  const { transform } = target.rule;
+  if (!transform) return gather([actOf(target, change, context, true)]);
+  let made: Change | readonly Change[] | null;
+  try {
+    made = transform(change, context);
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    return { acts: [], fault: { code: "TRANSFORM_FAILED", detail: `${nameOf(change.table, change.key)}: ${reason}` } };
+  }
+  const changes: readonly Change[] = made === null ? [] : "op" in made ? [made] : made;
+  return gather(
+    changes.map((one) => {
+      const wrong = formFault(one);
+      if (wrong) return { act: null, fault: { code: "TRANSFORM_FAILED", detail: `its result is no change: ${wrong.detail}` } };
+      const into = one.table === target.rule.target ? target : targets.byTarget(one.table);
+      if (into) return actOf(into, one, context, false);
+      return { act: null, fault: { code: "TABLE_UNKNOWN", detail: `${nameOf(one.table, one.key)}: the transform names a table that is not there` } };
+    }),
+  );
+}
+
+type Planned = { readonly act: Act | null; readonly fault: Fault | null };
+const gather = (planned: readonly Planned[]): Plan => ({
+  acts: planned.flatMap(({ act }) => act ?? []),
+  fault: planned.find(({ fault }) => fault)?.fault ?? null,
+});
+
+/** The hub checks a line's form before it stores it; an edited line or a transform's result comes past no such check. */
+function formFault(change: Change): Fault | null {
+  const unreadable = (detail: string): Fault => ({ code: "PAYLOAD_UNREADABLE", detail });
+  if (!isRow(change)) return unreadable("a change that is no object");
+  if (typeof change.table !== "string" || !OPS.includes(change.op)) return unreadable(`a change without table or known op`);
+  if (!isRow(change.key)) return { code: "KEY_INVALID", detail: `${change.table}: a change without a key` };
+  if (change.op !== "delete" && !isRow(change.row)) return unreadable(`${nameOf(change.table, change.key)}: ${change.op} without a row`);
+  if (change.before !== undefined && !isRow(change.before)) return unreadable(`${nameOf(change.table, change.key)}: before is no row`);
+  return null;
+}
+const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
+
+function actOf(target: Target, change: Change, context: TransformContext, rename: boolean): Planned {
+  const { rule, shape } = target;
+  const faults: Fault[] = [];
+  const strict: Complain = (code, detail) => void faults.push({ code, detail: `${nameOf(shape.name, change.key)}: ${detail}` });
+  const mapped = mapRow(target, change.key, rename, null);
+  const before = change.before && mapRow(target, change.before, rename, null);
+  let row = change.op === "delete" || !change.row ? undefined : mapRow(target, change.row, rename, strict);
+
+  const key = keyIn(shape.key, mapped, before, row);
+  const text = key && textOf(target.forms.key, key);
+  if (!key || !text) {
+    strict("KEY_INVALID", `the key of ${shape.name} is (${shape.key.join(", ") || "none"}); the change has no complete one`);
+    return { act: null, fault: faults[0] ?? null };
+  }
+  if (row && change.op !== "update") {
+    // Their new row stands under its own key columns; a sender may leave them to `key` alone.
+    if (shape.key.some((column) => field(row ?? {}, column) === undefined)) row = { ...key, ...row };
+    checkComplete(target, change.op, row, strict);
+  }
+  const moves = change.op === "update" && shape.key.some((column) => {
+    const after = row && field(row, column);
+    return after !== undefined && !sameValue(target.columns.get(column)?.kind ?? "text", after, field(key, column) ?? null);
+  });
+  const owner = ownerOf(rule, context);
+  checkOwner(target, owner, { op: change.op, key: mapped, row, before }, strict);
+  if (rule.conflict.policy === "add" && change.op === "update" && !before) {
+    strict("PAYLOAD_UNREADABLE", "an update under the policy add needs the row before");
+  }
+  return { act: { target, op: change.op, key, text, row, before, moves, owner, origin: context.terminal }, fault: faults[0] ?? null };
+}
+
+type Complain = (code: FaultCode, detail: string) => void;
+
+/** The row under the target's names. `complain` hears of columns and values that do not fit; null: they are left out quietly. */
+function mapRow(target: Target, row: Row, rename: boolean, complain: Complain | null): Row {
+  const { rule, columns } = target;
+  const into = (source: string): string | null => {
+    if (!rename || target.plain) return source;
+    return rule.ignore.has(source) ? null : (rule.rename.get(source) ?? source);
+  };
+  let same = true;
+  for (const source of Object.keys(row)) {
+    const name = into(source);
+    const column = name === null ? undefined : columns.get(name);
+    if (name !== source || !column || column.generated) same = false;
+    if (!complain || name === null) continue;
+    const value = row[source] ?? null;
+    if (column) checkValue(target, column, value, complain);
+    else if (rule.unknownColumns === "refuse") complain("COLUMN_UNKNOWN", `the target has no column ${name} (value ${valueForPeople(value)})`);
+  }
+  if (same) return row;
+  // Through entries: a column may have any name, `__proto__` too.
+  return Object.fromEntries(
+    Object.entries(row).flatMap(([source, value]): [string, WireValue][] => {
+      const name = into(source);
+      return name !== null && columns.get(name)?.generated === false ? [[name, value]] : [];
+    }),
+  );
+}
+
+function checkValue({ shape }: Target, column: Column, value: WireValue, complain: Complain): void {
+  if (column.generated) return;
+  // Others' triggers may still fill in what is null here.
+  if (value === null && !column.nullable && !shape.foreignTriggers) complain("NULL_REFUSED", `column ${column.name} must have a value`);
+  const why = misfit(column, value);
+  if (why) complain("TYPE_REFUSED", `column ${column.name} (${column.declared}): ${valueForPeople(value)} ${why}`);
+}
+
+/** An update's key may be known by what it was before; a plain row that leaves it out has it in `key`. */
+function keyIn(columns: readonly string[], ...rows: readonly (Row | undefined)[]): Row | null {
+  const parts: [string, WireValue][] = [];
+  for (const column of columns) {
+    const holder = rows.find((row) => row && field(row, column) !== undefined);
+    const value = holder && field(holder, column);
+    if (value === undefined || value === null) return null;
+    parts.push([column, value]);
+  }
+  return parts.length === 0 ? null : Object.fromEntries(parts);
+}
+
+/** An upsert may find the row there and then needs no more columns; only an insert can be judged here. */
+function checkComplete({ shape }: Target, op: Op, row: Row, complain: Complain): void {
+  if (op !== "insert" || shape.foreignTriggers) return;
+  for (const column of shape.columns) {
+    if (column.nullable || column.hasDefault || column.generated || field(row, column.name) !== undefined) continue;
+    complain("NULL_REFUSED", `column ${column.name} must have a value; the row has no such column`);
+  }
+}
+
+function ownerOf({ owner }: TableRule, context: TransformContext): WireValue {
+  if (!owner) return null;
+  if (owner.is === "terminal") return context.terminal;
+  return Object.hasOwn(context.tags, owner.is.tag) ? (context.tags[owner.is.tag] ?? null) : null;
+}
+
+/** Everything the change says about its owner must name this terminal; what it does not say, the present row must (`decide.ts`). */
+function checkOwner(
+  target: Target,
+  owner: WireValue,
+  change: { readonly op: Op; readonly key: Row; readonly row: Row | undefined; readonly before: Row | undefined },
+  complain: Complain,
+): void {
+  const { owner: rule } = target.rule;
+  if (!rule) return;
+  if (owner === null) return complain("NOT_OWNER", "the terminal has no tag that the table's owner is compared with");
+  const claims = [change.row, change.before, change.key].map((row) => row && field(row, rule.column)).filter((value) => value !== undefined);
+  const foreign = claims.find((value) => !isOwner(target, owner, value));
+  if (foreign !== undefined) return complain("NOT_OWNER", `${rule.column} is ${valueForPeople(foreign)}, not ${valueForPeople(owner)}`);
+  if (claims.length === 0 && (change.op === "insert" || change.op === "upsert")) {
+    complain("NOT_OWNER", `the row has no ${rule.column}, which must be ${valueForPeople(owner)}`);
+  }
+}
+
+/** Does the owner column's value name this owner? Terminal ids and tags are texts, whatever kind the column has: "14" owns 14. */
+export function isOwner({ columns, rule }: Target, owner: WireValue, value: WireValue): boolean {
+  const kind = rule.owner ? columns.get(rule.owner.column)?.kind : undefined;
+  return value !== null && !isMarked(value) && kind !== undefined && sameValue(kind, value, owner);
+}
+
+/** `sale sale_id=S-9`, for people. */
+export const nameOf = (table: string, key: Row): string => `${table} ${keyForPeople(key)}`;

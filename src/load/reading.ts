@@ -1,0 +1,115 @@
+import { seq, type LaneName, type Seq } from "../base/ids.ts";
+import { WaybillError } from "../base/errors.ts";
+import type { LedgerBytes, StoredPiece } from "../ledger/port.ts";
+import type { Change, Row } from "../message/change.ts";
+import { nameOf, type Fault } from "./plan.ts";
+
+/** A stored line as it was read: the changes, or why there are none. */
+export type Line = {
+  readonly seq: Seq;
+  /** Commit time at the terminal; null when the line cannot be read. */
+  readonly at: string | null;
+  readonly changes: readonly Change[];
+  readonly fault: Fault | null;
+};
+
+/** Bytes of one read; a message in parts is held in memory by about this much at a time. */
+const READ_BYTES = 4 * 1024 * 1024;
+
+/** The messages `from`…`through` of a lane, none of them in parts. @throws NOT_FOUND when the ledger does not have them all. */
+export async function readMessages(bytes: LedgerBytes, lane: LaneName, from: Seq, through: Seq): Promise<Line[]> {
+  const lines: Line[] = [];
+  for (let next = from; next <= through; ) {
+    const before = next;
+    for (const piece of await bytes.read(lane, next, through, 0, READ_BYTES)) {
+      for (const [at, text] of linesOf(piece).entries()) {
+        const number = seq(piece.from + at);
+        if (number !== next || number > through) continue;
+        lines.push(readLine(number, text));
+        next = seq(number + 1);
+      }
+    }
+    if (next === before) throw notStored(lane, next);
+  }
+  return lines;
+}
+
+/** One message, in one piece or in parts, a piece at a time. Each time it is called the reading begins anew. */
+export async function* readOne(bytes: LedgerBytes, lane: LaneName, number: Seq): AsyncGenerator<Line> {
+  let part = 0;
+  for (;;) {
+    const pieces = await bytes.read(lane, number, number, part, READ_BYTES);
+    const last = part;
+    for (const piece of pieces) {
+      if (piece.part === 0) {
+        const text = linesOf(piece)[number - piece.from];
+        if (text === undefined) throw notStored(lane, number);
+        yield readLine(number, text);
+        return;
+      }
+      for (const [at, text] of linesOf(piece).entries()) {
+        if (piece.part + at <= part) continue;
+        part = piece.part + at;
+        yield readLine(number, text);
+      }
+    }
+    if (part === 0) throw notStored(lane, number);
+    if (part === last) return;
+  }
+}
+
+/** Some messages of a lane, by ascending numbers; "in parts" for one that only `readOne` can read. @throws NOT_FOUND */
+export async function readNumbers(bytes: LedgerBytes, lane: LaneName, numbers: readonly Seq[]): Promise<Map<Seq, Line | "in parts">> {
+  const lines = new Map<Seq, Line | "in parts">();
+  for (const number of numbers) {
+    if (lines.has(number)) continue;
+    const [piece] = await bytes.read(lane, number, number, 0, 1);
+    if (!piece) throw notStored(lane, number);
+    if (piece.part > 0) {
+      lines.set(number, "in parts");
+      continue;
+    }
+    // A piece holds many messages; those asked for are taken from it at once.
+    const texts = linesOf(piece);
+    for (const wanted of numbers) {
+      const text = wanted < number ? undefined : texts[wanted - piece.from];
+      if (text !== undefined) lines.set(wanted, readLine(wanted, text));
+    }
+    if (!lines.has(number)) throw notStored(lane, number);
+  }
+  return lines;
+}
+
+const notStored = (lane: LaneName, number: Seq): WaybillError =>
+  new WaybillError("NOT_FOUND", `the ledger does not have message ${lane}/${number}, which it gave out to be loaded`);
+
+function linesOf({ bytes }: StoredPiece): string[] {
+  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8").split("\n");
+  if (lines.at(-1) === "") lines.pop();
+  return lines;
+}
+
+/** A line that is not a message becomes one with a fault: people must see it, and the lane must not stop. */
+export function readLine(number: Seq, text: string): Line {
+  const broken = (code: Fault["code"], detail: string, at: string | null = null): Line => ({ seq: number, at, changes: [], fault: { code, detail } });
+  let line: unknown;
+  try {
+    line = JSON.parse(text);
+  } catch (thrown) {
+    return broken("PAYLOAD_UNREADABLE", `the line is no JSON: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+  }
+  if (typeof line !== "object" || line === null) return broken("PAYLOAD_UNREADABLE", "the line is no object");
+  const { at, changes, refused, table, key } = line as Partial<Record<"at" | "changes" | "refused" | "table" | "key", unknown>>;
+  const committed = typeof at === "string" ? at : null;
+  if (refused !== undefined) return refusedLine(number, committed, table, key);
+  if (!Array.isArray(changes)) return broken("PAYLOAD_UNREADABLE", "the line has no changes", committed);
+  return { seq: number, at: committed, changes: changes as Change[], fault: null };
+}
+
+/** The terminal could not carry one value. Which row it was is known, so that what follows on that row waits. */
+function refusedLine(number: Seq, at: string | null, table: unknown, key: unknown): Line {
+  const known = typeof table === "string" && typeof key === "object" && key !== null && !Array.isArray(key);
+  const changes: Change[] = known ? [{ table, op: "upsert", key: key as Row, row: {} }] : [];
+  const row = known ? nameOf(table, key as Row) : "a row";
+  return { seq: number, at, changes, fault: { code: "VALUE_TOO_LARGE", detail: `${row}: the terminal did not send a value above its limit` } };
+}

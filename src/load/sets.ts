@@ -1,0 +1,218 @@
+import type { LaneName, Seq } from "../base/ids.ts";
+import type { KeySets } from "../ledger/port.ts";
+import type { Change, Row } from "../message/change.ts";
+import { sourceText, textOf } from "../message/key.ts";
+import type { Act } from "./plan.ts";
+import type { Targets } from "./target.ts";
+
+/** What a message touches, as texts of `message/key.ts`; gathered change by change, so that a message in parts fits too. */
+export class Touched {
+  readonly writes = new Set<string>();
+  readonly adds = new Set<string>();
+  readonly creates = new Set<string>();
+  readonly deletes = new Set<string>();
+  readonly parents = new Set<string>();
+
+  /** The change as the sender named it: all that is known when it cannot be planned, and what a changed transform cannot change. */
+  addSource(change: Change, targets: Targets): void {
+    if (typeof change?.table !== "string" || typeof change.key !== "object" || change.key === null) return;
+    const text = sourceText(change.table, change.key);
+    const policy = targets.bySource.get(change.table)?.rule.conflict.policy;
+    (policy === "add" && change.op === "update" ? this.adds : this.writes).add(text);
+  }
+
+  addAct(act: Act): void {
+    const { forms, rule } = act.target;
+    // Sums commute with each other, but not with the row's making, end or change of name.
+    const commutes = rule.conflict.policy === "add" && act.op === "update" && !act.moves;
+    const keys = commutes ? this.adds : this.writes;
+    const after: Row | null = act.op === "delete" ? null : { ...act.key, ...act.before, ...act.row };
+    const before: Row | null = act.op === "insert" ? null : { ...act.before, ...act.key };
+    const keyAfter = after && textOf(forms.key, after);
+    keys.add(act.text);
+    if (keyAfter) keys.add(keyAfter);
+    if (act.op === "insert" || act.op === "upsert" || act.moves) if (keyAfter) this.creates.add(keyAfter);
+    if (act.op === "delete" || act.moves) this.deletes.add(act.text);
+    for (const unique of forms.uniques) {
+      const [was, is] = [before && textOf(unique, before), after && textOf(unique, after)];
+      if (commutes && was === is) continue;
+      for (const text of [was, is]) if (text) this.writes.add(text);
+      // A foreign key may name a unique value: it comes and goes as the row's key does.
+      if (is && is !== was) this.creates.add(is);
+      if (was && was !== is) this.deletes.add(was);
+    }
+    if (!after) return;
+    for (const parent of forms.parents) {
+      const text = textOf(parent, after);
+      if (text && text !== keyAfter) this.parents.add(text);
+    }
+  }
+
+  /** Plain lists, for the ledger. */
+  sets(): KeySets {
+    return {
+      writes: [...this.writes],
+      adds: [...this.adds],
+      creates: [...this.creates],
+      deletes: [...this.deletes],
+      parents: [...this.parents],
+    };
+  }
+}
+
+export const NO_SETS: KeySets = { writes: [], adds: [], creates: [], deletes: [], parents: [] };
+
+export function joinedSets(a: KeySets | null, b: KeySets): KeySets {
+  if (!a) return b;
+  const joined = (name: keyof KeySets): string[] => [...new Set([...a[name], ...b[name]])];
+  return {
+    writes: joined("writes"),
+    adds: joined("adds"),
+    creates: joined("creates"),
+    deletes: joined("deletes"),
+    parents: joined("parents"),
+  };
+}
+
+/** The exception a message waits behind, and the row (or value) they share. */
+export type Blocker = { readonly lane: LaneName; readonly seq: Seq; readonly on: string };
+
+/**
+ * Who waits (DESIGN §4.6): message m waits behind the earlier exception x iff W(m) meets W(x), where sums do not conflict
+ * with each other; or D(m) meets R(x). A message refused for a missing parent also waits behind the x that creates it.
+ * Two messages that only name the same parent never wait. An exception whose sets are not known conflicts with everything.
+ *
+ * Kept as an index by text, so that a lane with a thousand exceptions asks as fast as one with a single one.
+ */
+export class OpenIndex {
+  readonly #writes = new TextIndex();
+  readonly #adds = new TextIndex();
+  readonly #creates = new TextIndex();
+  readonly #deletes = new TextIndex();
+  readonly #parents = new TextIndex();
+  readonly #unknown = new Map<string, Opened>();
+  readonly #all = new Map<string, Opened>();
+  readonly #lanes = new Map<LaneName, number>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** Adds an exception. Lanes must be met in the order of their epochs; within a lane any order will do. */
+  open(lane: LaneName, seq: Seq, sets: KeySets | null): void {
+    this.close(lane, seq);
+    const opened: Opened = { lane, seq, sets, rank: this.#rankOf(lane) };
+    this.#all.set(nameOf(lane, seq), opened);
+    if (sets) for (const [index, texts] of this.#entries(sets)) index.add(texts, opened);
+    else this.#unknown.set(nameOf(lane, seq), opened);
+  }
+
+  /** It was loaded or discarded: nobody waits for it any more. */
+  close(lane: LaneName, seq: Seq): void {
+    const opened = this.#all.get(nameOf(lane, seq));
+    if (!opened) return;
+    this.#all.delete(nameOf(lane, seq));
+    this.#unknown.delete(nameOf(lane, seq));
+    if (opened.sets) for (const [index, texts] of this.#entries(opened.sets)) index.remove(texts, opened);
+  }
+
+  /**
+   * The earliest exception before this message that it waits behind, or null. The earliest, because all that wait for it are
+   * then freed together.
+   */
+  blocker(lane: LaneName, seq: Seq, touched: Touched): Blocker | null {
+    const search = new Search(this.#rankOf(lane), seq);
+    for (const opened of this.#unknown.values()) search.consider(opened, "rows that are not known");
+    search.among(this.#writes, touched.writes);
+    search.among(this.#writes, touched.adds);
+    search.among(this.#adds, touched.writes);
+    search.among(this.#parents, touched.deletes);
+    return search.found();
+  }
+
+  /** The earliest exception before this message that creates one of the parents it names, or null. */
+  creator(lane: LaneName, seq: Seq, touched: Touched): Blocker | null {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#creates, touched.parents);
+    return search.found();
+  }
+
+  /** Must the message be tried after those here, whatever becomes of them? Wider than waiting: parents' lives keep their order too. */
+  follows(lane: LaneName, seq: Seq, touched: Touched): boolean {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#creates, touched.parents);
+    search.among(this.#deletes, touched.parents);
+    return search.found() !== null || this.blocker(lane, seq, touched) !== null;
+  }
+
+  #rankOf(lane: LaneName): number {
+    let rank = this.#lanes.get(lane);
+    if (rank === undefined) this.#lanes.set(lane, (rank = this.#lanes.size));
+    return rank;
+  }
+  #entries(sets: KeySets): [TextIndex, readonly string[]][] {
+    return [
+      [this.#writes, sets.writes],
+      [this.#adds, sets.adds],
+      [this.#creates, sets.creates],
+      [this.#deletes, sets.deletes],
+      [this.#parents, sets.parents],
+    ];
+  }
+}
+
+type Opened = { readonly lane: LaneName; readonly seq: Seq; readonly sets: KeySets | null; readonly rank: number };
+const nameOf = (lane: LaneName, seq: Seq): string => `${lane}/${seq}`;
+const byPlace = (a: Opened, b: Opened): number => a.rank - b.rank || a.seq - b.seq;
+
+class TextIndex {
+  readonly #by = new Map<string, Opened[]>();
+
+  add(texts: readonly string[], opened: Opened): void {
+    for (const text of texts) {
+      const list = this.#by.get(text) ?? [];
+      const last = list.at(-1);
+      list.push(opened);
+      if (last && byPlace(last, opened) > 0) list.sort(byPlace);
+      this.#by.set(text, list);
+    }
+  }
+  remove(texts: readonly string[], opened: Opened): void {
+    for (const text of texts) {
+      const rest = this.#by.get(text)?.filter((other) => other !== opened) ?? [];
+      if (rest.length > 0) this.#by.set(text, rest);
+      else this.#by.delete(text);
+    }
+  }
+  first(text: string): Opened | undefined {
+    return this.#by.get(text)?.[0];
+  }
+}
+
+/** Finds the earliest of several candidates that come before one place. */
+class Search {
+  #best: Opened | null = null;
+  #on = "";
+  readonly #rank: number;
+  readonly #seq: Seq;
+
+  constructor(rank: number, seq: Seq) {
+    this.#rank = rank;
+    this.#seq = seq;
+  }
+  among(index: TextIndex, texts: ReadonlySet<string>): void {
+    for (const text of texts) {
+      const opened = index.first(text);
+      if (opened) this.consider(opened, text);
+    }
+  }
+  consider(opened: Opened, on: string): void {
+    if ((opened.rank - this.#rank || opened.seq - this.#seq) >= 0) return;
+    if (this.#best && byPlace(this.#best, opened) <= 0) return;
+    this.#best = opened;
+    this.#on = on;
+  }
+  found(): Blocker | null {
+    return this.#best && { lane: this.#best.lane, seq: this.#best.seq, on: this.#on };
+  }
+}

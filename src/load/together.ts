@@ -1,0 +1,143 @@
+import type { Effect, LoadTransaction } from "../database/port.ts";
+import type { Row } from "../message/change.ts";
+import { Round, type Write } from "../message/net.ts";
+import { applyInOrder } from "./alone.ts";
+import { decide, effectOf, type Note } from "./decide.ts";
+import type { Loading } from "./message.ts";
+import type { Act } from "./plan.ts";
+import type { Targets } from "./target.ts";
+
+/** Whom the database (or a policy) refused something of. With suspects, whatever was written must be undone by the caller. */
+export type Together = {
+  readonly suspects: ReadonlySet<Loading>;
+  readonly notes: readonly { readonly message: Loading; readonly note: Note }[];
+};
+
+/**
+ * Applies many messages as their net effect: one write for each row, parents first, sorted by key, deletes last. It goes on
+ * after a refusal, so that one pass finds all suspects.
+ */
+export async function applyTogether(tx: LoadTransaction, messages: readonly Loading[], targets: Targets): Promise<Together> {
+  const suspects = new Set<Loading>();
+  const notes: { message: Loading; note: Note }[] = [];
+  let net = new Gathering(targets);
+
+  const flush = async (): Promise<void> => {
+    const writes = await net.close(tx, (index, outcome) => {
+      const message = messages[index];
+      if (!message) return;
+      if (outcome) notes.push({ message, note: outcome });
+      else suspects.add(message);
+    });
+    net = new Gathering(targets);
+    if (writes.length === 0) return;
+    const { refused } = await tx.apply(writes.map(({ write }) => write));
+    for (const { index } of refused) {
+      for (const source of writes[index]?.sources ?? []) {
+        const message = messages[source];
+        if (message) suspects.add(message);
+      }
+    }
+  };
+
+  for (const [index, message] of messages.entries()) {
+    if (message.acts.some((act) => needsOrder(act, targets))) {
+      await flush();
+      const fared = await tx.attempt(async () => {
+        const result = await applyInOrder(tx, message.acts, false);
+        return { keep: result.fault === null, result };
+      });
+      if (fared.fault) suspects.add(message);
+      notes.push(...fared.notes.map((note) => ({ message, note })));
+      continue;
+    }
+    for (const act of message.acts) {
+      if (net.add(act, index)) continue;
+      await flush();
+      net.add(act, index);
+    }
+  }
+  await flush();
+  return { suspects, notes };
+}
+
+/** Changes that no net effect can stand for: a row that takes another key, and policies on tables whose order counts. */
+const needsOrder = (act: Act, targets: Targets): boolean => act.moves || (act.target.looks && targets.inOrder(act.target.shape.name));
+
+type Looked = { readonly acts: Act[]; readonly sources: number[] };
+
+/** The changes of one round: those that can be netted blindly, and those for which the present row is read first. */
+class Gathering {
+  readonly #round: Round;
+  readonly #looked = new Map<string, Looked>();
+
+  constructor(targets: Targets) {
+    this.#round = new Round(targets.order, targets.inOrder);
+  }
+
+  /** False: it does not fit into this round; nothing was taken. */
+  add(act: Act, source: number): boolean {
+    if (!act.target.looks) return this.#round.add(act.text, effectOf(act), [source]);
+    const looked = this.#looked.get(act.text);
+    if (!looked) {
+      this.#looked.set(act.text, { acts: [act], sources: [source] });
+      return true;
+    }
+    if (looked.acts.at(-1)?.op === "delete" && act.op !== "delete") return false;
+    looked.acts.push(act);
+    looked.sources.push(source);
+    return true;
+  }
+
+  /** Reads the rows that must be looked at and gives all writes in order. `hear`: of a note, or (null) of a change refused by policy. */
+  async close(tx: LoadTransaction, hear: (source: number, note: Note | null) => void): Promise<ReturnType<Round["writes"]>> {
+    const byTable = new Map<string, [string, Looked][]>();
+    for (const [text, looked] of this.#looked) {
+      const [first] = looked.acts;
+      if (!first) continue;
+      // A row that is only inserted is most often not there: the insert itself finds out.
+      if (looked.acts.length === 1 && first.op === "insert") this.#round.add(text, effectOf(first), looked.sources);
+      else group(byTable, first.target.shape.name).push([text, looked]);
+    }
+    for (const [table, rows] of byTable) {
+      const current = await tx.current(table, rows.map(([, { acts }]) => acts[0]?.key ?? {}));
+      for (const [at, [text, looked]] of rows.entries()) {
+        const write = fold(looked, current[at] ?? null, hear);
+        if (write) this.#round.add(text, write, [...new Set(looked.sources)]);
+      }
+    }
+    return this.#round.writes();
+  }
+}
+
+/** Lets the changes of one row act on it one after the other, in memory, and gives the one write that leaves the same. */
+function fold({ acts, sources }: Looked, present: Row | null, hear: (source: number, note: Note | null) => void): Write | null {
+  let current = present;
+  let net: Effect | null = null;
+  for (const [at, act] of acts.entries()) {
+    const source = sources[at] ?? 0;
+    const decision = decide(act, current, false);
+    if (decision.kind === "refuse") {
+      hear(source, null);
+      return null;
+    }
+    if (decision.note) hear(source, decision.note);
+    if (decision.kind === "nothing") continue;
+    net = joined(net, decision.effect);
+    current = decision.after;
+  }
+  if (!net || (!present && !current)) return null;
+  if (!current) return { table: net.table, kind: "delete", key: net.key, origin: net.origin };
+  return { ...net, kind: present ? "update" : "insert" };
+}
+
+function joined(first: Effect | null, next: Effect): Effect {
+  if (!first) return next;
+  return { ...next, row: { ...first.row, ...next.row }, origin: first.origin === next.origin ? next.origin : null };
+}
+
+function group<T>(groups: Map<string, T[]>, name: string): T[] {
+  let list = groups.get(name);
+  if (!list) groups.set(name, (list = []));
+  return list;
+}

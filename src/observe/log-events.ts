@@ -1,0 +1,84 @@
+/**
+ * Every event a log line may name, with its meaning. The only list: a name that is not here does not compile, and the
+ * documentation is made from it. Names are `thing.happened`; particulars stand in the line's facts, never in the name.
+ */
+export const LOG_EVENTS = {
+  // process
+  "hub.started": "The hub answers requests at `address`.",
+  "hub.draining": "A stop was asked for: no new work is taken, batches under way are finished.",
+  "hub.stopped": "Everything is settled and closed.",
+  "hub.failed": "The hub could not start or go on; `error` says why.",
+  "close.failed": "Something could not be closed in order; the rest went on closing.",
+
+  // requests
+  "request.failed": "A request ended with a fault of ours; its `trace` is in the answer too.",
+  "request.refused": "A request was answered with a problem that the caller must mend.",
+  "ingest.refusing": "The backlog or the disk does not allow to store more; terminals are asked to come back.",
+  "ingest.resumed": "New messages are taken again.",
+  "capacity.unknown": "The backlog or the free disk could not be read; the last known figures stand.",
+  "sightings.unwritten": "When terminals were last seen could not be stored; the next calls tell it again.",
+  "lane.alarm": "A terminal sent a known number with other content: it was restored or copied.",
+
+  // central database
+  "central.opened": "The central database is connected, its triggers and tables are in place.",
+  "central.unavailable": "The central database did not answer at the start; terminals' messages are stored meanwhile.",
+  "central.capture.refused": "A `down` table cannot be captured; `why` says what to do.",
+  "central.thread.ended": "The loading thread ended by itself and is started again.",
+  "breaker.opened": "A target does not answer: nothing is tried before `retryInMs`; no attempt is counted.",
+  "breaker.probing": "One batch tries whether the target answers again.",
+  "breaker.closed": "The target answers again after `failures` failures in a row.",
+
+  // loading
+  "run.claimed": "Messages of these lanes are being loaded.",
+  "run.loaded": "A batch was committed at the centre and settled in the ledger.",
+  "run.released": "A claim was given back unloaded; nothing was judged.",
+  "run.lapsed": "A claim ended unsettled after a fault of ours; the next one is smaller.",
+  "run.isolated": "A batch of several lanes met a fault of ours; each lane is tried alone.",
+  "message.excepted": "A message left the happy path: retrying, held or dead.",
+  "lane.moved": "The centre knows more of a lane than the ledger; the ledger was caught up.",
+  "lane.centre-behind":
+    "The centre knows less of a lane than the ledger: it was restored; its messages are loaded again.",
+  "lease.lost": "Another worker took a lane over; this one judges nothing of it.",
+  "renewal.failed": "Leases could not be renewed now; tried again on the next beat.",
+  "claim.failed": "The ledger gave no claim; tried again after a pause.",
+  "settle.failed": "The ledger did not take an outcome; the next claim learns it from the centre.",
+
+  // publishing
+  "updates.forwarded": "Changes of the centre are in the update log.",
+  "updates.table-unknown":
+    "The centre captured a table that is not configured to go down; its changes were not published.",
+  "publisher.failed": "Publishing met a fault; nothing is skipped, it is tried again.",
+  "publisher.lost-race": "Another publisher forwarded first; this one starts again from where the ledger is.",
+  "publisher.centre-restored":
+    "The centre shows fewer or other updates than were forwarded: it was restored; a new epoch begins.",
+  "publisher.ledger-restored":
+    "The ledger shows fewer forwarded updates than the centre was told: it was restored; they are forwarded again.",
+  "publisher.updates-missing":
+    "Updates the ledger lost are no longer kept at the centre; all tables are sent again as they are.",
+  "snapshot.ordered": "Terminals get the rows of their audiences as they are now.",
+  "capture.remade": "Triggers of these tables were missing or old and have been made again; their rows are sent again.",
+
+  // terminal
+  "terminal.started": "The agent captures and is ready to send.",
+  "terminal.stopped": "The agent has ended in order.",
+  "terminal.enrolled": "The hub knows this terminal now; its key is stored.",
+  "terminal.manifest": "The hub's list of tables changed and was taken over.",
+  "terminal.table-refused": "A table of the manifest is not captured here; `why` says what to do.",
+  "capture.packed": "Committed changes got their numbers.",
+  "capture.failed": "Packing met a fault; nothing is lost, it is tried again.",
+  "submit.acknowledged": "The hub stored messages of ours.",
+  "submit.failed": "Sending met a fault; it is tried again after a pause.",
+  "submit.stopped": "The hub does not let this terminal send any more; capture goes on.",
+  "submit.rewound": "The hub lost messages it had acknowledged (restored); they are sent again.",
+  "epoch.begun": "A new numbering began: this terminal or the hub was restored.",
+  "resync.started": "Rows of these tables are put into the lane as they are.",
+  "resync.done": "All rows asked for have been put into the lane.",
+  "receive.applied": "Updates took effect here.",
+  "receive.refused": "A row of an update was refused here; it is marked stale and reported.",
+  "receive.failed": "Taking updates met a fault; it is tried again after a pause.",
+  "terminal.hub-failed": "Enrolment or the manifest met a fault; it is tried again after a pause.",
+  "terminal.hub-blocked": "The hub refuses this terminal until somebody acts; capture goes on.",
+  "terminal.status-failed": "The status file could not be written; tried again at the next beat.",
+} as const satisfies Record<string, string>;
+
+export type LogEvent = keyof typeof LOG_EVENTS;

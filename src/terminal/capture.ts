@@ -1,0 +1,111 @@
+import type { Runtime } from "../base/runtime.ts";
+import type { PackLimits } from "../database/port.ts";
+import type { Log } from "../observe/log.ts";
+import { restMs } from "./slice.ts";
+import type { Station } from "./station.ts";
+import type { Wake } from "./wake.ts";
+
+/** Acknowledgements are written down after so many messages or so long, whichever comes first: each write may meet a till's. */
+const FLUSH_MESSAGES = 1_000;
+const FLUSH_MS = 30_000;
+
+export type CaptureParts = {
+  readonly station: Station;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  /** Rung when there are new messages to send. */
+  readonly packed: Wake;
+  readonly limits: () => PackLimits;
+  readonly pollMs: number;
+  readonly keep: number;
+};
+
+/**
+ * Turns what the application committed into numbered messages, puts tables into the lane that are owed as they are, and
+ * lets go of messages that are loaded. It works whether or not the hub can be reached.
+ */
+export class Packer {
+  readonly #parts: CaptureParts;
+  #look = true;
+  #resyncing = true;
+  #paging = false;
+  #flushed = { loadedThrough: 0, at: 0 };
+
+  constructor(parts: CaptureParts) {
+    this.#parts = parts;
+    this.#flushed = { loadedThrough: parts.station.marks.loadedThrough, at: parts.runtime.clock.elapsed() };
+  }
+
+  /** Tables may be owed as they are: pages are read from the next step on. */
+  resyncAsked(): void {
+    this.#resyncing = true;
+  }
+
+  /** @returns milliseconds until the database is looked at again */
+  async step(): Promise<number> {
+    const { station, pollMs } = this.#parts;
+    const changed = await station.use((database) => database.capture.changed());
+    if (changed || this.#look) await this.#pack();
+    if (this.#resyncing && this.#paced()) return this.#page();
+    await this.#flush();
+    return this.#look ? 0 : pollMs;
+  }
+
+  /** Writes the acknowledgements down. For the end. */
+  async close(): Promise<void> {
+    const { station, keep } = this.#parts;
+    await station.use((database) => database.capture.flush({ keep }));
+  }
+
+  async #pack(): Promise<void> {
+    const { station, limits, packed, log } = this.#parts;
+    // Set before, so that a pack that fails is tried again although nothing has changed since.
+    this.#look = true;
+    const outcome = await station.use((database) => database.capture.pack(limits()));
+    this.#look = outcome.more;
+    station.marks.packedThrough = outcome.packedThrough;
+    if (outcome.remade.length > 0) {
+      this.#resyncing = true;
+      log.warn({ tables: outcome.remade }, "capture.remade");
+    }
+    if (outcome.packedMessages === 0) return;
+    log.debug(
+      { through: outcome.packedThrough, messages: outcome.packedMessages, changes: outcome.packedChanges },
+      "capture.packed",
+    );
+    packed.ring();
+  }
+
+  /** The next page only when the hub has all that was packed: a page waits for sales, never a sale behind pages. */
+  #paced(): boolean {
+    const { marks } = this.#parts.station;
+    return !this.#look && marks.receivedThrough >= marks.packedThrough;
+  }
+
+  async #page(): Promise<number> {
+    const { station, log } = this.#parts;
+    const rows = station.pages.rows;
+    const { result, ms } = await station.timed((database) => database.capture.resyncStep(rows));
+    if (result === "more") {
+      this.#paging = true;
+      station.pages.took(rows, ms);
+      this.#look = true;
+      return restMs(ms);
+    }
+    this.#resyncing = false;
+    this.#look = true; // the last page may have had rows
+    if (this.#paging) log.info({}, "resync.done");
+    this.#paging = false;
+    return 0;
+  }
+
+  async #flush(): Promise<void> {
+    const { station, runtime, keep } = this.#parts;
+    const { loadedThrough } = station.marks;
+    const fresh = loadedThrough - this.#flushed.loadedThrough;
+    const now = runtime.clock.elapsed();
+    if (fresh <= 0 || (fresh < FLUSH_MESSAGES && now - this.#flushed.at < FLUSH_MS)) return;
+    await station.use((database) => database.capture.flush({ keep }));
+    this.#flushed = { loadedThrough, at: now };
+  }
+}

@@ -1,0 +1,99 @@
+import { hash } from "node:crypto";
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { WaybillError } from "../base/errors.ts";
+import type { Random } from "../base/runtime.ts";
+import type { HubClient } from "./hub-client.ts";
+
+/**
+ * The terminal's key, in the agent's state folder, readable by its owner only. `enrolled` turns true when the hub has
+ * said that it knows the key. `token` is the hash of the token it was enrolled with: another token in the config
+ * (given after a key was revoked) enrols anew.
+ */
+const keyFile = z.object({ terminal: z.string(), key: z.string(), token: z.string(), enrolled: z.boolean() });
+type KeyFile = z.infer<typeof keyFile>;
+
+export type EnrolmentParts = {
+  readonly folder: string;
+  readonly terminal: string;
+  readonly token: string | undefined;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly random: Random;
+  readonly client: HubClient;
+};
+
+/**
+ * Makes the client speak with this terminal's key, enrolling it first where that has not been done. The key is made and
+ * stored here before the hub hears of it, so that a call whose answer was lost, or a process killed in between, repeats the same.
+ * @returns true when the hub was asked and has enrolled this terminal just now
+ * @throws CONFIG_INVALID without key and token; TOKEN_INVALID; HUB_UNREACHABLE and other faults of the hub: call again
+ */
+export async function ensureEnrolled(parts: EnrolmentParts): Promise<boolean> {
+  const path = join(parts.folder, "terminal.key");
+  await mkdir(parts.folder, { recursive: true, mode: 0o700 });
+  let file = await readKeyFile(path);
+  if (file !== null && file.terminal !== parts.terminal) {
+    throw new WaybillError("CONFIG_INVALID", `${path} belongs to terminal ${file.terminal}, not ${parts.terminal}`);
+  }
+  const token = parts.token === undefined ? null : hash("sha256", parts.token);
+  if (file === null || (token !== null && token !== file.token)) {
+    if (token === null) {
+      throw new WaybillError(
+        "CONFIG_INVALID",
+        `terminal ${parts.terminal} has no key yet: set \`token\` to one made by \`waybill enroll\``,
+      );
+    }
+    file = { terminal: parts.terminal, key: newKey(parts.random), token, enrolled: false };
+    await writeKeyFile(path, file);
+  }
+  if (!file.enrolled) {
+    if (parts.token === undefined) {
+      throw new WaybillError(
+        "CONFIG_INVALID",
+        `terminal ${parts.terminal} is not enrolled yet: \`token\` is still needed`,
+      );
+    }
+    await parts.client.enrol({ token: parts.token, terminal: parts.terminal, tags: parts.tags, key: file.key });
+    await writeKeyFile(path, { ...file, enrolled: true });
+  }
+  parts.client.authenticate(file.key);
+  return !file.enrolled;
+}
+
+/** 256 random bits. */
+const newKey = (random: Random): string => Buffer.from(random.bytes(32)).toString("base64url");
+
+async function readKeyFile(path: string): Promise<KeyFile | null> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (thrown) {
+    if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return null;
+    throw new WaybillError("CONFIG_INVALID", `${path} cannot be read`, { cause: thrown });
+  }
+  const read = keyFile.safeParse(jsonOf(text));
+  if (!read.success) throw new WaybillError("CONFIG_INVALID", `${path} is not a key file; remove it and enrol again`);
+  return read.data;
+}
+
+/** Whole or not at all, and on the disk when it returns: a key that the hub knows must never be lost here. */
+async function writeKeyFile(path: string, file: KeyFile): Promise<void> {
+  const draft = `${path}.new`;
+  const handle = await open(draft, "w", 0o600);
+  try {
+    await handle.writeFile(`${JSON.stringify(file)}\n`);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(draft, path);
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

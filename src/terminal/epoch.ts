@@ -1,0 +1,75 @@
+import { z } from "zod";
+import { asWaybillError } from "../base/errors.ts";
+import { epoch, type Epoch } from "../base/ids.ts";
+import { newUlid, type Runtime } from "../base/runtime.ts";
+import type { Log } from "../observe/log.ts";
+import type { HubClient } from "./hub-client.ts";
+import type { Station } from "./station.ts";
+
+/**
+ * What was asked of the hub, written down before it was asked: a call whose answer was lost is repeated with the same
+ * `install`, and so answered the same. `install` is drawn anew for each epoch: two tills copied from one image must not be
+ * taken for one. `from` is this database's epoch at that time; once another has begun here, the record is history.
+ */
+const asked = z.object({
+  from: z.string().nullable(),
+  previous: z.string().nullable(),
+  install: z.string(),
+  reason: z.string(),
+});
+type Asked = z.infer<typeof asked>;
+const FACT = "epoch-asked";
+
+export type EpochParts = {
+  readonly station: Station;
+  readonly client: HubClient;
+  readonly runtime: Runtime;
+  readonly log: Log;
+};
+
+/**
+ * Begins a new epoch with the hub's consent: numbers start at 1 again, and messages that the hub has not received are numbered anew.
+ * Crash or lost answer: call again.
+ * @throws EPOCH_CLOSED when another install has taken over; EPOCH_WAITS when an operator must decide
+ */
+export async function openEpoch(parts: EpochParts, reason: string): Promise<Epoch> {
+  const { station, client, log } = parts;
+  const from = (await station.use((database) => database.capture.state())).epoch;
+  const call = (await recalled(station, from)) ?? (await remembered(parts, { from, previous: from, reason }));
+  const name = epoch(await ask(parts, client, call));
+  await station.use((database) => database.capture.beginEpoch(name));
+  await station.readMarks();
+  log.warn({ epoch: name, previous: from, reason: call.reason }, "epoch.begun");
+  return name;
+}
+
+async function ask(parts: EpochParts, client: HubClient, call: Asked): Promise<string> {
+  try {
+    return await client.openEpoch(call.previous, call.install, call.reason);
+  } catch (thrown) {
+    const error = asWaybillError(thrown);
+    const current = error.facts["epoch"];
+    // A database that never had an epoch may follow whatever this terminal sent under before; one that had must not guess.
+    if (error.code !== "EPOCH_CLOSED" || call.from !== null || call.previous !== null || typeof current !== "string")
+      throw thrown;
+    const again = await remembered(parts, {
+      from: null,
+      previous: current,
+      reason: "another database of the same terminal",
+    });
+    return client.openEpoch(again.previous, again.install, again.reason);
+  }
+}
+
+async function recalled(station: Station, from: Epoch | null): Promise<Asked | null> {
+  const text = await station.use((database) => database.capture.recall(FACT));
+  if (text === null) return null;
+  const call = asked.parse(JSON.parse(text));
+  return call.from === from ? call : null;
+}
+
+async function remembered({ station, runtime }: EpochParts, call: Omit<Asked, "install">): Promise<Asked> {
+  const whole = { ...call, install: newUlid(runtime.clock.now(), runtime.random) };
+  await station.use((database) => database.capture.remember(FACT, JSON.stringify(whole)));
+  return whole;
+}

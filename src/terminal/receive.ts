@@ -1,0 +1,116 @@
+import type { Runtime } from "../base/runtime.ts";
+import type { Cursor } from "../database/port.ts";
+import type { Log } from "../observe/log.ts";
+import { applySlice, moveCursor } from "./apply.ts";
+import type { HubClient } from "./hub-client.ts";
+import { restMs } from "./slice.ts";
+import { Slicer } from "./slicer.ts";
+import type { StaleRows } from "./stale.ts";
+import type { Station } from "./station.ts";
+
+/** Updates asked for at once. The hub bounds an answer's bytes. */
+const LIMIT = 1_000;
+/** A position that was attested but brought nothing for us is written down only after so long: each write may meet a till's. */
+const IDLE_WRITE_MS = 600_000;
+
+export type ReceiveParts = {
+  readonly station: Station;
+  readonly client: HubClient;
+  readonly stale: StaleRows;
+  /** Tables that may be written here, as the manifest and the terminal's own list have them now. */
+  readonly allowed: () => ReadonlySet<string>;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  readonly lockMs: number;
+  readonly waitSeconds: number;
+  readonly signal: AbortSignal;
+};
+
+/** Takes updates from the hub and applies them: the way down. One step is one request and all that came with it. */
+export class Receiver {
+  readonly #parts: ReceiveParts;
+  /** Where the database's cursor stands; null: to be read. */
+  #cursor: Cursor | null = null;
+  /** Attested through here, though nothing for us came since the cursor. */
+  #attested = 0;
+  #writtenAt: number;
+
+  constructor(parts: ReceiveParts) {
+    this.#parts = parts;
+    this.#writtenAt = parts.runtime.clock.elapsed();
+  }
+
+  /** @returns milliseconds until the next step: always 0, as the hub does the waiting. */
+  async step(): Promise<number> {
+    const { client, signal, station, waitSeconds } = this.#parts;
+    const cursor = (this.#cursor ??= (await station.use((database) => database.capture.state())).cursor);
+    await this.#report(cursor);
+    const after = cursor.id > this.#attested ? cursor.id : (this.#attested as Cursor["id"]);
+    const batch = await client.updates(after, LIMIT, waitSeconds, signal);
+    this.#cursor = null; // read again if anything below fails: only the database knows what was committed
+    const slicer = new Slicer(batch.updates, cursor, batch.through);
+    if (slicer.done) return this.#nothing(cursor, slicer);
+    while (!slicer.done && !signal.aborted) await this.#slice(slicer);
+    this.#cursor = slicer.cursor;
+    this.#attested = 0;
+    await client.acknowledgeUpdates(slicer.cursor.id, [], signal);
+    return 0;
+  }
+
+  async #slice(slicer: Slicer): Promise<void> {
+    const { station, runtime, stale, allowed, lockMs, log, signal } = this.#parts;
+    const planned = station.slices.rows;
+    const { changes, refused, heldMs } = await station.use(async (database) => {
+      const { tables } = await database.describe();
+      const parts = { database, clock: runtime.clock, lockMs, stale, allowed: allowed(), shapes: tables };
+      return applySlice(parts, slicer, planned);
+    });
+    station.slices.took(changes, heldMs);
+    log.debug({ through: slicer.cursor.id, inside: slicer.cursor.changes, changes, heldMs }, "receive.applied");
+    for (const [code, rows] of countBy(refused, (refusal) => refusal.code)) {
+      log.warn({ code, rows, detail: refused.find((refusal) => refusal.code === code)?.detail }, "receive.refused");
+    }
+    this.#writtenAt = runtime.clock.elapsed();
+    if (!slicer.done) await runtime.timers.sleep(restMs(heldMs), signal);
+  }
+
+  /** An answer without anything for us moves the cursor in memory, and seldom in the database. */
+  async #nothing(cursor: Cursor, slicer: Slicer): Promise<number> {
+    const { station, runtime } = this.#parts;
+    const to = slicer.cursorAfter(0);
+    const inside = cursor.changes > 0; // the rest of the entry is no longer for us: nothing is left of it to be remembered
+    if (inside || (to.id > cursor.id && runtime.clock.elapsed() - this.#writtenAt >= IDLE_WRITE_MS)) {
+      await station.use((database) => database.load.transaction((tx) => moveCursor(tx, cursor, to)));
+      this.#writtenAt = runtime.clock.elapsed();
+      this.#cursor = to;
+    } else {
+      this.#cursor = cursor;
+      this.#attested = to.id;
+    }
+    return 0;
+  }
+
+  /** Tells the hub which rows were refused here, until it has heard it. */
+  async #report(cursor: Cursor): Promise<void> {
+    const { client, stale, station, signal } = this.#parts;
+    const refused = stale.unreported();
+    if (refused.length === 0) return;
+    await client.acknowledgeUpdates(
+      cursor.id,
+      refused.map(({ id, code, detail }) => ({ id, code, detail })),
+      signal,
+    );
+    await station.use((database) =>
+      stale.reported(
+        database.capture,
+        refused.map(({ name }) => name),
+      ),
+    );
+  }
+}
+
+function countBy<T, K>(all: readonly T[], by: (one: T) => K): ReadonlyMap<K, number> {
+  const counts = new Map<K, number>();
+  for (const one of all) counts.set(by(one), (counts.get(by(one)) ?? 0) + 1);
+  return counts;
+}

@@ -1,0 +1,84 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { updateId } from "../base/ids.ts";
+import type { Cursor } from "../database/port.ts";
+import type { Change } from "../message/change.ts";
+import { Slicer, type Entry } from "./slicer.ts";
+
+const change = (n: number): Change => ({ table: "price", op: "upsert", key: { sku: n }, row: { sku: n } });
+const entry = (id: number, count: number, tx = String(id)): Entry => ({
+  id: updateId(id),
+  tx,
+  changes: Array.from({ length: count }, (_, i) => change(id * 1_000 + i)),
+});
+const at = (id: number, changes = 0): Cursor => ({ id: updateId(id), changes });
+const skus = (slice: readonly { change: Change }[]): unknown[] => slice.map((one) => one.change.key["sku"]);
+
+describe("slices of a batch of updates", () => {
+  test("central transactions stay whole while they fit a slice", () => {
+    const slicer = new Slicer([entry(3, 2), entry(5, 2, "a"), entry(6, 2, "a")], at(0), updateId(9));
+    expect(skus(slicer.peek(5))).toEqual([3000, 3001]); // all of `a` would be six
+    slicer.take(2);
+    expect(slicer.cursor).toEqual(at(4));
+    expect(skus(slicer.peek(5))).toEqual([5000, 5001, 6000, 6001]);
+    slicer.take(4);
+    expect(slicer.cursor).toEqual(at(9));
+    expect(slicer.done).toBe(true);
+  });
+
+  test("a transaction larger than a slice is cut, and the cursor stands inside its entry", () => {
+    const slicer = new Slicer([entry(7, 5)], at(2), updateId(7));
+    expect(slicer.peek(3)).toHaveLength(3);
+    expect(slicer.cursorAfter(3)).toEqual(at(6, 3));
+    slicer.take(3);
+    const resumed = new Slicer([entry(7, 5)], slicer.cursor, updateId(7));
+    expect(skus(resumed.peek(10))).toEqual([7003, 7004]);
+    expect(resumed.cursorAfter(2)).toEqual(at(7));
+  });
+
+  test("a cursor inside an entry that is no longer sent skips nothing of the next one", () => {
+    const slicer = new Slicer([entry(9, 2)], at(6, 3), updateId(9));
+    expect(skus(slicer.peek(10))).toEqual([9000, 9001]);
+  });
+
+  test("an answer with nothing for us moves the cursor to what was attested", () => {
+    const slicer = new Slicer([], at(6, 3), updateId(20));
+    expect(slicer.done).toBe(true);
+    expect(slicer.cursorAfter(0)).toEqual(at(20));
+  });
+
+  test("whatever the sizes and wherever it is interrupted, every change comes once and in order", () => {
+    const entries = fc.array(
+      fc.record({ gap: fc.integer({ min: 1, max: 3 }), count: fc.integer({ min: 0, max: 6 }), joins: fc.boolean() }),
+      { maxLength: 12 },
+    );
+    fc.assert(
+      fc.property(
+        entries,
+        fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 9 }),
+        (shapes, sizes) => {
+          let id = 0;
+          let tx = "";
+          const all = shapes.map(({ gap, count, joins }) => {
+            id += gap;
+            tx = joins && tx !== "" ? tx : String(id);
+            return entry(id, count, tx);
+          });
+          const seen: unknown[] = [];
+          let cursor = at(0);
+          for (let i = 0; ; i++) {
+            const slicer = new Slicer(all, cursor, updateId(id)); // a new agent each time
+            if (slicer.done) break;
+            const slice = slicer.peek(sizes[i % sizes.length] ?? 1);
+            expect(slice.length).toBeGreaterThan(0);
+            seen.push(...skus(slice));
+            slicer.take(slice.length);
+            expect(slicer.cursor.id).toBeGreaterThanOrEqual(cursor.id);
+            cursor = slicer.cursor;
+          }
+          expect(seen).toEqual(all.flatMap(({ changes }) => changes.map(({ key }) => key["sku"])));
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,95 @@
+import { updateId, type UpdateId } from "../base/ids.ts";
+import type { Cursor } from "../database/port.ts";
+import type { Change } from "../message/change.ts";
+
+/** One entry of the update log as it came. Neighbours with the same `tx` are parts of one central transaction. */
+export type Entry = { readonly id: UpdateId; readonly tx: string; readonly changes: readonly Change[] };
+export type SlicedChange = { readonly id: UpdateId; readonly change: Change };
+
+/**
+ * Cuts a batch of updates into slices for short local transactions, from where the cursor stands. Central transactions
+ * stay whole as long as they fit a slice; a larger one is cut, and the cursor then stands inside its entry.
+ *
+ * A cursor inside entry `e` is written as `{id: e − 1, changes}`: ids have holes, so "the entry after it" is then `e` and no
+ * other, even if the terminal left the audience meanwhile and `e` is not sent again.
+ */
+export class Slicer {
+  readonly #entries: readonly Entry[];
+  readonly #through: UpdateId;
+  #cursor: Cursor;
+  #next: Place = { index: 0, offset: 0 };
+
+  /** @param through the hub attests that the entries are all there are for us after the cursor, up to this id */
+  constructor(entries: readonly Entry[], from: Cursor, through: UpdateId) {
+    this.#entries = entries.filter((entry) => entry.id > from.id);
+    this.#through = through;
+    this.#cursor = from;
+    const first = this.#entries[0];
+    const done = first?.id === from.id + 1 ? Math.min(from.changes, first.changes.length) : 0;
+    this.#next = this.#after(done);
+  }
+
+  /** Where the cursor stands when all that was taken has taken effect. */
+  get cursor(): Cursor {
+    return this.#cursor;
+  }
+  get done(): boolean {
+    return this.#next.index >= this.#entries.length;
+  }
+
+  /** The next changes, at most `rows` of them; they are given again until `take`. */
+  peek(rows: number): readonly SlicedChange[] {
+    const slice: SlicedChange[] = [];
+    let { offset } = this.#next;
+    for (let index = this.#next.index; index < this.#entries.length && slice.length < rows; index++) {
+      const entry = this.#entries[index];
+      if (entry === undefined) break;
+      const room = rows - slice.length;
+      const begins = slice.length > 0 && entry.tx !== this.#entries[index - 1]?.tx;
+      if (begins && this.#sizeFrom(index) > room) break;
+      for (const change of entry.changes.slice(offset, offset + room)) slice.push({ id: entry.id, change });
+      offset = 0;
+    }
+    return slice;
+  }
+
+  /** The cursor that says that the next `count` changes have taken effect, too. */
+  cursorAfter(count: number): Cursor {
+    const { index, offset } = this.#after(count);
+    const entry = this.#entries[index];
+    return entry === undefined ? { id: this.#through, changes: 0 } : { id: updateId(entry.id - 1), changes: offset };
+  }
+
+  /** The next `count` changes have taken effect. */
+  take(count: number): void {
+    this.#cursor = this.cursorAfter(count);
+    this.#next = this.#after(count);
+  }
+
+  /** The place `count` changes on; never at the end of an entry, but at the start of the next. */
+  #after(count: number): Place {
+    let { index, offset } = this.#next;
+    offset += count;
+    for (
+      let entry = this.#entries[index];
+      entry !== undefined && offset >= entry.changes.length;
+      entry = this.#entries[index]
+    ) {
+      offset -= entry.changes.length;
+      index += 1;
+    }
+    return { index, offset };
+  }
+
+  /** Changes of the central transaction that begins with this entry. */
+  #sizeFrom(index: number): number {
+    const tx = this.#entries[index]?.tx;
+    let size = 0;
+    for (let i = index; i < this.#entries.length && this.#entries[i]?.tx === tx; i++)
+      size += this.#entries[i]?.changes.length ?? 0;
+    return size;
+  }
+}
+
+/** The change at `offset` of entry `index` is the next. */
+type Place = { readonly index: number; readonly offset: number };

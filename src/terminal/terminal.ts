@@ -1,0 +1,306 @@
+import { join } from "node:path";
+import { isoOf } from "../base/clock.ts";
+import { asWaybillError, WaybillError } from "../base/errors.ts";
+import { holdLock } from "../base/lock.ts";
+import type { Runtime } from "../base/runtime.ts";
+import type { Stop } from "../base/stop.ts";
+import { openDatabase } from "../database/open.ts";
+import type { Database } from "../database/port.ts";
+import type { LogEvent } from "../observe/log-events.ts";
+import type { Log } from "../observe/log.ts";
+import { Packer } from "./capture.ts";
+import type { TerminalConfig } from "./config.ts";
+import { ensureEnrolled } from "./enrolment.ts";
+import { openEpoch } from "./epoch.ts";
+import { HubClient } from "./hub-client.ts";
+import { Loop } from "./loop.ts";
+import { Receiver } from "./receive.ts";
+import { ScopeKeeper, type Scope } from "./scope.ts";
+import { StaleRows } from "./stale.ts";
+import { LOOPS, writeStatus, type LoopName, type TerminalStatus } from "./state.ts";
+import { Station } from "./station.ts";
+import { Submitter } from "./submit.ts";
+import { Turns } from "./turns.ts";
+import { Wake } from "./wake.ts";
+
+export type TerminalOptions = {
+  readonly config: TerminalConfig;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  /** The agent ends when it is raised, and registers its closing there. */
+  readonly stop: Stop;
+  /** Told to the hub. */
+  readonly version?: string;
+  /** Opens the terminal's database; another than the usual one in tests. */
+  readonly open?: (url: string) => Promise<Database>;
+};
+
+/** A running agent. */
+export type Terminal = {
+  status(): Promise<TerminalStatus>;
+};
+
+const EVENTS = {
+  hub: { failed: "terminal.hub-failed", blocked: "terminal.hub-blocked" },
+  capture: { failed: "capture.failed", blocked: "capture.failed" },
+  submit: { failed: "submit.failed", blocked: "submit.stopped" },
+  receive: { failed: "receive.failed", blocked: "receive.failed" },
+} as const satisfies Record<LoopName, { failed: LogEvent; blocked: LogEvent }>;
+
+/** A status file older than this belongs to an agent that is gone. */
+const HEARTBEAT_MS = 15_000;
+const STALE_SHOWN = 20;
+/** An application that holds the lock longer is waited for by trying again, so that the agent still answers a stop. */
+const BUSY_MS = 1_000;
+
+/**
+ * Starts the agent of one terminal beside its database. It captures from the first moment it knows the hub's manifest (the
+ * last one, if the hub is away), and goes on by itself whatever fails later; only what a person must mend ends the start.
+ * Killed at any point, the next start goes on where the database says it was.
+ * @throws ALREADY_RUNNING when another agent serves this database; CONFIG_INVALID; TOKEN_INVALID; DATABASE_UNAVAILABLE
+ */
+export async function startTerminal(options: TerminalOptions): Promise<Terminal> {
+  const { config, stop } = options;
+  const lock = holdLock(lockPath(config), "the terminal database");
+  stop.onClose("terminal lock", () => lock[Symbol.dispose]());
+  const { random } = options.runtime;
+  const open = options.open ?? ((url: string) => openDatabase(url, { random, busyMs: BUSY_MS }));
+  const database = await open(config.database);
+  stop.onClose("terminal database", async () => database[Symbol.asyncDispose]());
+  const agent = await Agent.start(options, database);
+  stop.onClose("terminal loops", () => agent.close());
+  return agent;
+}
+
+class Agent implements Terminal {
+  readonly #options: TerminalOptions;
+  readonly #station: Station;
+  readonly #client: HubClient;
+  readonly #scope: ScopeKeeper;
+  readonly #stale: StaleRows;
+  readonly #packer: Packer;
+  readonly #submitter: Submitter;
+  readonly #receiver: Receiver;
+  readonly #loops: Readonly<Record<LoopName, Loop>>;
+  readonly #wakes: Readonly<Record<LoopName, Wake>>;
+  readonly #startedAt: string;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #statusTurns = new Turns();
+  #enrolled = false;
+  #dirty = true;
+  #writtenAt = Number.NEGATIVE_INFINITY;
+  #running: Promise<unknown> = Promise.resolve();
+  #heart: Disposable | null = null;
+
+  private constructor(options: TerminalOptions, station: Station, stale: StaleRows) {
+    const { config, runtime, log } = options;
+    const { signal } = options.stop;
+    const { clock, network, timers } = runtime;
+    this.#options = options;
+    this.#station = station;
+    this.#stale = stale;
+    this.#startedAt = isoOf(clock.now());
+    const client = new HubClient({
+      hub: config.hub,
+      network,
+      clock,
+      timeoutMs: config.timeoutMs,
+      version: options.version ?? "unknown",
+    });
+    const scope = new ScopeKeeper({ station, client, log, config });
+    const policy = { retry: config.retry, blockedMs: config.blockedMs };
+    const changed = (): void => {
+      this.#dirty = true;
+    };
+    const each = <T>(make: (name: LoopName) => T): Record<LoopName, T> => ({
+      hub: make("hub"),
+      capture: make("capture"),
+      submit: make("submit"),
+      receive: make("receive"),
+    });
+    this.#loops = each((name) => new Loop({ runtime, log, policy, events: EVENTS[name], changed }));
+    const wakes = each(() => new Wake(timers));
+    this.#client = client;
+    this.#scope = scope;
+    this.#wakes = wakes;
+    this.#packer = new Packer({
+      station,
+      runtime,
+      log,
+      packed: wakes.submit,
+      limits: () => ({ partBytes: this.#limits.partBytes, valueBytes: this.#limits.valueBytes, lockMs: config.lockMs }),
+      pollMs: config.pollMs,
+      keep: config.keepMessages,
+    });
+    this.#submitter = new Submitter({
+      station,
+      client,
+      runtime,
+      log,
+      batchBytes: config.batchKib * 1024,
+      limits: () => this.#limits,
+      rolledBack: (reason) => this.#newEpoch(reason),
+      received: wakes.capture,
+      signal,
+    });
+    this.#receiver = new Receiver({
+      station,
+      client,
+      stale,
+      allowed: () => scope.scope?.down ?? new Set(),
+      runtime,
+      log,
+      lockMs: config.lockMs,
+      waitSeconds: config.waitSeconds,
+      signal,
+    });
+  }
+
+  static async start(options: TerminalOptions, database: Database): Promise<Agent> {
+    const { config, runtime, log } = options;
+    const station = new Station(database, runtime.clock, config.lockMs);
+    const agent = new Agent(options, station, await StaleRows.open(database.capture));
+    await agent.#enrol(log);
+    await agent.#scope.recall();
+    await station.readMarks();
+    await agent.#look();
+    agent.#run();
+    log.info({ terminal: config.terminal, hub: config.hub, lockMs: config.lockMs }, "terminal.started");
+    return agent;
+  }
+
+  /** What a person must mend is told to whoever starts the agent; a hub that is away is waited for by the loop. */
+  async #enrol(log: Log): Promise<void> {
+    try {
+      await this.#ensureEnrolled();
+    } catch (thrown) {
+      const error = asWaybillError(thrown);
+      if (error.blame !== "target") throw error;
+      log.warn({ error }, "terminal.hub-failed");
+    }
+  }
+
+  async #ensureEnrolled(): Promise<void> {
+    if (this.#enrolled) return;
+    const { config, runtime, log } = this.#options;
+    const { state: folder, terminal, token, tags } = config;
+    const now = await ensureEnrolled({ folder, terminal, token, tags, random: runtime.random, client: this.#client });
+    this.#enrolled = true;
+    if (now) log.info({ terminal }, "terminal.enrolled");
+  }
+
+  #run(): void {
+    const { signal } = this.#options.stop;
+    const { timers } = this.#options.runtime;
+    const run = (name: LoopName, step: () => Promise<number>): Promise<void> =>
+      this.#loops[name].run(step, this.#wakes[name], signal);
+    const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    const afterReady = async (name: LoopName, step: () => Promise<number>): Promise<void> => {
+      await Promise.race([this.#ready.promise, stopped]);
+      await run(name, step);
+    };
+    this.#running = Promise.all([
+      run("hub", () => this.#hubStep()),
+      afterReady("capture", () => this.#packer.step()),
+      afterReady("submit", () => this.#submitter.step()),
+      afterReady("receive", () => this.#receiver.step()),
+    ]);
+    this.#heart = timers.every(
+      this.#options.config.statusMs,
+      () => this.#beat(),
+      (error) => this.#options.log.warn({ error }, "terminal.status-failed"),
+    );
+  }
+
+  async #hubStep(): Promise<number> {
+    await this.#ensureEnrolled();
+    await this.#scope.refresh();
+    if (this.#station.marks.epoch === null) await this.#newEpoch("first start");
+    await this.#look();
+    return this.#options.config.manifestMs;
+  }
+
+  /** Lets the other loops begin once it is known what to capture and under which epoch. */
+  async #look(): Promise<void> {
+    if (this.#scope.scope === null || this.#station.marks.epoch === null) return;
+    await this.#scope.resyncOwed();
+    this.#packer.resyncAsked();
+    this.#ready.resolve();
+  }
+
+  async #newEpoch(reason: string): Promise<void> {
+    const { runtime, log } = this.#options;
+    await openEpoch({ station: this.#station, client: this.#client, runtime, log }, reason);
+    await this.#look();
+  }
+
+  get #limits(): Scope["limits"] {
+    const { scope } = this.#scope;
+    if (scope === null) throw new WaybillError("INTERNAL", "a loop began before a manifest was known");
+    return scope.limits;
+  }
+
+  async #beat(): Promise<void> {
+    const now = this.#options.runtime.clock.elapsed();
+    if (!this.#dirty && now - this.#writtenAt < HEARTBEAT_MS) return;
+    this.#dirty = false;
+    await this.#writeStatus();
+    this.#writtenAt = now;
+  }
+
+  /** The beat's and the last one must not meet in the draft file. */
+  #writeStatus(): Promise<void> {
+    return this.#statusTurns.take(async () => writeStatus(this.#options.config.state, await this.status()));
+  }
+
+  async status(): Promise<TerminalStatus> {
+    const { config, version, runtime } = this.#options;
+    const state = await this.#station.use(({ capture }) => capture.state());
+    const { epoch, packedThrough, outboxRows, oldestAt, resyncing, cursor } = state;
+    const { receivedThrough, loadedThrough } = this.#station.marks;
+    return {
+      terminal: config.terminal,
+      hub: config.hub,
+      version: version ?? "unknown",
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      writtenAt: isoOf(runtime.clock.now()),
+      loops: Object.fromEntries(LOOPS.map((name) => [name, this.#loops[name].status])) as TerminalStatus["loops"],
+      up: {
+        tables: this.#scope.scope?.up ?? [],
+        epoch,
+        packedThrough,
+        // What was heard, whether or not it has been written down yet.
+        receivedThrough,
+        loadedThrough,
+        outboxRows,
+        oldestAt,
+        resyncing,
+        open: this.#submitter.open,
+      },
+      down: {
+        tables: [...(this.#scope.scope?.down ?? [])],
+        appliedThrough: cursor.id,
+        inside: cursor.changes,
+        stale: this.#stale.size,
+        staleRows: this.#stale.list(STALE_SHOWN),
+      },
+      longestLockMs: Math.round(this.#station.longestLockMs),
+    };
+  }
+
+  /** After the stop signal: waits for the loops, writes down what was acknowledged, and leaves a last status. */
+  async close(): Promise<void> {
+    this.#heart?.[Symbol.dispose]();
+    await this.#running;
+    if (this.#scope.scope !== null) await this.#packer.close();
+    await this.#writeStatus();
+    this.#options.log.info({ terminal: this.#options.config.terminal }, "terminal.stopped");
+  }
+}
+
+/** The file that marks the database as taken stands beside it, whatever folder the agent keeps its own files in. */
+function lockPath({ database, state, terminal }: TerminalConfig): string {
+  if (!database.startsWith("sqlite:")) return join(state, terminal);
+  return `${database.replace(/^sqlite:(\/\/)?/, "")}-waybill-agent`;
+}

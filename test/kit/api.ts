@@ -1,0 +1,199 @@
+import { systemRuntime, type Runtime } from "../../src/base/runtime.ts";
+import { createHubApi, type HubApi } from "../../src/hub/api/api.ts";
+import { listen } from "../../src/hub/api/listen.ts";
+import type { HubApiParts } from "../../src/hub/api/parts.ts";
+import { secretHash } from "../../src/hub/api/secret.ts";
+import { UpdateSignal } from "../../src/hub/api/update-signal.ts";
+import type { HubSettings } from "../../src/hub/settings.ts";
+import type { Ledger } from "../../src/ledger/port.ts";
+import { openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
+import { CHAIN_START, chainHex, chainNext } from "../../src/message/chain.ts";
+import { silentLog } from "../../src/observe/log.ts";
+import { Metrics } from "../../src/observe/metrics.ts";
+import { submissionBody } from "../../src/wire/submission.ts";
+import { tempDir } from "./temp-dir.ts";
+
+export const OPERATOR = "operator-token-of-the-tests";
+export const PUBLISHER = "publisher-token-of-the-tests";
+
+export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["limits"]> = {}): HubSettings {
+  const price = {
+    target: "price",
+    source: "price",
+    rename: new Map(),
+    ignore: new Set<string>(),
+    audience: () => "all",
+    onLeave: "delete" as const,
+  };
+  const token = (secret: string): string => secretHash(secret).toString("hex");
+  return {
+    ledgerUrl,
+    centralUrl: "sqlite::memory:",
+    host: "127.0.0.1",
+    port: 0,
+    rules: { tables: new Map(), retry: { attempts: 5, firstMs: 1, factor: 2, capMs: 10 }, maxOpen: 100 },
+    up: ["sale", "stock"],
+    down: [price, { ...price, target: "stock", source: "stock" }],
+    search: new Map([["sale", ["receipt"]]]),
+    limits: {
+      bodyBytes: 1 << 20,
+      partBytes: 64 << 10,
+      valueBytes: 256 << 10,
+      lines: 1_000,
+      backlogBytes: 1 << 30,
+      freeDiskBytes: 0,
+      ...limits,
+    },
+    processor: {
+      workers: 1,
+      lanesPerBatch: 10,
+      messagesPerLane: 100,
+      bytesPerLane: 1 << 20,
+      leaseMs: 10_000,
+      pollMs: 1_000,
+    },
+    publisher: { pollMs: 100, quietGapMs: 100 },
+    tokens: [
+      { name: "anna", role: "operator", hash: token(OPERATOR) },
+      { name: "erp", role: "publisher", hash: token(PUBLISHER) },
+    ],
+    drainMs: 1_000,
+  };
+}
+
+export type Answer = {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly json: Readonly<Record<string, unknown>>;
+};
+export type Ask = {
+  readonly key?: string;
+  readonly json?: unknown;
+  readonly body?: Uint8Array<ArrayBuffer> | string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+};
+/** The hub's HTTP side on a real port over a real ledger in a file, without processor and publisher. */
+export type ApiStation = AsyncDisposable & {
+  readonly ledger: Ledger;
+  readonly api: HubApi;
+  readonly address: string;
+  readonly port: number;
+  readonly updates: UpdateSignal;
+  /** How often the processor was told of new work. */
+  readonly wakes: () => number;
+  call(method: string, path: string, ask?: Ask): Promise<Answer>;
+  /** Enrols a terminal and gives its key. */
+  enrol(terminal: string, tags?: Readonly<Record<string, string>>): Promise<string>;
+  close(): Promise<void>;
+};
+
+export async function openApi(
+  options: {
+    readonly limits?: Partial<HubSettings["limits"]>;
+    /** Puts something between the API and the ledger. */
+    readonly around?: (ledger: Ledger) => Ledger;
+    readonly runtime?: Runtime;
+    readonly parts?: Partial<Pick<HubApiParts, "capacity" | "health" | "log" | "metrics">>;
+  } = {},
+): Promise<ApiStation> {
+  const dir = tempDir();
+  const runtime = options.runtime ?? systemRuntime;
+  const ledger = await openSqliteLedger(dir.file("ledger.db"), runtime);
+  const updates = new UpdateSignal();
+  let wakes = 0;
+  const api = createHubApi({
+    ledger: options.around?.(ledger) ?? ledger,
+    settings: testSettings(`sqlite:${dir.file("ledger.db")}`, options.limits),
+    runtime,
+    log: silentLog,
+    metrics: new Metrics(),
+    wake: { received: () => void wakes++ },
+    updates,
+    ...options.parts,
+  });
+  const server = await listen(api, { host: "127.0.0.1", port: 0 });
+  const call: ApiStation["call"] = async (method, path, ask = {}) => {
+    const body = ask.json === undefined ? ask.body : JSON.stringify(ask.json);
+    const response = await fetch(`${server.address}${path}`, {
+      method,
+      headers: {
+        ...(ask.key === undefined ? {} : { authorization: `Bearer ${ask.key}` }),
+        ...(ask.json === undefined ? {} : { "content-type": "application/json" }),
+        ...ask.headers,
+      },
+      ...(body === undefined ? {} : { body }),
+      ...(ask.signal === undefined ? {} : { signal: ask.signal }),
+    });
+    const text = await response.text();
+    const isJson =
+      response.headers.get("content-type")?.includes("json") &&
+      !response.headers.get("content-type")?.includes("ndjson");
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      json: isJson && text !== "" ? (JSON.parse(text) as Answer["json"]) : {},
+    };
+  };
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> =>
+    (closing ??= (async () => {
+      await server.close();
+      await ledger[Symbol.asyncDispose]();
+      await dir[Symbol.asyncDispose]();
+    })());
+  return {
+    ledger,
+    api,
+    address: server.address,
+    port: server.port,
+    updates,
+    wakes: () => wakes,
+    call,
+    enrol: async (terminal, tags = {}) => {
+      const { json } = await call("POST", "/api/enroll-tokens", { key: OPERATOR, json: { terminal, tags } });
+      const enrolled = await call("POST", "/v1/enroll", { json: { token: json["token"], terminal } });
+      return String(enrolled.json["key"]);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A terminal's lane as the tests send it: knows the chain, and makes submissions of any range of it. */
+export class TestLane {
+  readonly epoch: string;
+  readonly #texts: string[] = [];
+  readonly #chains: Uint8Array[] = [CHAIN_START];
+
+  constructor(epoch: string, messages: number, textOf: (seq: number) => string = saleLine) {
+    this.epoch = epoch;
+    for (let seq = 1; seq <= messages; seq++) this.append(textOf(seq));
+  }
+  append(text: string): void {
+    this.#texts.push(text);
+    this.#chains.push(chainNext(this.#chains.at(-1) ?? CHAIN_START, Buffer.from(text)));
+  }
+  line(seq: number): string {
+    return this.#texts[seq - 1] ?? "";
+  }
+  chain(seq: number): string {
+    return chainHex(this.#chains[seq] ?? CHAIN_START);
+  }
+  /** Messages from…through as one body. */
+  body(from: number, through: number): Uint8Array<ArrayBuffer> {
+    const lines = this.#texts.slice(from - 1, through).map((text) => Buffer.from(text));
+    return submissionBody({ epoch: this.epoch, after: from - 1, chain: this.chain(from - 1) }, lines);
+  }
+}
+
+export function saleLine(seq: number): string {
+  const row = { sale_id: `S-${seq}`, receipt: String(4_700 + seq), total: "12.50" };
+  return JSON.stringify({
+    seq,
+    at: "2026-11-23T09:14:07Z",
+    changes: [{ table: "sale", op: "insert", key: { sale_id: row.sale_id }, row }],
+  });
+}

@@ -1,0 +1,166 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { spawnWaybill, type Child } from "../kit/child.ts";
+import { freePort } from "../kit/free-port.ts";
+import type { RetailInvoice } from "../kit/retail.ts";
+import { until } from "../kit/until.ts";
+
+/** A small chain of real processes over loopback: a hub and agents that a test may kill and start again at will. */
+export const TILL_TABLES = `
+  create table item (stock_code text primary key, description text not null) without rowid;
+  create table sale (sale_id text primary key, store_id text not null, sold_at text not null, customer text, country text not null) without rowid;
+  create table sale_line (
+    sale_id text not null references sale (sale_id), line_no integer not null, stock_code text not null references item (stock_code),
+    quantity integer not null, unit_price text not null, primary key (sale_id, line_no)
+  ) without rowid;
+`;
+const CONFIG = {
+  tables: {
+    // Tills know some articles by other names; the first name the centre heard stays.
+    item: { direction: "up", onExisting: "keep" },
+    sale: { direction: "up", owner: { column: "store_id", is: "terminal" }, search: ["sale_id"] },
+    sale_line: { direction: "up" },
+  },
+  retry: { attempts: 20, firstMs: 50, factor: 2, capMs: 1_000 },
+  processor: { leaseMs: 2_000, pollMs: 100 },
+};
+
+export class Chain {
+  readonly folder: string;
+  readonly tills: readonly string[];
+  readonly #port: number;
+  #hub: Child | null = null;
+  readonly #agents = new Map<string, Child>();
+  readonly #tokens = new Map<string, string>();
+
+  static async make(folder: string, tills: number): Promise<Chain> {
+    const chain = new Chain(
+      folder,
+      Array.from({ length: tills }, (_, i) => `till-${i + 1}`),
+      await freePort(),
+    );
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "waybill.config.json"), JSON.stringify({ ...CONFIG, port: chain.#port }));
+    for (const file of ["data/central.db", ...chain.tills.map((till) => `${till}.db`)]) {
+      mkdirSync(join(folder, "data"), { recursive: true });
+      using db = new Disposing(join(folder, file));
+      db.exec(`pragma journal_mode = wal; ${TILL_TABLES}`);
+    }
+    return chain;
+  }
+  private constructor(folder: string, tills: readonly string[], port: number) {
+    this.folder = folder;
+    this.tills = tills;
+    this.#port = port;
+  }
+
+  async startHub(): Promise<void> {
+    this.#hub = spawnWaybill(["hub", "--log", "warn", "--config", join(this.folder, "waybill.config.json")]);
+    await this.#hub.waitForLine(/The hub answers at/, { timeoutMs: 20_000 });
+  }
+  async enrollAll(): Promise<void> {
+    for (const till of this.tills) {
+      const { token } = await this.waybill<{ token: string }>("enroll", till);
+      this.#tokens.set(till, token);
+    }
+  }
+  startAgent(till: string): void {
+    const token = this.#tokens.get(till);
+    this.#agents.set(
+      till,
+      spawnWaybill([
+        ...[
+          "terminal",
+          "--log",
+          "warn",
+          "--hub",
+          `http://127.0.0.1:${this.#port}`,
+          "--id",
+          till,
+          "--database",
+          `sqlite:${join(this.folder, `${till}.db`)}`,
+        ],
+        ...["--state", join(this.folder, `${till}.agent`), ...(token === undefined ? [] : ["--token", token])],
+      ]),
+    );
+  }
+  async killHub(): Promise<void> {
+    await this.#hub?.kill("SIGKILL");
+    await this.startHub();
+  }
+  async killAgent(till: string): Promise<void> {
+    await this.#agents.get(till)?.kill("SIGKILL");
+    this.startAgent(till);
+  }
+  /** Runs the command line against this chain's hub and reads its JSON. */
+  async waybill<T>(...words: string[]): Promise<T> {
+    await using child = spawnWaybill([...words, "--json", "--config", join(this.folder, "waybill.config.json")]);
+    const { code } = await child.ended;
+    if (code !== 0) throw new Error(`waybill ${words.join(" ")} ended with ${code}: ${child.stderr}`);
+    return JSON.parse(child.stdout) as T;
+  }
+  central<T>(sql: string): T[] {
+    using db = new Disposing(join(this.folder, "data/central.db"));
+    return db.prepare(sql).all() as T[];
+  }
+  till(name: string): DatabaseSync & Disposable {
+    const db = new Disposing(join(this.folder, `${name}.db`));
+    db.exec("pragma busy_timeout = 10000; pragma synchronous = full; pragma foreign_keys = on");
+    return db;
+  }
+  /** What the processes said on standard error, for the report of a failure. */
+  complaints(): string {
+    return [["hub", this.#hub] as const, ...this.#agents]
+      .map(([name, child]) => `${name}:\n${child?.stderr.slice(-2_000) ?? ""}`)
+      .join("\n");
+  }
+  async loaded(total: number, timeoutMs: number): Promise<void> {
+    await until(() => this.central<{ n: number }>("select count(*) as n from sale_line")[0]?.n === total, {
+      timeoutMs,
+      what: `${total} lines at the centre`,
+    });
+  }
+  async stop(): Promise<void> {
+    await Promise.all([...this.#agents.values()].map((agent) => agent.kill("SIGKILL")));
+    await this.#hub?.kill("SIGKILL");
+  }
+}
+
+class Disposing extends DatabaseSync implements Disposable {
+  override [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** One invoice is one local transaction of header, lines and items as seen. */
+export function ringUp(db: DatabaseSync, till: string, sale: RetailInvoice): void {
+  db.exec("begin immediate");
+  const item = db.prepare("insert or ignore into item (stock_code, description) values (?, ?)");
+  const line = db.prepare(
+    "insert into sale_line (sale_id, line_no, stock_code, quantity, unit_price) values (?, ?, ?, ?, ?)",
+  );
+  db.prepare("insert into sale (sale_id, store_id, sold_at, customer, country) values (?, ?, ?, ?, ?)").run(
+    sale.invoice,
+    till,
+    sale.at,
+    sale.customer,
+    sale.country,
+  );
+  for (const sold of sale.lines) {
+    item.run(sold.stockCode, sold.description);
+    line.run(sale.invoice, BigInt(sold.line), sold.stockCode, BigInt(sold.quantity), sold.unitPrice);
+  }
+  db.exec("commit");
+}
+
+/** Sum of quantity × unit price in exact hundredths. */
+export function totalOf(lines: readonly { quantity: number; unit_price: string }[]): string {
+  let hundredths = 0n;
+  for (const { quantity, unit_price } of lines) {
+    const [whole = "0", fraction = ""] = unit_price.split(".");
+    hundredths += BigInt(quantity) * BigInt(`${whole}${fraction.padEnd(2, "0")}`);
+  }
+  const digits = String(hundredths < 0n ? -hundredths : hundredths).padStart(3, "0");
+  return `${hundredths < 0n ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
+}
