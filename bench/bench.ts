@@ -17,7 +17,13 @@ the same rows by prepared statements in large transactions. Compare ratios, not 
   --write        put the table into docs/performance.md
 `;
 
-const { values } = parseArgs({ options: { messages: { type: "string", default: "20000" }, write: { type: "boolean", default: false }, help: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: {
+    messages: { type: "string", default: "20000" },
+    write: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
 if (values.help) {
   process.stdout.write(HELP);
 } else {
@@ -35,11 +41,18 @@ async function run(messages: number, write: boolean): Promise<void> {
       const per100k = (cpu: number): string => ((cpu * 100_000) / total).toFixed(1);
       say(`${shape.name}: bare limit …`);
       const bare = await bareLimit(folder, messages, shape);
-      const add = (what: string, perSecond: number, more: string): void => void rows.push(`| ${shape.name} | ${what} | ${rate(perSecond)} | ${(perSecond / bare).toFixed(2)} | ${more} |`);
+      const add = (what: string, perSecond: number, more: string): void =>
+        void rows.push(`| ${shape.name} | ${what} | ${rate(perSecond)} | ${(perSecond / bare).toFixed(2)} | ${more} |`);
       add("bare SQL, 1,000 sales a transaction", bare, "");
       for (const terminals of [1, 10, 100]) {
         say(`${shape.name}: hub alone, ${terminals} terminal(s) …`);
-        const hub = await hubPath(join(folder, `hub-${shape.lines}-${terminals}`), { terminals, messages, perRequest: 100, connections: 4, shape });
+        const hub = await hubPath(join(folder, `hub-${shape.lines}-${terminals}`), {
+          terminals,
+          messages,
+          perRequest: 100,
+          connections: 4,
+          shape,
+        });
         add(
           `hub alone, ${terminals} terminal(s): HTTP → central commit`,
           hub.loadedRowsPerSecond,
@@ -54,15 +67,31 @@ async function run(messages: number, write: boolean): Promise<void> {
         `hub ${per100k(whole.hub.cpuSeconds)} + agent ${per100k(whole.agent.cpuSeconds)} CPU s per 100k rows, peak ${whole.hub.peakMib} + ${whole.agent.peakMib} MiB, agent's start included`,
       );
       add("till's own commits, no triggers", whole.tillRowsPerSecondBare, "one sale a transaction, synchronous=FULL");
-      add("till's own commits, captured", whole.tillRowsPerSecondCaptured, `${(whole.tillRowsPerSecondCaptured / whole.tillRowsPerSecondBare).toFixed(2)} of the same without triggers`);
+      add(
+        "till's own commits, captured",
+        whole.tillRowsPerSecondCaptured,
+        `${(whole.tillRowsPerSecondCaptured / whole.tillRowsPerSecondBare).toFixed(2)} of the same without triggers`,
+      );
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const table = [`${new Date().toISOString().slice(0, 10)}, ${machine()}; ${messages} messages a scenario.`, "", "| message | path | rows/s | of bare | more |", "|---|---|---:|---:|---|", ...rows].join("\n");
+  const table = [
+    `${new Date().toISOString().slice(0, 10)}, ${machine()}; ${messages} messages a scenario.`,
+    "",
+    "| message | path | rows/s | of bare | more |",
+    "|---|---|---:|---:|---|",
+    ...rows,
+  ].join("\n");
   process.stdout.write(`${table}\n`);
   if (write) {
     const page = new URL("../docs/performance.md", import.meta.url);
-    writeFileSync(page, readFileSync(page, "utf8").replace(/(<!-- bench -->\n)[\s\S]*?(\n<!-- \/bench -->)/, (_, before: string, after: string) => before + table + after));
+    writeFileSync(
+      page,
+      readFileSync(page, "utf8").replace(
+        /(<!-- bench -->\n)[\s\S]*?(\n<!-- \/bench -->)/,
+        (_, before: string, after: string) => before + table + after,
+      ),
+    );
   }
 }

@@ -1,10 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { zstdCompressSync } from "node:zlib";
 import { systemRuntime } from "../src/base/runtime.ts";
 import { spawnWaybill } from "../test/kit/child.ts";
 import { freePort } from "../test/kit/free-port.ts";
+import { until } from "../test/kit/until.ts";
 import { percentile, timed, usageOf, type Usage } from "./machine.ts";
 import { bodies, rowsOf, SCHEMA, TABLES, type Shape } from "./shape.ts";
 
@@ -16,7 +17,13 @@ export type HubFigures = {
   readonly wireBytesPerRow: number;
   readonly hub: Usage;
 };
-export type HubRun = { readonly terminals: number; readonly messages: number; readonly perRequest: number; readonly connections: number; readonly shape: Shape };
+export type HubRun = {
+  readonly terminals: number;
+  readonly messages: number;
+  readonly perRequest: number;
+  readonly connections: number;
+  readonly shape: Shape;
+};
 
 /**
  * A real hub process over loopback HTTP: `terminals` lanes send prepared requests from `connections` connections, and the clock
@@ -26,16 +33,30 @@ export async function hubPath(folder: string, run: HubRun): Promise<HubFigures> 
   mkdirSync(folder, { recursive: true });
   const port = await freePort();
   const config = join(folder, "waybill.config.json");
-  writeFileSync(config, JSON.stringify({ tables: TABLES, port, ledger: "sqlite:./ledger.db", central: "sqlite:./central.db" }));
+  writeFileSync(
+    config,
+    JSON.stringify({ tables: TABLES, port, ledger: "sqlite:./ledger.db", central: "sqlite:./central.db" }),
+  );
   const central = new DatabaseSync(join(folder, "central.db"));
   central.exec(`pragma journal_mode = wal; ${SCHEMA}`);
   await using hub = spawnWaybill(["hub", "--log", "warn", "--config", config]);
   await hub.waitForLine(/The hub answers at/);
   const base = `http://127.0.0.1:${port}`;
-  const operator = (await import("node:fs")).readFileSync(join(folder, "ledger.db.operator-token"), "utf8").trim();
+  const operator = readFileSync(join(folder, "ledger.db.operator-token"), "utf8").trim();
 
-  const post = async (path: string, token: string, body: Buffer, headers: Record<string, string> = {}): Promise<{ status: number; body: Buffer }> => {
-    const answer = await systemRuntime.network.request({ method: "POST", url: `${base}${path}`, headers: { authorization: `Bearer ${token}`, ...headers }, body, timeoutMs: 60_000 });
+  const post = async (
+    path: string,
+    token: string,
+    body: Buffer,
+    headers: Record<string, string> = {},
+  ): Promise<{ status: number; body: Buffer }> => {
+    const answer = await systemRuntime.network.request({
+      method: "POST",
+      url: `${base}${path}`,
+      headers: { authorization: `Bearer ${token}`, ...headers },
+      body,
+      timeoutMs: 60_000,
+    });
     return { status: answer.status, body: Buffer.from(answer.body) };
   };
   const senders: { key: string; requests: Buffer[] }[] = [];
@@ -44,8 +65,12 @@ export async function hubPath(folder: string, run: HubRun): Promise<HubFigures> 
   for (let i = 0; i < run.terminals; i++) {
     const terminal = `t${i + 1}`;
     const json = { "content-type": "application/json" };
-    const { token } = JSON.parse(String((await post("/api/enroll-tokens", operator, Buffer.from(JSON.stringify({ terminal })), json)).body)) as { token: string };
-    const { key } = JSON.parse(String((await post("/v1/enroll", token, Buffer.from(JSON.stringify({ token, terminal })), json)).body)) as { key: string };
+    const { token } = JSON.parse(
+      String((await post("/api/enroll-tokens", operator, Buffer.from(JSON.stringify({ terminal })), json)).body),
+    ) as { token: string };
+    const { key } = JSON.parse(
+      String((await post("/v1/enroll", token, Buffer.from(JSON.stringify({ token, terminal })), json)).body),
+    ) as { key: string };
     const requests = bodies(terminal, "e1", each, run.perRequest, run.shape).map((body) => zstdCompressSync(body));
     wireBytes += requests.reduce((sum, body) => sum + body.byteLength, 0);
     senders.push({ key, requests });
@@ -64,7 +89,10 @@ export async function hubPath(folder: string, run: HubRun): Promise<HubFigures> 
         for (const body of lane.requests) {
           latencies.push(
             await timed(async () => {
-              const answer = await post("/v1/messages", lane.key, body, { "content-type": "application/x-ndjson", "content-encoding": "zstd" });
+              const answer = await post("/v1/messages", lane.key, body, {
+                "content-type": "application/x-ndjson",
+                "content-encoding": "zstd",
+              });
               if (answer.status !== 200) throw new Error(`the hub answered ${answer.status}: ${answer.body}`);
             }),
           );
@@ -73,7 +101,9 @@ export async function hubPath(folder: string, run: HubRun): Promise<HubFigures> 
     }),
   );
   const accepted = performance.now() - began;
-  while ((count.get() as { n: number }).n < rows) await systemRuntime.timers.sleep(10);
+  await until(() => (count.get() as { n: number }).n >= rows, { timeoutMs: 120_000 }).catch((cause: unknown) => {
+    throw new Error(`stalled at ${JSON.stringify(count.get())} of ${rows} rows\nhub: ${hub.stderr}`, { cause });
+  });
   const loaded = performance.now() - began;
   const used = usageOf(hub.pid);
   central.close();

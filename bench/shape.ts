@@ -18,14 +18,24 @@ export const TABLES = {
   sale_line: { direction: "up" },
 } as const;
 
-export type Sale = { readonly header: readonly (string | bigint)[]; readonly lines: readonly (readonly (string | bigint)[])[] };
+export type Sale = {
+  readonly header: readonly (string | bigint)[];
+  readonly lines: readonly (readonly (string | bigint)[])[];
+};
 
 /** The n-th sale of a terminal (from 1): the same bytes in every run. */
 export function sale(terminal: string, n: number, shape: Shape): Sale {
   const id = `${terminal}-${String(n).padStart(8, "0")}`;
   return {
     header: [id, terminal, "2026-11-23T09:14:07.123Z", `cashier ${n % 4}`, `${10 + (n % 90)}.50`],
-    lines: Array.from({ length: shape.lines }, (_, i) => [id, BigInt(i + 1), `A-${1000 + ((n * 7 + i) % 900)}`, BigInt(1 + (i % 3)), `${2 + i}.55`, "WHITE HANGING HEART T-LIGHT HOLDER"]),
+    lines: Array.from({ length: shape.lines }, (_, i) => [
+      id,
+      BigInt(i + 1),
+      `A-${1000 + ((n * 7 + i) % 900)}`,
+      BigInt(1 + (i % 3)),
+      `${2 + i}.55`,
+      "WHITE HANGING HEART T-LIGHT HOLDER",
+    ]),
   };
 }
 
@@ -50,7 +60,9 @@ export function bodies(terminal: string, epoch: string, messages: number, perReq
   const made: Buffer[] = [];
   let chain: Uint8Array = CHAIN_START;
   for (let after = 0; after < messages; after += perRequest) {
-    const pieces: Uint8Array[] = [Buffer.from(`${JSON.stringify({ epoch, stream: "main", after, chain: chainHex(chain) })}\n`)];
+    const pieces: Uint8Array[] = [
+      Buffer.from(`${JSON.stringify({ epoch, stream: "main", after, chain: chainHex(chain) })}\n`),
+    ];
     for (let n = after + 1; n <= Math.min(messages, after + perRequest); n++) {
       const bytes = line(terminal, n, shape);
       chain = chainNext(chain, bytes);

@@ -17,14 +17,18 @@ export type WholeFigures = {
   readonly agent: Usage;
 };
 
-const counted = (db: DatabaseSync): number => (db.prepare("select (select count(*) from sale) + (select count(*) from sale_line) as n").get() as { n: number }).n;
+const counted = (db: DatabaseSync): number =>
+  (db.prepare("select (select count(*) from sale) + (select count(*) from sale_line) as n").get() as { n: number }).n;
 
 /** Till commit → central commit with every station a real process: a backlog rung up while the agent was away is drained. */
 export async function wholePath(folder: string, messages: number, shape: Shape): Promise<WholeFigures> {
   mkdirSync(folder, { recursive: true });
   const port = await freePort();
   const config = join(folder, "waybill.config.json");
-  writeFileSync(config, JSON.stringify({ tables: TABLES, port, ledger: "sqlite:./ledger.db", central: "sqlite:./central.db" }));
+  writeFileSync(
+    config,
+    JSON.stringify({ tables: TABLES, port, ledger: "sqlite:./ledger.db", central: "sqlite:./central.db" }),
+  );
   const open = (name: string): DatabaseSync => {
     const db = new DatabaseSync(join(folder, name));
     db.exec(`pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 10000; ${SCHEMA}`);
@@ -42,7 +46,21 @@ export async function wholePath(folder: string, messages: number, shape: Shape):
     timeoutMs: 10_000,
   });
   const { token } = JSON.parse(Buffer.from(answer.body).toString("utf8")) as { token: string };
-  const words = ["terminal", "--log", "warn", "--hub", `http://127.0.0.1:${port}`, "--id", "t1", "--database", `sqlite:${join(folder, "till.db")}`, "--state", join(folder, "agent"), "--token", token];
+  const words = [
+    "terminal",
+    "--log",
+    "warn",
+    "--hub",
+    `http://127.0.0.1:${port}`,
+    "--id",
+    "t1",
+    "--database",
+    `sqlite:${join(folder, "till.db")}`,
+    "--state",
+    join(folder, "agent"),
+    "--token",
+    token,
+  ];
   {
     await using first = spawnWaybill(words);
     ring(till, 1, 1, shape);
@@ -55,7 +73,12 @@ export async function wholePath(folder: string, messages: number, shape: Shape):
   const before = usageOf(hub.pid);
   const began = performance.now();
   await using agent = spawnWaybill(words);
-  while (counted(central) < rows + rowsOf(shape)) await systemRuntime.timers.sleep(10);
+  await until(() => counted(central) >= rows + rowsOf(shape), { timeoutMs: 120_000 }).catch((cause: unknown) => {
+    throw new Error(
+      `stalled at ${counted(central)} of ${rows + rowsOf(shape)} rows\nagent: ${agent.stderr}\nhub: ${hub.stderr}`,
+      { cause },
+    );
+  });
   const drained = performance.now() - began;
   const hubUsed = usageOf(hub.pid);
   const figures = {

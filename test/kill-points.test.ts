@@ -1,5 +1,6 @@
+import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { instant, later, systemClock, type Clock } from "../src/base/clock.ts";
 import { actor, epoch, laneName, seq, terminalId, updateId, type TerminalId } from "../src/base/ids.ts";
 import { systemRuntime, type Runtime } from "../src/base/runtime.ts";
@@ -137,7 +138,13 @@ class Hub implements AsyncDisposable {
     const bytes = await openSqliteBytes(`${folder}/ledger.db`, runtime);
     const database = await openDatabase(settings.centralUrl, runtime);
     const mortal = world.mortal(database);
-    const loader = createLoader({ database: mortal, bytes: world.mortal(bytes), rules: settings.rules, clock, random: runtime.random });
+    const loader = createLoader({
+      database: mortal,
+      bytes: world.mortal(bytes),
+      rules: settings.rules,
+      clock,
+      random: runtime.random,
+    });
     const central = new CentralStation({ database: mortal, bytes, loader, settings, runtime });
     const engine = new Engine({
       ledger: world.mortal(ledger),
@@ -311,6 +318,12 @@ async function runKilledAt(at: number, moment: Moment): Promise<string | null> {
   await checkInTheEnd(hub, dir.path);
   return world.diedAt;
 }
+
+// What dies here is the process, not the machine: files in memory show the same and do not wait for a disk.
+const IN_MEMORY = "/dev/shm";
+beforeEach(() => {
+  if (existsSync(IN_MEMORY)) vi.stubEnv("TMPDIR", IN_MEMORY);
+});
 
 test.each<Moment>(["before", "after"])(
   "the hub killed %s any call of its ports loses, doubles and reorders nothing",

@@ -68,7 +68,7 @@ describe("the rooms of src/", () => {
     expect(sources.flatMap(misplacedImports)).toEqual([]);
   });
   test("every import of a file of ours is there", () => {
-    const missing = sources.flatMap(({ path, imports }) =>
+    const missing = production.flatMap(({ path, imports }) =>
       imports.filter(({ file }) => file && !existsSync(join(REPO, file))).map(({ from }) => `${path} imports ${from}`),
     );
     expect(missing).toEqual([]);

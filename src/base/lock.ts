@@ -30,8 +30,7 @@ export function holdLock(path: string, what: string): Disposable {
     throw refusalOf(thrown, what, real, side);
   }
   const held = file;
-  const holder: Holder = { pid: process.pid, since: isoOf(systemClock.now()) };
-  writeFileSync(side, `${JSON.stringify(holder)}\n`);
+  signBeside(side);
   return {
     [Symbol.dispose]: () => {
       if (!held.isOpen) return;
@@ -39,6 +38,15 @@ export function holdLock(path: string, what: string): Disposable {
       held.close();
     },
   };
+}
+
+function signBeside(side: string): void {
+  const holder: Holder = { pid: process.pid, since: isoOf(systemClock.now()) };
+  try {
+    writeFileSync(side, `${JSON.stringify(holder)}\n`);
+  } catch {
+    // A full disk must not stop a start: the lock holds without the note, and only the error's words are poorer.
+  }
 }
 
 function canonical(path: string): string {

@@ -4,6 +4,7 @@ import { addCapture } from "./commands/capture.ts";
 import { addConfig } from "./commands/config.ts";
 import { addDead } from "./commands/dead.ts";
 import { addDemo } from "./commands/demo.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addEnroll } from "./commands/enroll.ts";
 import { addHub } from "./commands/hub.ts";
 import { addStatus } from "./commands/status.ts";
@@ -15,7 +16,9 @@ import { VERSION } from "./version.ts";
 
 export function program(output: Output): Command {
   const root = new Command("waybill")
-    .description("Keeps a fleet of remote SQL databases and one central database in step, and accounts for every change.")
+    .description(
+      "Keeps a fleet of remote SQL databases and one central database in step, and accounts for every change.",
+    )
     .version(VERSION, "-V, --version")
     .option("-c, --config <file>", "config file (default: waybill.config.ts, .js, .yaml or .json in this folder)")
     .option("--demo", "work with the demo's hub and its ./data folder")
@@ -38,9 +41,13 @@ export function program(output: Output): Command {
   addTrace(root, output);
   addDead(root, output);
   addCapture(root, output);
+  addDoctor(root, output);
   addConfig(root, output);
   addVersion(root, output);
-  for (const command of root.commands) command.exitOverride().configureOutput({ writeOut: (text) => output.raw(text), writeErr: (text) => output.err(text.trimEnd()) });
+  for (const command of root.commands)
+    command
+      .exitOverride()
+      .configureOutput({ writeOut: (text) => output.raw(text), writeErr: (text) => output.err(text.trimEnd()) });
   return root;
 }
 

@@ -20,9 +20,16 @@ export async function operatorOf(options: GlobalOptions, runtime: Runtime): Prom
   const config = await loadHubConfig(configSource(options));
   const local = token ?? (await readOperatorToken(config.ledger));
   if (local === null) {
-    throw new WaybillError("UNAUTHENTICATED", "there is no operator token beside the ledger of this config; start the hub once, or pass --hub and --token");
+    throw new WaybillError(
+      "UNAUTHENTICATED",
+      "there is no operator token beside the ledger of this config; start the hub once, or pass --hub and --token",
+    );
   }
-  return operatorAt(address ?? `http://${config.host === "0.0.0.0" ? "127.0.0.1" : config.host}:${config.port}`, local, runtime);
+  return operatorAt(
+    address ?? `http://${config.host === "0.0.0.0" ? "127.0.0.1" : config.host}:${config.port}`,
+    local,
+    runtime,
+  );
 }
 
 export function operatorAt(address: string, token: string, runtime: Runtime): Operator {
@@ -31,7 +38,11 @@ export function operatorAt(address: string, token: string, runtime: Runtime): Op
     const response = await runtime.network.request({
       method,
       url: `${base}${path}`,
-      headers: { authorization: `Bearer ${token}`, accept: "application/json", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      headers: {
+        authorization: `Bearer ${token}`,
+        accept: "application/json",
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
       ...(body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }),
       timeoutMs: 30_000,
     });
@@ -39,7 +50,10 @@ export function operatorAt(address: string, token: string, runtime: Runtime): Op
     const answer = text === "" ? {} : parsed(text, base);
     if (response.status < 400) return answer as T;
     const problem = answer as { code?: string; detail?: string };
-    throw new WaybillError(problem.code && isFaultCode(problem.code) ? problem.code : "INTERNAL", problem.detail ?? `the hub answered ${response.status}`);
+    throw new WaybillError(
+      problem.code && isFaultCode(problem.code) ? problem.code : "INTERNAL",
+      problem.detail ?? `the hub answered ${response.status}`,
+    );
   };
   return {
     address: base,
@@ -56,6 +70,10 @@ function parsed(text: string, base: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw new WaybillError("HUB_UNREACHABLE", `${base} answered with something that is not JSON: is it a Waybill hub?`, { cause });
+    throw new WaybillError(
+      "HUB_UNREACHABLE",
+      `${base} answered with something that is not JSON: is it a Waybill hub?`,
+      { cause },
+    );
   }
 }

@@ -13,7 +13,13 @@ export type GlobalOptions = {
   readonly json?: boolean;
 };
 
-const NAMES = ["waybill.config.ts", "waybill.config.js", "waybill.config.yaml", "waybill.config.yml", "waybill.config.json"];
+const NAMES = [
+  "waybill.config.ts",
+  "waybill.config.js",
+  "waybill.config.yaml",
+  "waybill.config.yml",
+  "waybill.config.json",
+];
 
 /** The config that a command works with: --config, --demo, or the first of the usual names in this folder. */
 export function configSource(options: GlobalOptions): ConfigSource {

@@ -17,9 +17,16 @@ export const standardOutput: Output = {
 /** 0 done · 1 a fault · 2 wrong words or config · 3 not found · 4 the hub or a database cannot be reached · 130 interrupted. */
 export function exitCodeOf(error: WaybillError): number {
   const codes: Partial<Record<FaultCode, number>> = {
-    USAGE: 2, CONFIG_INVALID: 2, CONFIG_NOT_FOUND: 2, NODE_TOO_OLD: 2,
+    USAGE: 2,
+    CONFIG_INVALID: 2,
+    CONFIG_NOT_FOUND: 2,
+    NODE_TOO_OLD: 2,
     NOT_FOUND: 3,
-    HUB_UNREACHABLE: 4, DATABASE_UNAVAILABLE: 4, CENTRAL_UNAVAILABLE: 4, UNAVAILABLE: 4, OVERLOADED: 4,
+    HUB_UNREACHABLE: 4,
+    DATABASE_UNAVAILABLE: 4,
+    CENTRAL_UNAVAILABLE: 4,
+    UNAVAILABLE: 4,
+    OVERLOADED: 4,
   };
   return codes[error.code] ?? 1;
 }
@@ -32,7 +39,8 @@ export function printError(output: Output, thrown: unknown, json: boolean): numb
   } else {
     output.err(`${pc.red(error.code)}: ${error.what}`);
     output.err(pc.dim(`→ ${error.hint}`));
-    if (process.env["WAYBILL_DEBUG"]) output.err(pc.dim(String((error.cause as Error | undefined)?.stack ?? error.stack)));
+    if (process.env["WAYBILL_DEBUG"])
+      output.err(pc.dim(String((error.cause as Error | undefined)?.stack ?? error.stack)));
     else if (error.code === "INTERNAL") output.err(pc.dim("  WAYBILL_DEBUG=1 shows where it happened."));
   }
   return exitCodeOf(error);
@@ -45,7 +53,9 @@ const width = (text: string): number => [...text.replace(/\u001b\[[0-9;]*m/g, ""
 export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const texts = rows.map((row) => row.map((cell) => (cell === null ? "–" : String(cell))));
   const widths = head.map((title, i) => Math.max(width(title), ...texts.map((row) => width(row[i] ?? ""))));
-  const right = head.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number" || row[i] === null));
+  const right = head.map(
+    (_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number" || row[i] === null),
+  );
   const line = (cells: readonly string[]): string =>
     cells
       .map((text, i) => {

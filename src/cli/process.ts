@@ -5,7 +5,11 @@ import type { Log } from "../observe/log.ts";
  * For commands that run until they are told to end: SIGINT, SIGTERM and SIGHUP ask for an orderly end, a second SIGINT ends at
  * once (everything here survives that). Resolves when all is closed.
  */
-export function untilStopped(log: Log): { readonly stop: Stop; readonly end: () => void; readonly ended: Promise<void> } {
+export function untilStopped(log: Log): {
+  readonly stop: Stop;
+  readonly end: () => void;
+  readonly ended: Promise<void>;
+} {
   const stop = new Stop();
   const { promise, resolve } = Promise.withResolvers<void>();
   const end = (): void => {

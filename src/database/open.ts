@@ -1,12 +1,12 @@
 import { WaybillError } from "../base/errors.ts";
-import { systemRuntime, type Runtime } from "../base/runtime.ts";
+import type { Runtime } from "../base/runtime.ts";
 import type { Database } from "./port.ts";
 
 /** The runtime's parts are the system's where they are not given; a simulation gives all of them. */
 export type OpenOptions = Partial<Pick<Runtime, "random" | "clock" | "timers">> & {
   /** How long a statement waits for another program's lock before DATABASE_BUSY, in milliseconds. */
   readonly busyMs?: number;
-  /** The file is made and used by us alone, so the adapter may choose how it journals. */
+  /** The database is made and used by us alone: a SQLite file is created when absent, and journals as suits us. */
   readonly ours?: boolean;
 };
 
@@ -19,8 +19,8 @@ export async function openDatabase(url: string, options: OpenOptions = {}): Prom
   switch (scheme) {
     case "sqlite": {
       const { openSqlite } = await import("./sqlite/open.ts");
-      const { busyMs, ours, ...runtime } = options;
-      return openSqlite(url, { ...systemRuntime, ...runtime }, { journal: ours ? "wal" : "keep", ...(busyMs !== undefined && { busyMs }) });
+      const { ours, ...rest } = options;
+      return openSqlite(url, { ...rest, journal: ours ? "wal" : "keep", create: ours ?? false });
     }
     default:
       // The rest of the URL may hold a password, so only the scheme is told.

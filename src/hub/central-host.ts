@@ -6,7 +6,7 @@ import type { Log } from "../observe/log.ts";
 import type { Central } from "./central.ts";
 import type { ConfigSource } from "./load-config.ts";
 
-const RESTART: BackoffPolicy = { firstMs: 100, factor: 2, capMs: 10_000 };
+const RESTART: BackoffPolicy = { firstMs: 100, factor: 2, capMs: 2_000 };
 /** How long a close waits for the thread to close its connections. */
 const CLOSE_MS = 2_000;
 /** A thread that lived this long was well: its end is not counted with earlier ones. */

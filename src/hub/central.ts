@@ -186,6 +186,7 @@ export class CentralStation implements Central {
     return this.#turn.run(async () => {
       await using _bytes = this.#parts.bytes;
       await using _database = this.#parts.database;
+      if (this.#opened) await this.#capture.flush({ keep: KEEP_MESSAGES }); // so that it knows what the log has
     });
   }
 

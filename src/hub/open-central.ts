@@ -10,7 +10,13 @@ export async function openCentral(settings: HubSettings, runtime: Pick<Runtime, 
   const database = await openDatabase(settings.centralUrl, { random: runtime.random });
   try {
     const bytes = await openLedgerBytes(settings.ledgerUrl);
-    const loader = createLoader({ database, bytes, rules: settings.rules, clock: runtime.clock, random: runtime.random });
+    const loader = createLoader({
+      database,
+      bytes,
+      rules: settings.rules,
+      clock: runtime.clock,
+      random: runtime.random,
+    });
     return new CentralStation({ database, bytes, loader, settings, runtime });
   } catch (thrown) {
     await database[Symbol.asyncDispose]();

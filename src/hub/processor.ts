@@ -6,6 +6,7 @@ import type { Claim, LaneOutcome, Work } from "../ledger/port.ts";
 import type { LoadReport } from "../load/port.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { BatchSize } from "./batch-size.ts";
 import { Breaker } from "./breaker.ts";
 import { Leases, type Lease } from "./leases.ts";
 import type { HubSettings } from "./settings.ts";
@@ -44,6 +45,7 @@ export class Processor {
   readonly #loading = new Turn();
   readonly #wake: Wake;
   readonly #breaker: Breaker;
+  readonly #size: BatchSize;
   readonly #batches = new Set<Promise<void>>();
   #claimFailures = 0;
 
@@ -52,6 +54,7 @@ export class Processor {
     this.#wake = new Wake(parts.runtime.timers);
     this.#breaker = new Breaker("central", parts.runtime, parts.log, parts.metrics);
     this.#leases = new Leases(parts);
+    this.#size = new BatchSize(parts.settings);
   }
 
   get breaker(): Breaker {
@@ -89,15 +92,15 @@ export class Processor {
 
   /** One batch from claim to settlement, for callers that drive it themselves. False: nothing was due. */
   async turn(stop: AbortSignal = new AbortController().signal): Promise<boolean> {
-    const claims = await this.#parts.work.claim(this.#parts.worker, this.#limit, this.#parts.settings.leaseMs);
+    const claims = await this.#claim();
     if (claims.length > 0) await this.#carry(claims, stop);
     return claims.length > 0;
   }
 
   async #next(stop: AbortSignal): Promise<void> {
-    const { work, worker, settings, log, runtime } = this.#parts;
+    const { work, settings, log, runtime } = this.#parts;
     try {
-      const claims = await work.claim(worker, this.#limit, settings.leaseMs);
+      const claims = await this.#claim();
       this.#claimFailures = 0;
       if (claims.length > 0) {
         const batch: Promise<void> = this.#carry(claims, stop).finally(() => {
@@ -117,9 +120,11 @@ export class Processor {
     }
   }
 
-  get #limit(): { lanes: number; messages: number; bytes: number } {
-    const { lanesPerBatch, messagesPerLane, bytesPerLane } = this.#parts.settings;
-    return { lanes: lanesPerBatch, messages: messagesPerLane, bytes: bytesPerLane };
+  async #claim(): Promise<readonly Claim[]> {
+    const { work, worker, settings } = this.#parts;
+    const claims = await work.claim(worker, this.#size.next, settings.leaseMs);
+    this.#size.claimed(claims.length);
+    return claims;
   }
 
   /** Never rejects: whatever happens, the leases are settled, given back, or left to run out. */

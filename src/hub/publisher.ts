@@ -203,7 +203,7 @@ export class Publisher {
     }
   }
 
-  /** One after the other, so that a page of one snapshot is never mistaken for one of the next. */
+  /** One after the other: whoever comes while one runs gathers with others, and many share the next one. */
   async #orderSnapshots(): Promise<void> {
     const { central, log } = this.#parts;
     if (await central.snapshotting()) return;

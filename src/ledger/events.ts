@@ -18,7 +18,8 @@ export const EVENTS = {
   "handed back": "a worker gave it back untried: the target was ill, or the worker stopped",
   "lease lost": "its worker did not come back in time; another takes over",
   adopted: "the central database knew more than the ledger, which now agrees with it",
-  "restored centre": "the central database knew less than the ledger: it was restored, and these messages are loaded again",
+  "restored centre":
+    "the central database knew less than the ledger: it was restored, and these messages are loaded again",
   missing: "lost by the terminal before the hub had them; never loaded",
   // lanes, terminals, updates
   "epoch opened": "a terminal began to number from 1",
@@ -28,6 +29,7 @@ export const EVENTS = {
   revoked: "a terminal's key was taken from it",
   forwarded: "changes of the central database entered the update log",
   published: "changes were published to the update log through the API",
+  "term begun": "ids of updates go on above all that were ever shown: this ledger was restored",
   "update refused": "a terminal could not apply a row of an update",
   "ledger migrated": "the ledger's tables were brought to a newer form",
 } as const;

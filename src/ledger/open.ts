@@ -31,6 +31,13 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
     throw thrown;
   }
   let closing: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    try {
+      await thread.remote.close();
+    } finally {
+      await thread.stop();
+    }
+  };
   return {
     lanes,
     work,
@@ -40,7 +47,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
     terminals,
     trail,
     ended: thread.ended,
-    [Symbol.asyncDispose]: () => (closing ??= thread.remote.close().finally(() => thread.stop())),
+    [Symbol.asyncDispose]: () => (closing ??= close()),
   };
 }
 

@@ -265,6 +265,12 @@ export interface UpdateLog {
   /** All entries for these audiences in (after, through], up to about `limitBytes`; entries whose origin is `except` are left out. @throws CURSOR_GONE. */
   read(audiences: readonly string[], except: TerminalId, after: UpdateId, limitBytes: number): Promise<{ readonly through: UpdateId; readonly more: boolean; readonly updates: readonly StoredUpdate[] }>;
   head(): Promise<UpdateId>;
+  /**
+   * A centre or terminal has shown an id above the head: this ledger was restored, and ids it gives next must not be taken for
+   * those it gave before. Begins a term above `shown`, so that every later id is higher; nothing when the head is higher already.
+   * Gives the head.
+   */
+  beginTerm(shown: UpdateId, why: string): Promise<UpdateId>;
   /** Remembers how far a terminal has applied, and which rows it refused. A refusal of a key is closed by a later update of the key. */
   acknowledge(terminal: TerminalId, appliedThrough: UpdateId, refused: readonly { readonly id: UpdateId; readonly code: FaultCode; readonly detail: string }[]): Promise<void>;
   refusals(terminal: TerminalId | null, limit: number): Promise<readonly { readonly terminal: TerminalId; readonly id: UpdateId; readonly code: FaultCode; readonly detail: string; readonly at: Instant }[]>;

@@ -74,7 +74,8 @@ async function loadTogether(tx: LoadTransaction, queues: readonly Queue[], targe
     });
     if (suspects.size === 0) {
       for (const { lane, together } of queues) for (const message of together) lane.loaded(message, [], false);
-      for (const { message, note } of notes) queues.find(({ lane }) => lane.claim.lane === message.lane)?.lane.noted(message, [note]);
+      for (const { message, note } of notes)
+        queues.find(({ lane }) => lane.claim.lane === message.lane)?.lane.noted(message, [note]);
       return;
     }
     for (const queue of queues) {
@@ -115,7 +116,8 @@ export async function bookFared(
   late: boolean,
 ): Promise<void> {
   if (!fault) return lane.loaded(message, notes, late);
-  const creator = fault.code === "PARENT_MISSING" ? lane.open.creator(message.lane, message.seq, await message.touched()) : null;
+  const creator =
+    fault.code === "PARENT_MISSING" ? lane.open.creator(message.lane, message.seq, await message.touched()) : null;
   if (creator) await lane.hold(message, creator, before);
   else await lane.fail(message, fault, before.attempts + 1);
 }

@@ -18,7 +18,9 @@ const NOTHING: Decision = { kind: "nothing", note: null };
 
 /** The change as it is, for tables where the present row decides nothing: the database refuses what does not fit. */
 export const effectOf = ({ target, op, key, row, origin }: Act): Effect =>
-  op === "delete" ? { table: target.shape.name, kind: op, key, origin } : { table: target.shape.name, kind: op, key, row: row ?? {}, origin };
+  op === "delete"
+    ? { table: target.shape.name, kind: op, key, origin }
+    : { table: target.shape.name, kind: op, key, row: row ?? {}, origin };
 
 /**
  * Decides one change by its table's policy.
@@ -28,7 +30,11 @@ export const effectOf = ({ target, op, key, row, origin }: Act): Effect =>
 export function decide(act: Act, current: Row | null, late: boolean): Decision {
   if (current && act.op !== "insert" && isForeign(act, current)) {
     const column = act.target.rule.owner?.column ?? "";
-    return refuse(act, "NOT_OWNER", `the row there has ${column} ${valueForPeople(field(current, column))}, not ${valueForPeople(act.owner)}`);
+    return refuse(
+      act,
+      "NOT_OWNER",
+      `the row there has ${column} ${valueForPeople(field(current, column))}, not ${valueForPeople(act.owner)}`,
+    );
   }
   switch (act.op) {
     case "insert":
@@ -69,7 +75,14 @@ function decideState(act: Act, current: Row, late: boolean): Decision {
     case "add": {
       // The sums belong to all tills together; one till's own count must not replace them.
       const summed = new Set(rule.conflict.columns);
-      return overwrite(act, picked(row, different.filter((column) => !summed.has(column))), current);
+      return overwrite(
+        act,
+        picked(
+          row,
+          different.filter((column) => !summed.has(column)),
+        ),
+        current,
+      );
     }
     case "newest":
       return newest(act, current, rule.conflict.column, row);
@@ -88,7 +101,8 @@ function decideUpdate(act: Act, current: Row, late: boolean): Decision {
   const row = act.row ?? {};
   if (rule.conflict.policy === "add") return addTo(act, current, rule.conflict.columns, act.before ?? null, late);
   const stale = act.before ? differing(act, act.before, current) : differing(act, row, current);
-  if (stale.length === 0 || (differing(act, row, current).length === 0 && !act.moves)) return write(act, "update", row, act.origin, current);
+  if (stale.length === 0 || (differing(act, row, current).length === 0 && !act.moves))
+    return write(act, "update", row, act.origin, current);
   switch (rule.conflict.policy) {
     case "newest":
       return newest(act, current, rule.conflict.column, row);
@@ -107,9 +121,14 @@ function decideUpdate(act: Act, current: Row, late: boolean): Decision {
  */
 function decideLateUpdate(act: Act, current: Row, stale: readonly string[]): Decision {
   const { before, row = {} } = act;
-  if (!before) return act.target.rule.owner ? write(act, "update", row, mixedOrigin(act), current) : refuse(act, "CONFLICT_DETECTED", bothValues(act, stale, current));
+  if (!before)
+    return act.target.rule.owner
+      ? write(act, "update", row, mixedOrigin(act), current)
+      : refuse(act, "CONFLICT_DETECTED", bothValues(act, stale, current));
   const changed = changedColumns(act, before, row);
-  const contested = act.target.rule.owner ? [] : changed.filter((column) => stale.includes(column) && !same(act, column, row, current));
+  const contested = act.target.rule.owner
+    ? []
+    : changed.filter((column) => stale.includes(column) && !same(act, column, row, current));
   if (contested.length > 0) return refuse(act, "CONFLICT_DETECTED", bothValues(act, contested, current));
   return write(act, "update", picked(row, changed), mixedOrigin(act), current);
 }
@@ -118,10 +137,15 @@ function decideLateUpdate(act: Act, current: Row, stale: readonly string[]): Dec
 function decideMissing(act: Act, late: boolean): Decision {
   const { rule } = act.target;
   if (rule.conflict.policy === "central") {
-    return { kind: "nothing", note: { kind: "central row kept", detail: `${nameOf(act.target.shape.name, act.key)}: deleted at the centre` } };
+    return {
+      kind: "nothing",
+      note: { kind: "central row kept", detail: `${nameOf(act.target.shape.name, act.key)}: deleted at the centre` },
+    };
   }
   // Late, somebody may have deleted it on purpose in between; only of a row with one writer is that known not to be so.
-  if (rule.conflict.policy !== "terminal" || (late && !rule.owner) || !isFull(act)) {
+  // Sums begin with the sender's own count: its later resync leaves them alone, its later changes add to them.
+  const mayRecreate = rule.conflict.policy === "terminal" || rule.conflict.policy === "add";
+  if (!mayRecreate || (late && !rule.owner) || !isFull(act)) {
     return refuse(act, "ROW_MISSING", "no such row to update");
   }
   const row = { ...act.key, ...act.row };
@@ -142,7 +166,9 @@ function decideDelete(act: Act, current: Row, late: boolean): Decision {
   switch (rule.conflict.policy) {
     case "newest": {
       const { column } = rule.conflict;
-      return isLater(kindOf(act, column), field(current, column), field(act.before ?? {}, column)) ? keepCentral(act, current, stale) : remove;
+      return isLater(kindOf(act, column), field(current, column), field(act.before ?? {}, column))
+        ? keepCentral(act, current, stale)
+        : remove;
     }
     case "central":
       return keepCentral(act, current, stale);
@@ -170,15 +196,26 @@ function addTo(act: Act, current: Row, summed: readonly string[], before: Row | 
   for (const column of summed) {
     const after = field(row, column);
     if (after === undefined) continue;
-    const sum = added(kindOf(act, column), field(current, column) ?? null, after, before ? (field(before, column) ?? null) : null);
+    const sum = added(
+      kindOf(act, column),
+      field(current, column) ?? null,
+      after,
+      before ? (field(before, column) ?? null) : null,
+    );
     if (sum === null) {
-      return refuse(act, "TYPE_REFUSED", `column ${column}: ${valueForPeople(field(current, column))} and ${valueForPeople(after)} cannot be added within its type`);
+      return refuse(
+        act,
+        "TYPE_REFUSED",
+        `column ${column}: ${valueForPeople(field(current, column))} and ${valueForPeople(after)} cannot be added within its type`,
+      );
     }
     result.push([column, sum]);
   }
   const others = (before ? changedColumns(act, before, row) : Object.keys(row))
     .filter((column) => !summed.includes(column))
-    .filter((column) => !(late && before) || same(act, column, before, current) || act.target.shape.key.includes(column));
+    .filter(
+      (column) => !(late && before) || same(act, column, before, current) || act.target.shape.key.includes(column),
+    );
   const written = { ...picked(row, others), ...Object.fromEntries(result) };
   return write(act, "update", written, mixedOrigin(act), current);
 }
@@ -188,13 +225,22 @@ const overwrite = (act: Act, row: Row, current: Row): Decision =>
 
 /** The centre's row stays. Where the table also goes down it is written onto itself, so that the sender hears how it is. */
 function keepCentral(act: Act, current: Row, columns: readonly string[]): Decision {
-  const note: Note = { kind: "central row kept", detail: `${nameOf(act.target.shape.name, act.key)}: ${bothValues(act, columns, current)}` };
+  const note: Note = {
+    kind: "central row kept",
+    detail: `${nameOf(act.target.shape.name, act.key)}: ${bothValues(act, columns, current)}`,
+  };
   if (!act.target.rule.alsoDown) return { kind: "nothing", note };
   const effect: Effect = { table: act.target.shape.name, kind: "update", key: act.key, row: current, origin: null };
   return { kind: "write", effect, after: current, note };
 }
 
-function write(act: Act, kind: Effect["kind"], row: Row, origin: string | null, current: Row = {}): Decision & { kind: "write" } {
+function write(
+  act: Act,
+  kind: Effect["kind"],
+  row: Row,
+  origin: string | null,
+  current: Row = {},
+): Decision & { kind: "write" } {
   const effect: Effect = { table: act.target.shape.name, kind, key: act.key, row, origin };
   return { kind: "write", effect, after: { ...current, ...row }, note: null };
 }

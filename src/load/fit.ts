@@ -13,7 +13,9 @@ export function misfit(column: Column, value: WireValue): string | null {
   switch (column.kind) {
     case "integer": {
       const whole = wholeNumber(value);
-      return whole !== null && isInt64(whole) ? null : "is no whole number of 64 bits (beyond ±2^53 it travels as a string)";
+      return whole !== null && isInt64(whole)
+        ? null
+        : "is no whole number of 64 bits (beyond ±2^53 it travels as a string)";
     }
     case "decimal":
       return decimalMisfit(column, value);
@@ -26,7 +28,9 @@ export function misfit(column: Column, value: WireValue): string | null {
       return isLonger(value, column.maxLength) ? `is longer than ${column.maxLength} characters` : null;
     case "binary":
       if (typeof value !== "string") return "is no base64 text";
-      return column.maxLength !== undefined && bytesIn(value) > column.maxLength ? `is longer than ${column.maxLength} bytes` : null;
+      return column.maxLength !== undefined && bytesIn(value) > column.maxLength
+        ? `is longer than ${column.maxLength} bytes`
+        : null;
     case "date":
     case "time":
     case "timestamp":
@@ -38,7 +42,8 @@ export function misfit(column: Column, value: WireValue): string | null {
 }
 
 function decimalMisfit({ precision, scale }: Column, value: WireValue): string | null {
-  const text = typeof value === "number" ? decimalOfNumber(value) : typeof value === "string" ? canonicalDecimal(value) : null;
+  const text =
+    typeof value === "number" ? decimalOfNumber(value) : typeof value === "string" ? canonicalDecimal(value) : null;
   if (text === null) return "is no decimal (one of more than 15 digits travels as a string)";
   const [whole = "", fraction = ""] = text.replace("-", "").split(".");
   // Most engines round such a value without a word; ours refuse it (I13).

@@ -75,9 +75,20 @@ export class LaneWork {
   }
 
   /** It waits behind an earlier one; waiting costs no attempts. */
-  async hold(message: Trial, behind: Blocker, before: { readonly attempts: number; readonly fault: Fault["code"] | null }): Promise<void> {
+  async hold(
+    message: Trial,
+    behind: Blocker,
+    before: { readonly attempts: number; readonly fault: Fault["code"] | null },
+  ): Promise<void> {
     const detail = `waits behind ${behind.lane}/${behind.seq} on ${behind.on}`;
-    await this.#pass(message, { state: "held", fault: before.fault, detail, attempts: before.attempts, retryInMs: null, behind });
+    await this.#pass(message, {
+      state: "held",
+      fault: before.fault,
+      detail,
+      attempts: before.attempts,
+      retryInMs: null,
+      behind,
+    });
   }
 
   /** It was refused. @param attempts how often it has been tried, this time included */
@@ -90,7 +101,17 @@ export class LaneWork {
   discard(item: LateItem): void {
     const { seq, fault, attempts, sets } = item;
     const reason = item.order.verb === "discard" ? item.order.reason : "";
-    this.exceptions.push({ seq, state: "discarded", fault, detail: reason, attempts, retryInMs: null, behind: null, sets: sets ?? NO_SETS, tables: [] });
+    this.exceptions.push({
+      seq,
+      state: "discarded",
+      fault,
+      detail: reason,
+      attempts,
+      retryInMs: null,
+      behind: null,
+      sets: sets ?? NO_SETS,
+      tables: [],
+    });
     this.passed.push({ lane: item.lane, seq, state: "discarded", fault, attempts });
     this.open.close(item.lane, seq);
   }
@@ -101,7 +122,8 @@ export class LaneWork {
     // What the original touched stays named: an edit may be edited back.
     const sets = joinedSets(known, (await message.touched()).sets());
     this.exceptions.push({ ...write, seq, sets, tables });
-    if (write.state !== "discarded") this.passed.push({ lane, seq, state: write.state, fault: write.fault, attempts: write.attempts });
+    if (write.state !== "discarded")
+      this.passed.push({ lane, seq, state: write.state, fault: write.fault, attempts: write.attempts });
     this.open.open(lane, seq, sets);
   }
 }

@@ -1,4 +1,3 @@
-import { WaybillError } from "../base/errors.ts";
 import { seq } from "../base/ids.ts";
 import type { LoadTransaction } from "../database/port.ts";
 import type { Claim, KeySets, LateItem, LedgerBytes } from "../ledger/port.ts";
@@ -6,7 +5,7 @@ import { bookFared, tryAlone } from "./batch.ts";
 import type { LaneWork } from "./lane-work.ts";
 import { Loading, type Sender } from "./message.ts";
 import type { Fault } from "./plan.ts";
-import { readMessages } from "./reading.ts";
+import { NotStored, readMessages } from "./reading.ts";
 import type { Touched } from "./sets.ts";
 import type { Targets } from "./target.ts";
 
@@ -54,13 +53,17 @@ export async function widened(
     try {
       lines = await readMessages(bytes, item.lane, seq(from), seq(through));
     } catch (thrown) {
-      if (!(thrown instanceof WaybillError) || thrown.code !== "NOT_FOUND") throw thrown;
-      return { code: "SETS_CHANGED", detail: `it touches ${[...added][0]} now; what later messages touch is no longer stored` };
+      if (!(thrown instanceof NotStored)) throw thrown;
+      return {
+        code: "SETS_CHANGED",
+        detail: `it touches ${[...added][0]} now; what later messages touch is no longer stored`,
+      };
     }
     for (const line of lines) {
       const { sets } = new Loading(sender, line, targets);
       const shared = [...sets.writes, ...sets.adds].find((text) => added.has(text));
-      if (shared) return { code: "SETS_CHANGED", detail: `it touches ${shared} now, which message ${line.seq} touched after it` };
+      if (shared)
+        return { code: "SETS_CHANGED", detail: `it touches ${shared} now, which message ${line.seq} touched after it` };
     }
   }
   return null;
@@ -70,4 +73,3 @@ function rowsAddedTo(known: KeySets, touched: Touched): Set<string> {
   const before = new Set([...known.writes, ...known.adds]);
   return new Set([...touched.writes, ...touched.adds].filter((text) => !before.has(text)));
 }
-

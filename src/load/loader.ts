@@ -121,7 +121,10 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
       for (const claim of claims) {
         if (!claim.inParts) continue;
         const alone = await prepare(claim, rules, targets, bytes);
-        report = joined(report, report === NOTHING ? await run([alone], targets) : await orUnchanged(run([alone], targets), [alone]));
+        report = joined(
+          report,
+          report === NOTHING ? await run([alone], targets) : await orUnchanged(run([alone], targets), [alone]),
+        );
       }
       return report;
     },
@@ -191,7 +194,12 @@ function part(prepared: Prepared, from: number, to = Number.POSITIVE_INFINITY): 
   const late = prepared.late.slice(from, to);
   const messages = prepared.messages.slice(Math.max(0, from - lateCount), Math.max(0, to - lateCount));
   const first = seq(prepared.claim.from + Math.max(0, from - lateCount));
-  const claim = { ...prepared.claim, from: first, through: seq(first + messages.length - 1), late: late.map(({ item }) => item) };
+  const claim = {
+    ...prepared.claim,
+    from: first,
+    through: seq(first + messages.length - 1),
+    late: late.map(({ item }) => item),
+  };
   return { ...prepared, claim, messages, late };
 }
 

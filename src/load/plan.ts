@@ -60,14 +60,22 @@ function planChange(targets: Targets, change: Change, context: TransformContext)
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     return { acts: [], fault: { code: "TRANSFORM_FAILED", detail: `${nameOf(change.table, change.key)}: ${reason}` } };
   }
-  const changes: readonly Change[] = made === null ? [] : "op" in made ? [made] : made;
+  // What a transform gives back is checked like what came over the wire: its types say nothing about plain JavaScript.
+  const changes = (Array.isArray(made) ? made : made ? [made] : []) as readonly Change[];
   return gather(
     changes.map((one) => {
       const wrong = formFault(one);
-      if (wrong) return { act: null, fault: { code: "TRANSFORM_FAILED", detail: `its result is no change: ${wrong.detail}` } };
+      if (wrong)
+        return { act: null, fault: { code: "TRANSFORM_FAILED", detail: `its result is no change: ${wrong.detail}` } };
       const into = one.table === target.rule.target ? target : targets.byTarget(one.table);
       if (into) return actOf(into, one, context, false);
-      return { act: null, fault: { code: "TABLE_UNKNOWN", detail: `${nameOf(one.table, one.key)}: the transform names a table that is not there` } };
+      return {
+        act: null,
+        fault: {
+          code: "TABLE_UNKNOWN",
+          detail: `${nameOf(one.table, one.key)}: the transform names a table that is not there`,
+        },
+      };
     }),
   );
 }
@@ -82,10 +90,13 @@ const gather = (planned: readonly Planned[]): Plan => ({
 function formFault(change: Change): Fault | null {
   const unreadable = (detail: string): Fault => ({ code: "PAYLOAD_UNREADABLE", detail });
   if (!isRow(change)) return unreadable("a change that is no object");
-  if (typeof change.table !== "string" || !OPS.includes(change.op)) return unreadable(`a change without table or known op`);
+  if (typeof change.table !== "string" || !OPS.includes(change.op))
+    return unreadable(`a change without table or known op`);
   if (!isRow(change.key)) return { code: "KEY_INVALID", detail: `${change.table}: a change without a key` };
-  if (change.op !== "delete" && !isRow(change.row)) return unreadable(`${nameOf(change.table, change.key)}: ${change.op} without a row`);
-  if (change.before !== undefined && !isRow(change.before)) return unreadable(`${nameOf(change.table, change.key)}: before is no row`);
+  if (change.op !== "delete" && !isRow(change.row))
+    return unreadable(`${nameOf(change.table, change.key)}: ${change.op} without a row`);
+  if (change.before !== undefined && !isRow(change.before))
+    return unreadable(`${nameOf(change.table, change.key)}: before is no row`);
   return null;
 }
 const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -93,7 +104,8 @@ const isRow = (value: unknown): value is Row => typeof value === "object" && val
 function actOf(target: Target, change: Change, context: TransformContext, rename: boolean): Planned {
   const { rule, shape } = target;
   const faults: Fault[] = [];
-  const strict: Complain = (code, detail) => void faults.push({ code, detail: `${nameOf(shape.name, change.key)}: ${detail}` });
+  const strict: Complain = (code, detail) =>
+    void faults.push({ code, detail: `${nameOf(shape.name, change.key)}: ${detail}` });
   const mapped = mapRow(target, change.key, rename, null);
   const before = change.before && mapRow(target, change.before, rename, null);
   let row = change.op === "delete" || !change.row ? undefined : mapRow(target, change.row, rename, strict);
@@ -101,7 +113,10 @@ function actOf(target: Target, change: Change, context: TransformContext, rename
   const key = keyIn(shape.key, mapped, before, row);
   const text = key && textOf(target.forms.key, key);
   if (!key || !text) {
-    strict("KEY_INVALID", `the key of ${shape.name} is (${shape.key.join(", ") || "none"}); the change has no complete one`);
+    strict(
+      "KEY_INVALID",
+      `the key of ${shape.name} is (${shape.key.join(", ") || "none"}); the change has no complete one`,
+    );
     return { act: null, fault: faults[0] ?? null };
   }
   if (row && change.op !== "update") {
@@ -109,16 +124,23 @@ function actOf(target: Target, change: Change, context: TransformContext, rename
     if (shape.key.some((column) => field(row ?? {}, column) === undefined)) row = { ...key, ...row };
     checkComplete(target, change.op, row, strict);
   }
-  const moves = change.op === "update" && shape.key.some((column) => {
-    const after = row && field(row, column);
-    return after !== undefined && !sameValue(target.columns.get(column)?.kind ?? "text", after, field(key, column) ?? null);
-  });
+  const moves =
+    change.op === "update" &&
+    shape.key.some((column) => {
+      const after = row && field(row, column);
+      return (
+        after !== undefined && !sameValue(target.columns.get(column)?.kind ?? "text", after, field(key, column) ?? null)
+      );
+    });
   const owner = ownerOf(rule, context);
   checkOwner(target, owner, { op: change.op, key: mapped, row, before }, strict);
   if (rule.conflict.policy === "add" && change.op === "update" && !before) {
     strict("PAYLOAD_UNREADABLE", "an update under the policy add needs the row before");
   }
-  return { act: { target, op: change.op, key, text, row, before, moves, owner, origin: context.terminal }, fault: faults[0] ?? null };
+  return {
+    act: { target, op: change.op, key, text, row, before, moves, owner, origin: context.terminal },
+    fault: faults[0] ?? null,
+  };
 }
 
 type Complain = (code: FaultCode, detail: string) => void;
@@ -138,7 +160,8 @@ function mapRow(target: Target, row: Row, rename: boolean, complain: Complain | 
     if (!complain || name === null) continue;
     const value = row[source] ?? null;
     if (column) checkValue(target, column, value, complain);
-    else if (rule.unknownColumns === "refuse") complain("COLUMN_UNKNOWN", `the target has no column ${name} (value ${valueForPeople(value)})`);
+    else if (rule.unknownColumns === "refuse")
+      complain("COLUMN_UNKNOWN", `the target has no column ${name} (value ${valueForPeople(value)})`);
   }
   if (same) return row;
   // Through entries: a column may have any name, `__proto__` too.
@@ -153,16 +176,19 @@ function mapRow(target: Target, row: Row, rename: boolean, complain: Complain | 
 function checkValue({ shape }: Target, column: Column, value: WireValue, complain: Complain): void {
   if (column.generated) return;
   // Others' triggers may still fill in what is null here.
-  if (value === null && !column.nullable && !shape.foreignTriggers) complain("NULL_REFUSED", `column ${column.name} must have a value`);
+  if (value === null && !column.nullable && !shape.foreignTriggers)
+    complain("NULL_REFUSED", `column ${column.name} must have a value`);
   const why = misfit(column, value);
   if (why) complain("TYPE_REFUSED", `column ${column.name} (${column.declared}): ${valueForPeople(value)} ${why}`);
 }
 
-/** An update's key may be known by what it was before; a plain row that leaves it out has it in `key`. */
-function keyIn(columns: readonly string[], ...rows: readonly (Row | undefined)[]): Row | null {
+/** The target's key columns; from the row before or after where the change's own key does not have them. Null: not complete. */
+function keyIn(columns: readonly string[], key: Row, ...rows: readonly (Row | undefined)[]): Row | null {
+  const isValue = (column: string): boolean => (field(key, column) ?? null) !== null;
+  if (columns.length > 0 && columns.every(isValue) && Object.keys(key).length === columns.length) return key;
   const parts: [string, WireValue][] = [];
   for (const column of columns) {
-    const holder = rows.find((row) => row && field(row, column) !== undefined);
+    const holder = [key, ...rows].find((row) => row && field(row, column) !== undefined);
     const value = holder && field(holder, column);
     if (value === undefined || value === null) return null;
     parts.push([column, value]);
@@ -195,9 +221,12 @@ function checkOwner(
   const { owner: rule } = target.rule;
   if (!rule) return;
   if (owner === null) return complain("NOT_OWNER", "the terminal has no tag that the table's owner is compared with");
-  const claims = [change.row, change.before, change.key].map((row) => row && field(row, rule.column)).filter((value) => value !== undefined);
+  const claims = [change.row, change.before, change.key]
+    .map((row) => row && field(row, rule.column))
+    .filter((value) => value !== undefined);
   const foreign = claims.find((value) => !isOwner(target, owner, value));
-  if (foreign !== undefined) return complain("NOT_OWNER", `${rule.column} is ${valueForPeople(foreign)}, not ${valueForPeople(owner)}`);
+  if (foreign !== undefined)
+    return complain("NOT_OWNER", `${rule.column} is ${valueForPeople(foreign)}, not ${valueForPeople(owner)}`);
   if (claims.length === 0 && (change.op === "insert" || change.op === "upsert")) {
     complain("NOT_OWNER", `the row has no ${rule.column}, which must be ${valueForPeople(owner)}`);
   }

@@ -7,7 +7,13 @@ export type LoadReport = {
   /** Committed at the centre; to be settled. */
   readonly outcomes: readonly LaneOutcome[];
   /** The centre's version was not the claim's: nothing of these lanes was done. The ledger adopts these words of the centre. */
-  readonly moved: readonly { readonly lane: LaneName; readonly fence: number; readonly loadedThrough: Seq; readonly version: number; readonly passed: readonly Passed[] }[];
+  readonly moved: readonly {
+    readonly lane: LaneName;
+    readonly fence: number;
+    readonly loadedThrough: Seq;
+    readonly version: number;
+    readonly passed: readonly Passed[];
+  }[];
   /** Changes applied, for the rate figure. */
   readonly changes: number;
 };

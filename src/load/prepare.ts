@@ -1,12 +1,11 @@
 import { seq, type Seq } from "../base/ids.ts";
-import { WaybillError } from "../base/errors.ts";
 import type { Claim, KeySets, LedgerBytes, OpenException } from "../ledger/port.ts";
 import { InParts } from "./in-parts.ts";
 import type { LateWork, Prepared } from "./lane-work.ts";
 import { widened } from "./late.ts";
 import { Loading, type Sender, type Trial } from "./message.ts";
 import type { Fault } from "./plan.ts";
-import { readLine, readMessages, readNumbers, readOne, type Line } from "./reading.ts";
+import { NotStored, readLine, readMessages, readNumbers, readOne, type Line } from "./reading.ts";
 import type { Rules } from "./rules.ts";
 import type { Targets } from "./target.ts";
 
@@ -17,14 +16,24 @@ const WORKERS_LOST = 3;
 export async function prepare(claim: Claim, rules: Rules, targets: Targets, bytes: LedgerBytes): Promise<Prepared> {
   const lost = worn(claim);
   // A message that took its workers down is not given to any transform again: only its own words are read.
-  const reader = new Reader({ lane: claim.lane, terminal: claim.terminal, tags: claim.tags }, lost ? NO_TARGETS : targets, bytes);
+  const reader = new Reader(
+    { lane: claim.lane, terminal: claim.terminal, tags: claim.tags },
+    lost ? NO_TARGETS : targets,
+    bytes,
+  );
   const wanted = claim.through - claim.from + 1;
   // Each may become an exception, so no more are taken than may be open: a lane in trouble stops exactly there.
   const taken = Math.max(0, Math.min(wanted, rules.maxOpen - claim.open.length));
   const open: OpenException[] = [];
-  for (const exception of claim.open) open.push(exception.sets ? exception : { ...exception, sets: await reader.setsOf(exception) });
+  for (const exception of claim.open)
+    open.push(exception.sets ? exception : { ...exception, sets: await reader.setsOf(exception) });
   const known = { ...claim, open };
-  return { claim: known, messages: await reader.newMessages(claim, taken), late: await reader.late(claim, lost), foregone: lost };
+  return {
+    claim: known,
+    messages: await reader.newMessages(claim, taken),
+    late: await reader.late(claim, lost),
+    foregone: lost,
+  };
 }
 
 class Reader {
@@ -47,7 +56,11 @@ class Reader {
 
   async late(claim: Claim, lost: Fault | null): Promise<LateWork[]> {
     const stored = claim.late.filter(({ order, revision }) => order.verb === "load" && revision === null);
-    const lines = await readNumbers(this.#bytes, claim.lane, stored.map((item) => item.seq));
+    const lines = await readNumbers(
+      this.#bytes,
+      claim.lane,
+      stored.map((item) => item.seq),
+    );
     const works: LateWork[] = [];
     for (const item of claim.late) {
       if (item.order.verb === "discard") {
@@ -56,7 +69,8 @@ class Reader {
       }
       const line = item.revision ? readRevision(item.seq, item.revision) : (lines.get(item.seq) ?? "in parts");
       const trial = line === "in parts" ? this.#inParts(item.seq) : new Loading(this.#sender, line, this.#targets);
-      const foregone = lost ?? (await widened(item, await trial.touched(), claim, this.#sender, this.#targets, this.#bytes));
+      const foregone =
+        lost ?? (await widened(item, await trial.touched(), claim, this.#sender, this.#targets, this.#bytes));
       works.push({ item, trial, foregone });
     }
     return works;
@@ -70,7 +84,7 @@ class Reader {
     try {
       return (await this.#inParts(number, lane).touched()).sets();
     } catch (thrown) {
-      if (thrown instanceof WaybillError && thrown.code === "NOT_FOUND") return null;
+      if (thrown instanceof NotStored) return null;
       throw thrown;
     }
   }

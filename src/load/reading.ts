@@ -16,10 +16,10 @@ export type Line = {
 /** Bytes of one read; a message in parts is held in memory by about this much at a time. */
 const READ_BYTES = 4 * 1024 * 1024;
 
-/** The messages `from`…`through` of a lane, none of them in parts. @throws NOT_FOUND when the ledger does not have them all. */
+/** The messages `from`…`through` of a lane, none of them in parts. @throws NotStored */
 export async function readMessages(bytes: LedgerBytes, lane: LaneName, from: Seq, through: Seq): Promise<Line[]> {
   const lines: Line[] = [];
-  for (let next = from; next <= through; ) {
+  for (let next = from; next <= through;) {
     const before = next;
     for (const piece of await bytes.read(lane, next, through, 0, READ_BYTES)) {
       for (const [at, text] of linesOf(piece).entries()) {
@@ -29,7 +29,7 @@ export async function readMessages(bytes: LedgerBytes, lane: LaneName, from: Seq
         next = seq(number + 1);
       }
     }
-    if (next === before) throw notStored(lane, next);
+    if (next === before) throw new NotStored(lane, next);
   }
   return lines;
 }
@@ -43,7 +43,7 @@ export async function* readOne(bytes: LedgerBytes, lane: LaneName, number: Seq):
     for (const piece of pieces) {
       if (piece.part === 0) {
         const text = linesOf(piece)[number - piece.from];
-        if (text === undefined) throw notStored(lane, number);
+        if (text === undefined) throw new NotStored(lane, number);
         yield readLine(number, text);
         return;
       }
@@ -53,18 +53,22 @@ export async function* readOne(bytes: LedgerBytes, lane: LaneName, number: Seq):
         yield readLine(number, text);
       }
     }
-    if (part === 0) throw notStored(lane, number);
+    if (part === 0) throw new NotStored(lane, number);
     if (part === last) return;
   }
 }
 
-/** Some messages of a lane, by ascending numbers; "in parts" for one that only `readOne` can read. @throws NOT_FOUND */
-export async function readNumbers(bytes: LedgerBytes, lane: LaneName, numbers: readonly Seq[]): Promise<Map<Seq, Line | "in parts">> {
+/** Some messages of a lane, by ascending numbers; "in parts" for one that only `readOne` can read. @throws NotStored */
+export async function readNumbers(
+  bytes: LedgerBytes,
+  lane: LaneName,
+  numbers: readonly Seq[],
+): Promise<Map<Seq, Line | "in parts">> {
   const lines = new Map<Seq, Line | "in parts">();
   for (const number of numbers) {
     if (lines.has(number)) continue;
     const [piece] = await bytes.read(lane, number, number, 0, 1);
-    if (!piece) throw notStored(lane, number);
+    if (!piece) throw new NotStored(lane, number);
     if (piece.part > 0) {
       lines.set(number, "in parts");
       continue;
@@ -75,13 +79,17 @@ export async function readNumbers(bytes: LedgerBytes, lane: LaneName, numbers: r
       const text = wanted < number ? undefined : texts[wanted - piece.from];
       if (text !== undefined) lines.set(wanted, readLine(wanted, text));
     }
-    if (!lines.has(number)) throw notStored(lane, number);
+    if (!lines.has(number)) throw new NotStored(lane, number);
   }
   return lines;
 }
 
-const notStored = (lane: LaneName, number: Seq): WaybillError =>
-  new WaybillError("NOT_FOUND", `the ledger does not have message ${lane}/${number}, which it gave out to be loaded`);
+/** The ledger does not have a line that it gave out to be loaded, or that is needed to know what it touches. */
+export class NotStored extends WaybillError {
+  constructor(lane: LaneName, number: Seq) {
+    super("INTERNAL", `the ledger does not have the line of message ${lane}/${number}`);
+  }
+}
 
 function linesOf({ bytes }: StoredPiece): string[] {
   const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8").split("\n");
@@ -91,15 +99,25 @@ function linesOf({ bytes }: StoredPiece): string[] {
 
 /** A line that is not a message becomes one with a fault: people must see it, and the lane must not stop. */
 export function readLine(number: Seq, text: string): Line {
-  const broken = (code: Fault["code"], detail: string, at: string | null = null): Line => ({ seq: number, at, changes: [], fault: { code, detail } });
+  const broken = (code: Fault["code"], detail: string, at: string | null = null): Line => ({
+    seq: number,
+    at,
+    changes: [],
+    fault: { code, detail },
+  });
   let line: unknown;
   try {
     line = JSON.parse(text);
   } catch (thrown) {
-    return broken("PAYLOAD_UNREADABLE", `the line is no JSON: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    return broken(
+      "PAYLOAD_UNREADABLE",
+      `the line is no JSON: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
+    );
   }
   if (typeof line !== "object" || line === null) return broken("PAYLOAD_UNREADABLE", "the line is no object");
-  const { at, changes, refused, table, key } = line as Partial<Record<"at" | "changes" | "refused" | "table" | "key", unknown>>;
+  const { at, changes, refused, table, key } = line as Partial<
+    Record<"at" | "changes" | "refused" | "table" | "key", unknown>
+  >;
   const committed = typeof at === "string" ? at : null;
   if (refused !== undefined) return refusedLine(number, committed, table, key);
   if (!Array.isArray(changes)) return broken("PAYLOAD_UNREADABLE", "the line has no changes", committed);
@@ -111,5 +129,10 @@ function refusedLine(number: Seq, at: string | null, table: unknown, key: unknow
   const known = typeof table === "string" && typeof key === "object" && key !== null && !Array.isArray(key);
   const changes: Change[] = known ? [{ table, op: "upsert", key: key as Row, row: {} }] : [];
   const row = known ? nameOf(table, key as Row) : "a row";
-  return { seq: number, at, changes, fault: { code: "VALUE_TOO_LARGE", detail: `${row}: the terminal did not send a value above its limit` } };
+  return {
+    seq: number,
+    at,
+    changes,
+    fault: { code: "VALUE_TOO_LARGE", detail: `${row}: the terminal did not send a value above its limit` },
+  };
 }

@@ -41,10 +41,12 @@ export class Touched {
       if (is && is !== was) this.creates.add(is);
       if (was && was !== is) this.deletes.add(was);
     }
-    if (!after) return;
-    for (const parent of forms.parents) {
-      const text = textOf(parent, after);
-      if (text && text !== keyAfter) this.parents.add(text);
+    // While the change is not loaded the row at the centre still names its old parents: those must stay, too.
+    for (const row of [before, after]) {
+      for (const parent of row ? forms.parents : []) {
+        const text = row && textOf(parent, row);
+        if (text && text !== act.text && text !== keyAfter) this.parents.add(text);
+      }
     }
   }
 
@@ -79,7 +81,9 @@ export type Blocker = { readonly lane: LaneName; readonly seq: Seq; readonly on:
 
 /**
  * Who waits (DESIGN §4.6): message m waits behind the earlier exception x iff W(m) meets W(x), where sums do not conflict
- * with each other; or D(m) meets R(x). A message refused for a missing parent also waits behind the x that creates it.
+ * with each other; or one of the two deletes a row that the other names: D(m) meets R(x), or R(m) meets D(x). (The latter: a
+ * parent that x deletes and m names was made again in between. While x is open the old parent is still there, and a child of
+ * it would keep x from ever being loaded.) A message refused for a missing parent also waits behind the x that creates it.
  * Two messages that only name the same parent never wait. An exception whose sets are not known conflicts with everything.
  *
  * Kept as an index by text, so that a lane with a thousand exceptions asks as fast as one with a single one.
@@ -127,6 +131,7 @@ export class OpenIndex {
     search.among(this.#writes, touched.adds);
     search.among(this.#adds, touched.writes);
     search.among(this.#parents, touched.deletes);
+    search.among(this.#deletes, touched.parents);
     return search.found();
   }
 
@@ -137,11 +142,10 @@ export class OpenIndex {
     return search.found();
   }
 
-  /** Must the message be tried after those here, whatever becomes of them? Wider than waiting: parents' lives keep their order too. */
+  /** Must the message be tried after those here, whatever becomes of them? Wider than waiting: it may need a row that they create. */
   follows(lane: LaneName, seq: Seq, touched: Touched): boolean {
     const search = new Search(this.#rankOf(lane), seq);
     search.among(this.#creates, touched.parents);
-    search.among(this.#deletes, touched.parents);
     return search.found() !== null || this.blocker(lane, seq, touched) !== null;
   }
 

@@ -58,7 +58,10 @@ function compile(rule: TableRule, shape: TableShape, shapes: Shapes): Target {
   const named = [rule.owner?.column, ...conflictColumns(rule)].filter((name) => name !== undefined);
   for (const name of named) {
     if (columns.has(name)) continue;
-    throw new WaybillError("CONFIG_INVALID", `tables.${rule.source}: ${rule.target} has no column ${name}, which the rule names`);
+    throw new WaybillError(
+      "CONFIG_INVALID",
+      `tables.${rule.source}: ${rule.target} has no column ${name}, which the rule names`,
+    );
   }
   const ownerInKey = rule.owner === null || shape.key.includes(rule.owner.column);
   return {

@@ -17,7 +17,11 @@ export type Together = {
  * Applies many messages as their net effect: one write for each row, parents first, sorted by key, deletes last. It goes on
  * after a refusal, so that one pass finds all suspects.
  */
-export async function applyTogether(tx: LoadTransaction, messages: readonly Loading[], targets: Targets): Promise<Together> {
+export async function applyTogether(
+  tx: LoadTransaction,
+  messages: readonly Loading[],
+  targets: Targets,
+): Promise<Together> {
   const suspects = new Set<Loading>();
   const notes: { message: Loading; note: Note }[] = [];
   let net = new Gathering(targets);
@@ -62,7 +66,8 @@ export async function applyTogether(tx: LoadTransaction, messages: readonly Load
 }
 
 /** Changes that no net effect can stand for: a row that takes another key, and policies on tables whose order counts. */
-const needsOrder = (act: Act, targets: Targets): boolean => act.moves || (act.target.looks && targets.inOrder(act.target.shape.name));
+const needsOrder = (act: Act, targets: Targets): boolean =>
+  act.moves || (act.target.looks && targets.inOrder(act.target.shape.name));
 
 type Looked = { readonly acts: Act[]; readonly sources: number[] };
 
@@ -90,7 +95,10 @@ class Gathering {
   }
 
   /** Reads the rows that must be looked at and gives all writes in order. `hear`: of a note, or (null) of a change refused by policy. */
-  async close(tx: LoadTransaction, hear: (source: number, note: Note | null) => void): Promise<ReturnType<Round["writes"]>> {
+  async close(
+    tx: LoadTransaction,
+    hear: (source: number, note: Note | null) => void,
+  ): Promise<ReturnType<Round["writes"]>> {
     const byTable = new Map<string, [string, Looked][]>();
     for (const [text, looked] of this.#looked) {
       const [first] = looked.acts;
@@ -100,7 +108,10 @@ class Gathering {
       else group(byTable, first.target.shape.name).push([text, looked]);
     }
     for (const [table, rows] of byTable) {
-      const current = await tx.current(table, rows.map(([, { acts }]) => acts[0]?.key ?? {}));
+      const current = await tx.current(
+        table,
+        rows.map(([, { acts }]) => acts[0]?.key ?? {}),
+      );
       for (const [at, [text, looked]] of rows.entries()) {
         const write = fold(looked, current[at] ?? null, hear);
         if (write) this.#round.add(text, write, [...new Set(looked.sources)]);
@@ -111,7 +122,11 @@ class Gathering {
 }
 
 /** Lets the changes of one row act on it one after the other, in memory, and gives the one write that leaves the same. */
-function fold({ acts, sources }: Looked, present: Row | null, hear: (source: number, note: Note | null) => void): Write | null {
+function fold(
+  { acts, sources }: Looked,
+  present: Row | null,
+  hear: (source: number, note: Note | null) => void,
+): Write | null {
   let current = present;
   let net: Effect | null = null;
   for (const [at, act] of acts.entries()) {

@@ -2,7 +2,9 @@ import { FAULTS, type FaultCode } from "../base/errors.ts";
 import type { RetryPolicy } from "./rules.ts";
 
 /** What becomes of a message that was refused. */
-export type Verdict = { readonly state: "retrying"; readonly retryInMs: number } | { readonly state: "dead"; readonly retryInMs: null };
+export type Verdict =
+  | { readonly state: "retrying"; readonly retryInMs: number }
+  | { readonly state: "dead"; readonly retryInMs: null };
 
 /**
  * @param attempts how often it has been tried, this time included (from 1)

@@ -55,10 +55,8 @@ export function compareDecimals(a: string, b: string): -1 | 0 | 1 | null {
 export function canonicalDecimal(text: string): string | null {
   const read = parse(text);
   if (!read) return null;
-  const { units, scale } = read;
-  if (units === 0n) return "0";
-  const printed = print({ units, scale });
-  return scale === 0 ? printed : printed.replace(/\.?0+$/, "");
+  const printed = print(read);
+  return read.scale === 0 ? printed : printed.replace(/\.?0+$/, "");
 }
 
 /** The same number written without an exponent, scale kept: "1.50e2" is "150", "5e-3" is "0.005"; null when it is no decimal. */

@@ -66,13 +66,17 @@ export function textOf(form: KeyForm, row: Row): string | null {
  * so values are compared as they were written. The mark keeps these texts apart from the target's.
  */
 export function sourceText(table: string, key: Row): string {
-  const parts = Object.keys(key).toSorted().map((column) => `${shown(column)}=${sourceValue(field(key, column) ?? null)}`);
+  const parts = Object.keys(key)
+    .toSorted()
+    .map((column) => `${shown(column)}=${sourceValue(field(key, column) ?? null)}`);
   return ["~" + shown(table), ...parts].join(" ");
 }
 
 /** A key for people, in the order its columns have: `sale_id=S-9, number=3`. Cut where a value is long. */
 export const keyForPeople = (key: Row): string =>
-  Object.keys(key).map((column) => `${column}=${valueForPeople(field(key, column))}`).join(", ");
+  Object.keys(key)
+    .map((column) => `${column}=${valueForPeople(field(key, column))}`)
+    .join(", ");
 
 /** A value for people, cut so that one blob does not fill the dead letters' list. */
 export function valueForPeople(value: WireValue | undefined): string {

@@ -13,7 +13,13 @@ export type Write = {
 export type NetWrite = { readonly write: Write; readonly sources: readonly number[] };
 
 /** What one row has so far: what is to be written, and whether it is deleted afterwards. */
-type Entry = { readonly table: string; write: Write | null; writers: number[]; remove: Write | null; removers: number[] };
+type Entry = {
+  readonly table: string;
+  write: Write | null;
+  writers: number[];
+  remove: Write | null;
+  removers: number[];
+};
 
 /**
  * The net effect of many messages, gathered row by row: fifty price changes of one article become one write. It is made so

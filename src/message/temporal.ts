@@ -86,7 +86,9 @@ const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 ||
 function dayNumber(year: number, month: number, day: number): number | null {
   const days = MONTH_DAYS[month - 1];
   if (days === undefined || day < 1 || day > (month === 2 && isLeap(year) ? 29 : days)) return null;
-  const before = MONTH_DAYS.slice(0, month - 1).reduce((sum, count) => sum + count, 0) + (month > 2 && isLeap(year) ? 1 : 0);
-  const leapYears = year === 0 ? 0 : Math.floor((year - 1) / 4) - Math.floor((year - 1) / 100) + Math.floor((year - 1) / 400) + 1;
+  const before =
+    MONTH_DAYS.slice(0, month - 1).reduce((sum, count) => sum + count, 0) + (month > 2 && isLeap(year) ? 1 : 0);
+  const leapYears =
+    year === 0 ? 0 : Math.floor((year - 1) / 4) - Math.floor((year - 1) / 100) + Math.floor((year - 1) / 400) + 1;
   return year * 365 + leapYears + before + day - 1;
 }

@@ -6,9 +6,16 @@ import { floatOf, keyText, sameValue, wholeNumber, wholeToWire } from "./value.t
 
 describe("same value", () => {
   test.each([
-    ["integer", 3, "3"], ["integer", "-007", -7], ["integer", "9223372036854775807", "9223372036854775807"],
-    ["decimal", "12.50", "12.5"], ["decimal", "-0.00", "0"], ["decimal", 12.5, "12.500"], ["decimal", "1e3", "1000"],
-    ["float", 0, -0], ["float", "NaN", "NaN"], ["float", 1e21, 1e21],
+    ["integer", 3, "3"],
+    ["integer", "-007", -7],
+    ["integer", "9223372036854775807", "9223372036854775807"],
+    ["decimal", "12.50", "12.5"],
+    ["decimal", "-0.00", "0"],
+    ["decimal", 12.5, "12.500"],
+    ["decimal", "1e3", "1000"],
+    ["float", 0, -0],
+    ["float", "NaN", "NaN"],
+    ["float", 1e21, 1e21],
     ["timestamp", "2026-11-23T09:14:07.1234500Z", "2026-11-23T09:14:07.12345Z"],
     ["timestamp", "2026-11-23T10:14:07+01:00", "2026-11-23T09:14:07Z"],
     ["timestamp", "2026-11-23 09:14:07", "2026-11-23T09:14:07.000"],
@@ -17,18 +24,29 @@ describe("same value", () => {
     ["time", "09:14", "09:14:00.000000000"],
     ["uuid", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"],
     ["json", { a: 1, b: [{ d: 2, c: 3 }] }, { b: [{ c: 3, d: 2 }], a: 1 }],
-    ["text", null, null], ["integer", { $text: "x" }, { $text: "x" }],
+    ["text", null, null],
+    ["integer", { $text: "x" }, { $text: "x" }],
   ] as const)("%s: %j is %j", (kind, a, b) => expect(sameValue(kind, a, b)).toBe(true));
 
   test.each([
-    ["text", "", null], ["text", "a", "a "], ["text", "a", "A"], ["text", "é", "e\u0301"],
-    ["integer", 3, { $text: "3" }], ["integer", "9223372036854775807", "9223372036854775806"],
-    ["decimal", "0.1", "0.10000000000000001"], ["decimal", "12.50", "125.0"],
-    ["boolean", false, null], ["boolean", true, 1], ["float", 0, null],
+    ["text", "", null],
+    ["text", "a", "a "],
+    ["text", "a", "A"],
+    ["text", "é", "e\u0301"],
+    ["integer", 3, { $text: "3" }],
+    ["integer", "9223372036854775807", "9223372036854775806"],
+    ["decimal", "0.1", "0.10000000000000001"],
+    ["decimal", "12.50", "125.0"],
+    ["boolean", false, null],
+    ["boolean", true, 1],
+    ["float", 0, null],
     ["timestamp", "2026-11-23T09:14:07.123456789Z", "2026-11-23T09:14:07.123456788Z"],
     ["timestamp", "2026-11-23T09:14:07Z", "2026-11-23T09:14:07"], // a local time is at no known instant
-    ["date", "2026-11-23", "2026-11-24"], ["timestamp", "yesterday", "2026-11-22"],
-    ["json", [1, 2], [2, 1]], ["json", { a: null }, {}], ["binary", "AA==", { $text: "AA==" }],
+    ["date", "2026-11-23", "2026-11-24"],
+    ["timestamp", "yesterday", "2026-11-22"],
+    ["json", [1, 2], [2, 1]],
+    ["json", { a: null }, {}],
+    ["binary", "AA==", { $text: "AA==" }],
   ] as const)("%s: %j is not %j", (kind, a, b) => expect(sameValue(kind, a, b)).toBe(false));
 
   test("texts that a collation takes for the same have one key text", () => {
@@ -43,21 +61,31 @@ describe("same value", () => {
   });
 });
 
-const decimal = fc.tuple(fc.bigInt({ min: -(10n ** 40n), max: 10n ** 40n }), fc.integer({ min: 0, max: 30 })).map(([units, scale]) => {
-  const digits = (units < 0n ? -units : units).toString().padStart(scale + 1, "0");
-  const text = scale === 0 ? digits : `${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
-  return { text: units < 0n ? `-${text}` : text, units, scale };
-});
+const decimal = fc
+  .tuple(fc.bigInt({ min: -(10n ** 40n), max: 10n ** 40n }), fc.integer({ min: 0, max: 30 }))
+  .map(([units, scale]) => {
+    const digits = (units < 0n ? -units : units).toString().padStart(scale + 1, "0");
+    const text = scale === 0 ? digits : `${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
+    return { text: units < 0n ? `-${text}` : text, units, scale };
+  });
 
 describe("decimals", () => {
   test("sums are exact, with the larger scale", () => {
     expect(addDecimals("0.1", "0.2")).toBe("0.3");
     expect(addDecimals("12.50", "-2.5")).toBe("10.00");
-    expect(subtractDecimals("99999999999999999999999999999999999999", "-0.01")).toBe("99999999999999999999999999999999999999.01");
+    expect(subtractDecimals("99999999999999999999999999999999999999", "-0.01")).toBe(
+      "99999999999999999999999999999999999999.01",
+    );
     expect(addDecimals("twelve", "1")).toBeNull();
   });
   test("what was added can be taken away again", () =>
-    fc.assert(fc.property(decimal, decimal, (a, b) => compareDecimals(subtractDecimals(addDecimals(a.text, b.text) ?? "", b.text) ?? "", a.text) === 0)));
+    fc.assert(
+      fc.property(
+        decimal,
+        decimal,
+        (a, b) => compareDecimals(subtractDecimals(addDecimals(a.text, b.text) ?? "", b.text) ?? "", a.text) === 0,
+      ),
+    ));
   test("order is that of the numbers, whatever their scale", () =>
     fc.assert(
       fc.property(decimal, decimal, (a, b) => {
@@ -68,7 +96,8 @@ describe("decimals", () => {
   test("equal decimals have one canonical text, and it is a decimal of the same value", () =>
     fc.assert(
       fc.property(decimal, fc.integer({ min: 0, max: 8 }), ({ text, scale }, zeros) => {
-        const wider = scale === 0 && zeros > 0 ? `${text}.${"0".repeat(zeros)}` : scale === 0 ? text : text + "0".repeat(zeros);
+        const wider =
+          scale === 0 && zeros > 0 ? `${text}.${"0".repeat(zeros)}` : scale === 0 ? text : text + "0".repeat(zeros);
         const canonical = canonicalDecimal(text);
         return canonical !== null && canonicalDecimal(wider) === canonical && compareDecimals(canonical, text) === 0;
       }),
@@ -80,8 +109,9 @@ describe("decimals", () => {
         return plain !== null && !/e/i.test(plain) && Number(plain) === double;
       }),
     ));
-  test.each(["", ".", "-", "1.2.3", "0x10", "1_000", "１", " 1", "1 ", "NaN", "1e99999", "9".repeat(5_000)])("%j is no decimal", (text) =>
-    expect(canonicalDecimal(text)).toBeNull(),
+  test.each(["", ".", "-", "1.2.3", "0x10", "1_000", "１", " 1", "1 ", "NaN", "1e99999", "9".repeat(5_000)])(
+    "%j is no decimal",
+    (text) => expect(canonicalDecimal(text)).toBeNull(),
   );
 });
 
@@ -95,9 +125,20 @@ describe("whole numbers", () => {
     expect(wholeNumber("")).toBeNull();
   });
   test("come back from the wire as they were", () =>
-    fc.assert(fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), (whole) => wholeNumber(JSON.parse(JSON.stringify(wholeToWire(whole)))) === whole)));
+    fc.assert(
+      fc.property(
+        fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+        (whole) => wholeNumber(JSON.parse(JSON.stringify(wholeToWire(whole)))) === whole,
+      ),
+    ));
   test("floats have texts where JSON has no number", () => {
-    expect([floatOf("NaN"), floatOf("Infinity"), floatOf("-Infinity"), floatOf("1.5"), floatOf(true)]).toEqual([NaN, Infinity, -Infinity, null, null]);
+    expect([floatOf("NaN"), floatOf("Infinity"), floatOf("-Infinity"), floatOf("1.5"), floatOf(true)]).toEqual([
+      NaN,
+      Infinity,
+      -Infinity,
+      null,
+      null,
+    ]);
   });
 });
 
@@ -116,15 +157,21 @@ describe("dates and times", () => {
   };
   test("one instant is the same in every zone", () =>
     fc.assert(
-      fc.property(moment, fc.integer({ min: -840, max: 840 }), ({ ms, nanos, offset }, other) =>
-        canonicalTemporal("timestamp", written(ms, nanos, offset)) === canonicalTemporal("timestamp", written(ms, nanos, other)),
+      fc.property(
+        moment,
+        fc.integer({ min: -840, max: 840 }),
+        ({ ms, nanos, offset }, other) =>
+          canonicalTemporal("timestamp", written(ms, nanos, offset)) ===
+          canonicalTemporal("timestamp", written(ms, nanos, other)),
       ),
     ));
   test("order is that of time, to the nanosecond", () =>
     fc.assert(
       fc.property(moment, moment, (a, b) => {
         const expected = Math.sign(a.ms - b.ms || a.nanos - b.nanos);
-        return compareTemporals("timestamp", written(a.ms, a.nanos, a.offset), written(b.ms, b.nanos, b.offset)) === expected;
+        return (
+          compareTemporals("timestamp", written(a.ms, a.nanos, a.offset), written(b.ms, b.nanos, b.offset)) === expected
+        );
       }),
     ));
   test("a local time cannot be compared with a zoned one", () => {
@@ -134,8 +181,19 @@ describe("dates and times", () => {
     expect(compareTemporals("date", "2026-02-28", "2026-03-01")).toBe(-1);
   });
   test.each([
-    ["date", "2026-02-29"], ["date", "2026-13-01"], ["date", "2026-1-1"], ["date", "2026-01-01T00:00"], ["date", ""],
-    ["time", "24:01"], ["time", "9:00"], ["time", "10:00:61"], ["time", "10:00+25:00"], ["time", "10:00:00.1234567890"],
-    ["timestamp", "2026-01-01X10:00"], ["timestamp", "2026-01-01T"], ["timestamp", "20260101T100000"], ["timestamp", "now"],
+    ["date", "2026-02-29"],
+    ["date", "2026-13-01"],
+    ["date", "2026-1-1"],
+    ["date", "2026-01-01T00:00"],
+    ["date", ""],
+    ["time", "24:01"],
+    ["time", "9:00"],
+    ["time", "10:00:61"],
+    ["time", "10:00+25:00"],
+    ["time", "10:00:00.1234567890"],
+    ["timestamp", "2026-01-01X10:00"],
+    ["timestamp", "2026-01-01T"],
+    ["timestamp", "20260101T100000"],
+    ["timestamp", "now"],
   ] as const)("%s: %j is none", (kind, text) => expect(canonicalTemporal(kind, text)).toBeNull());
 });

@@ -1,5 +1,4 @@
-import type { WireValue } from "./change.ts";
-import { isMarked } from "./change.ts";
+import { isMarked, type WireValue } from "./change.ts";
 import { canonicalDecimal } from "./decimal.ts";
 import type { Collation, ColumnKind } from "./shape.ts";
 import { canonicalTemporal } from "./temporal.ts";
@@ -39,7 +38,12 @@ function ofKind(kind: ColumnKind, value: Exclude<WireValue, null>): string | nul
       return whole === null ? null : `i${whole}`;
     }
     case "decimal": {
-      const exact = typeof value === "string" ? canonicalDecimal(value) : typeof value === "number" ? canonicalDecimal(String(value)) : null;
+      const exact =
+        typeof value === "string"
+          ? canonicalDecimal(value)
+          : typeof value === "number"
+            ? canonicalDecimal(String(value))
+            : null;
       return exact === null ? null : `d${exact}`;
     }
     case "float": {

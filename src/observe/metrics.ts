@@ -166,11 +166,13 @@ export class Metrics {
   }
 
   #at<M extends MetricName>(name: M, labels: Labels<M>): Series {
-    let all = this.#series.get(name);
-    if (!all) this.#series.set(name, (all = new Map()));
+    const all = this.#series.get(name) ?? new Map<string, Series>();
+    this.#series.set(name, all);
     const text = labelText(name, labels);
-    let series = all.get(text);
-    if (!series) all.set(text, (series = { labels: text, value: 0, counts: bucketsOf(name).map(() => 0), count: 0 }));
+    const known = all.get(text);
+    if (known) return known;
+    const series: Series = { labels: text, value: 0, counts: bucketsOf(name).map(() => 0), count: 0 };
+    all.set(text, series);
     return series;
   }
 }

@@ -15,6 +15,8 @@ export type CaptureParts = {
   readonly log: Log;
   /** Rung when there are new messages to send. */
   readonly packed: Wake;
+  /** Called after each pack, since the application may have made tables meanwhile; true when there may be more to resynchronise. */
+  readonly looked: () => Promise<boolean>;
   readonly limits: () => PackLimits;
   readonly pollMs: number;
   readonly keep: number;
@@ -45,7 +47,10 @@ export class Packer {
   async step(): Promise<number> {
     const { station, pollMs } = this.#parts;
     const changed = await station.use((database) => database.capture.changed());
-    if (changed || this.#look) await this.#pack();
+    if (changed || this.#look) {
+      await this.#pack();
+      if (await this.#parts.looked()) this.#resyncing = true;
+    }
     if (this.#resyncing && this.#paced()) return this.#page();
     await this.#flush();
     return this.#look ? 0 : pollMs;

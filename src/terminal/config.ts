@@ -37,7 +37,7 @@ export const terminalConfig = z.strictObject({
     .default("all")
     .describe("tables that may be captured and written here; the hub cannot widen this list"),
   pollMs: milliseconds(5, 50, "how often the database is asked whether anything was committed"),
-  lockMs: milliseconds(5, 60, "how long one transaction of the agent aims to hold the database's write lock"),
+  lockMs: milliseconds(5, 40, "how long one transaction of the agent aims to hold the database's write lock"),
   quietGapMs: milliseconds(1, 1_000, "pause between commits at which a backlog may be cut into messages"),
   keepMessages: whole(0)
     .default(10_000)

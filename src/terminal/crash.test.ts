@@ -9,7 +9,7 @@ import { startAgent, Till, type TestAgent } from "../../test/kit/till.ts";
 import { until } from "../../test/kit/until.ts";
 
 /** Calls to the world from the start of an agent on; beyond the last of them it only polls. */
-const CALLS = Number(process.env["WAYBILL_CRASH_CALLS"] ?? 90);
+const CALLS = Number(process.env["WAYBILL_CRASH_CALLS"] ?? 70);
 
 const price = (sku: string, value: string, grade: string | null = null): Change => ({
   table: "price",

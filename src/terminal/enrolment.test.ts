@@ -14,7 +14,14 @@ const enrol = (hub: FakeHub, folder: string, token: string | undefined): Promise
     token,
     tags: {},
     random,
-    client: new HubClient({ hub: hub.url, network: hub, clock, timeoutMs: 1_000, version: "test" }),
+    client: new HubClient({
+      hub: hub.url,
+      network: hub,
+      clock,
+      timeoutMs: 1_000,
+      version: "test",
+      signal: new AbortController().signal,
+    }),
   });
 
 describe("enrolment", () => {

@@ -29,6 +29,8 @@ export type HubClientOptions = {
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly version: string;
+  /** Ends every call at once, as HUB_UNREACHABLE: a stop must not wait for a hub that hangs. */
+  readonly signal: AbortSignal;
 };
 export type Enrolment = {
   readonly token: string;
@@ -46,7 +48,6 @@ type Call = {
   readonly body?: Uint8Array;
   readonly type?: string;
   readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
 };
 
 /**
@@ -90,38 +91,33 @@ export class HubClient {
   }
 
   /** @throws SEQUENCE_GAP with `expected`; CHAIN_BROKEN; EPOCH_CLOSED; TOO_LARGE; OVERLOADED and UNAVAILABLE with `retryAfterMs`. */
-  submit(header: SubmissionHeader, lines: readonly Uint8Array[], signal: AbortSignal): Promise<AcknowledgementAnswer> {
+  submit(header: SubmissionHeader, lines: readonly Uint8Array[]): Promise<AcknowledgementAnswer> {
     const body = submissionBody(header, lines);
-    return this.#json(acknowledgement, { method: "POST", path: "/v1/messages", body, type: NDJSON_TYPE, signal });
+    return this.#json(acknowledgement, { method: "POST", path: "/v1/messages", body, type: NDJSON_TYPE });
   }
 
-  status(signal: AbortSignal): Promise<StatusAnswer> {
-    return this.#json(statusAnswer, { method: "GET", path: "/v1/status", signal });
+  status(): Promise<StatusAnswer> {
+    return this.#json(statusAnswer, { method: "GET", path: "/v1/status" });
   }
 
-  /** Waits up to `waitSeconds` at the hub for the first update. @throws CURSOR_GONE */
+  /** Waits up to `waitSeconds` at the hub for the first update. `bytes`: of the whole answer, decompressed. @throws CURSOR_GONE */
   async updates(
     after: UpdateId,
     limit: number,
     waitSeconds: number,
-    signal: AbortSignal,
-  ): Promise<Attested<IncomingUpdate>> {
+  ): Promise<Attested<IncomingUpdate> & { readonly bytes: number }> {
     const answer = await this.#call({
       method: "GET",
       path: `/v1/updates?after=${after}&limit=${limit}&wait=${waitSeconds}`,
       timeoutMs: this.#options.timeoutMs + waitSeconds * 1_000,
-      signal,
     });
-    return readUpdates(bodyOf(answer));
+    const body = bodyOf(answer);
+    return { ...readUpdates(body), bytes: body.byteLength };
   }
 
-  async acknowledgeUpdates(
-    appliedThrough: UpdateId,
-    refused: readonly ReportedRefusal[],
-    signal: AbortSignal,
-  ): Promise<void> {
+  async acknowledgeUpdates(appliedThrough: UpdateId, refused: readonly ReportedRefusal[]): Promise<void> {
     const call = { appliedThrough: String(appliedThrough), refused };
-    await this.#call({ method: "POST", path: "/v1/updates/ack", ...jsonBody(call), signal });
+    await this.#call({ method: "POST", path: "/v1/updates/ack", ...jsonBody(call) });
   }
 
   async #json<T extends z.ZodType>(schema: T, call: Call): Promise<z.infer<T>> {
@@ -138,7 +134,7 @@ export class HubClient {
   }
 
   async #call(call: Call): Promise<HttpResponse> {
-    const { hub, network, clock, timeoutMs, version } = this.#options;
+    const { hub, network, clock, timeoutMs, version, signal } = this.#options;
     const compressed = call.body !== undefined && call.body.byteLength >= COMPRESS_FROM;
     const body = compressed && call.body ? encode(call.body, "zstd") : call.body;
     const answer = await network.request({
@@ -156,7 +152,7 @@ export class HubClient {
       },
       ...(body === undefined ? {} : { body }),
       timeoutMs: call.timeoutMs ?? timeoutMs,
-      ...(call.signal === undefined ? {} : { signal: call.signal }),
+      signal,
     });
     if ((answer.status >= 200 && answer.status < 300) || answer.status === 304) return answer;
     throw errorOf(answer.status, answer.headers, bodyOf(answer));

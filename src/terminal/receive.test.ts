@@ -80,6 +80,9 @@ describe("the way down", () => {
     await until(() => s.hub.applied.some(({ through }) => through === last));
     expect((await agent.terminal.status()).down.stale).toBe(0);
     expect(s.hub.applied.flatMap(({ refused }) => refused)).toHaveLength(1);
+    await agent[Symbol.asyncDispose]();
+    await using again = await startAgent(s.dir, s.hub);
+    expect((await again.terminal.status()).down.stale).toBe(0);
   });
 
   test("a row that changes its key moves, comes when it was not here, and gives way to the one it becomes", async () => {

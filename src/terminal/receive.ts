@@ -1,15 +1,18 @@
+import type { UpdateId } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Cursor } from "../database/port.ts";
 import type { Log } from "../observe/log.ts";
 import { applySlice, moveCursor } from "./apply.ts";
 import type { HubClient } from "./hub-client.ts";
 import { restMs } from "./slice.ts";
-import { Slicer } from "./slicer.ts";
+import { Slicer, type Entry } from "./slicer.ts";
 import type { StaleRows } from "./stale.ts";
 import type { Station } from "./station.ts";
 
-/** Updates asked for at once. The hub bounds an answer's bytes. */
-const LIMIT = 1_000;
+/** How many updates are asked for at once follows from their size: an answer should have about this many bytes, to stay small in memory. */
+const ANSWER_BYTES = 1024 * 1024;
+const FIRST_LIMIT = 8;
+const MOST_UPDATES = 5_000;
 /** A position that was attested but brought nothing for us is written down only after so long: each write may meet a till's. */
 const IDLE_WRITE_MS = 600_000;
 
@@ -21,6 +24,8 @@ export type ReceiveParts = {
   readonly allowed: () => ReadonlySet<string>;
   readonly runtime: Runtime;
   readonly log: Log;
+  /** Called when updates took effect. */
+  readonly applied: () => void;
   readonly lockMs: number;
   readonly waitSeconds: number;
   readonly signal: AbortSignal;
@@ -33,6 +38,7 @@ export class Receiver {
   #cursor: Cursor | null = null;
   /** Attested through here, though nothing for us came since the cursor. */
   #attested = 0;
+  #limit = FIRST_LIMIT;
   #writtenAt: number;
 
   constructor(parts: ReceiveParts) {
@@ -46,14 +52,16 @@ export class Receiver {
     const cursor = (this.#cursor ??= (await station.use((database) => database.capture.state())).cursor);
     await this.#report(cursor);
     const after = cursor.id > this.#attested ? cursor.id : (this.#attested as Cursor["id"]);
-    const batch = await client.updates(after, LIMIT, waitSeconds, signal);
+    const batch = await client.updates(after, this.#limit, waitSeconds);
+    if (batch.updates.length > 0) this.#limit = limitFor(batch.updates.length, batch.bytes);
     this.#cursor = null; // read again if anything below fails: only the database knows what was committed
-    const slicer = new Slicer(batch.updates, cursor, batch.through);
+    const { updates, through } = batch.more ? withoutCutTransaction(batch) : batch;
+    const slicer = new Slicer(updates, cursor, through);
     if (slicer.done) return this.#nothing(cursor, slicer);
     while (!slicer.done && !signal.aborted) await this.#slice(slicer);
     this.#cursor = slicer.cursor;
     this.#attested = 0;
-    await client.acknowledgeUpdates(slicer.cursor.id, [], signal);
+    await client.acknowledgeUpdates(slicer.cursor.id, []);
     return 0;
   }
 
@@ -71,6 +79,7 @@ export class Receiver {
       log.warn({ code, rows, detail: refused.find((refusal) => refusal.code === code)?.detail }, "receive.refused");
     }
     this.#writtenAt = runtime.clock.elapsed();
+    this.#parts.applied();
     if (!slicer.done) await runtime.timers.sleep(restMs(heldMs), signal);
   }
 
@@ -92,13 +101,12 @@ export class Receiver {
 
   /** Tells the hub which rows were refused here, until it has heard it. */
   async #report(cursor: Cursor): Promise<void> {
-    const { client, stale, station, signal } = this.#parts;
+    const { client, stale, station } = this.#parts;
     const refused = stale.unreported();
     if (refused.length === 0) return;
     await client.acknowledgeUpdates(
       cursor.id,
       refused.map(({ id, code, detail }) => ({ id, code, detail })),
-      signal,
     );
     await station.use((database) =>
       stale.reported(
@@ -107,6 +115,24 @@ export class Receiver {
       ),
     );
   }
+}
+
+/** At least two, so that it can be seen where a central transaction ends. */
+const limitFor = (updates: number, bytes: number): number =>
+  Math.min(MOST_UPDATES, Math.max(2, Math.floor((updates * ANSWER_BYTES) / Math.max(bytes, 1))));
+
+/**
+ * When more is to come, the last central transaction may be cut off in its middle: unless it is all there is, it is left for the
+ * next answer, to be applied as a whole if it fits a slice.
+ */
+export function withoutCutTransaction<U extends Entry>(batch: {
+  readonly updates: readonly U[];
+  readonly through: UpdateId;
+}): typeof batch {
+  const { updates, through } = batch;
+  const last = updates.findLastIndex((update) => update.tx !== updates.at(-1)?.tx);
+  const end = updates[last];
+  return end === undefined ? { updates, through } : { updates: updates.slice(0, last + 1), through: end.id };
 }
 
 function countBy<T, K>(all: readonly T[], by: (one: T) => K): ReadonlyMap<K, number> {

@@ -39,6 +39,7 @@ export class ScopeKeeper {
   readonly #parts: ScopeParts;
   #etag: string | null = null;
   #scope: Scope | null = null;
+  #missing = false;
 
   constructor(parts: ScopeParts) {
     this.#parts = parts;
@@ -89,10 +90,19 @@ export class ScopeKeeper {
     const { station, log } = this.#parts;
     const { epoch } = station.marks;
     if (this.#scope === null || epoch === null) return;
+    this.#missing = false;
     for (const table of this.#scope.up) {
-      if ((await station.use((database) => beginResync(database, table, epoch))) === "begun")
-        log.info({ table }, "resync.started");
+      const found = await station.use((database) => beginResync(database, table, epoch));
+      if (found === "begun") log.info({ table }, "resync.started");
+      if (found === "not here") this.#missing = true;
     }
+  }
+
+  /** Looks for the tables that were not here the last time; costs nothing when all were. @returns true when it looked */
+  async resyncMissing(): Promise<boolean> {
+    if (!this.#missing) return false;
+    await this.resyncOwed();
+    return true;
   }
 }
 

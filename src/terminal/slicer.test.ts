@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { updateId } from "../base/ids.ts";
 import type { Cursor } from "../database/port.ts";
 import type { Change } from "../message/change.ts";
+import { withoutCutTransaction } from "./receive.ts";
 import { Slicer, type Entry } from "./slicer.ts";
 
 const change = (n: number): Change => ({ table: "price", op: "upsert", key: { sku: n }, row: { sku: n } });
@@ -45,6 +46,19 @@ describe("slices of a batch of updates", () => {
     const slicer = new Slicer([], at(6, 3), updateId(20));
     expect(slicer.done).toBe(true);
     expect(slicer.cursorAfter(0)).toEqual(at(20));
+  });
+
+  test("a transaction that an answer may have cut is left for the next one, unless it is all there is", () => {
+    const updates = [entry(3, 1), entry(5, 1, "a"), entry(6, 1, "a")];
+    expect(withoutCutTransaction({ updates, through: updateId(6) })).toEqual({
+      updates: updates.slice(0, 1),
+      through: 3,
+    });
+    expect(withoutCutTransaction({ updates: updates.slice(1), through: updateId(6) })).toEqual({
+      updates: updates.slice(1),
+      through: 6,
+    });
+    expect(withoutCutTransaction({ updates: [], through: updateId(6) })).toEqual({ updates: [], through: 6 });
   });
 
   test("whatever the sizes and wherever it is interrupted, every change comes once and in order", () => {

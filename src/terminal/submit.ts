@@ -30,7 +30,6 @@ export type SubmitParts = {
   readonly rolledBack: (reason: string) => Promise<void>;
   /** Rung when the hub has received all there was: the next page of a resync may go. */
   readonly received: Wake;
-  readonly signal: AbortSignal;
 };
 
 /** Behind line `part` of message `seq` + 1, or (part 0) behind message `seq`; `chain` is the chain there. */
@@ -94,7 +93,7 @@ export class Submitter {
   }
 
   async #send(position: Position, lines: readonly PackedLine[]): Promise<void> {
-    const { station, client, log, signal } = this.#parts;
+    const { station, client, log } = this.#parts;
     const header = {
       epoch: station.marks.epoch ?? "",
       stream: "main" as const,
@@ -106,7 +105,6 @@ export class Submitter {
     const answer = await client.submit(
       header,
       lines.map((line) => line.bytes),
-      signal,
     );
     await this.#acknowledged(answer);
     this.#position = this.#behind(position, lines, answer);
@@ -171,13 +169,15 @@ export class Submitter {
 
   /** Asks the hub how far it is with this lane. */
   async #look(): Promise<void> {
-    const { client, station, runtime, signal } = this.#parts;
-    const { lanes } = await client.status(signal);
+    const { client, station, runtime } = this.#parts;
+    const { lanes } = await client.status();
     this.#lookedAt = runtime.clock.elapsed();
     const lane = lanes.find(({ epoch }) => epoch === station.marks.epoch);
-    if (lane === undefined) return;
-    if (lane.receivedThrough < station.marks.receivedThrough) return this.#rewind(lane.receivedThrough + 1);
-    await this.#acknowledged(lane);
+    // Other lanes, but not this one: what is sent next will be answered with what has happened.
+    if (lane === undefined && lanes.length > 0) return;
+    const receivedThrough = lane?.receivedThrough ?? 0;
+    if (receivedThrough < station.marks.receivedThrough) return this.#rewind(receivedThrough + 1);
+    if (lane !== undefined) await this.#acknowledged(lane);
   }
 
   async #refused(thrown: unknown, position: Position): Promise<void> {
@@ -210,10 +210,10 @@ export class Submitter {
   /** The hub has less than it acknowledged: it was restored, and gets again what is still here, from `expected` on. */
   async #rewind(expected: number): Promise<void> {
     const { station, log } = this.#parts;
-    const { oldest } = await station.use((database) => database.capture.state());
+    const { oldest, receivedThrough } = await station.use((database) => database.capture.state());
     const through = seq(Math.max(expected, oldest) - 1);
     // Otherwise it lost only parts of a message, which is then sent again from its first.
-    if (through < station.marks.receivedThrough) {
+    if (through < receivedThrough) {
       await station.use((database) => database.capture.rewind(through));
       log.warn({ expected, from: through + 1, oldest }, "submit.rewound");
     }

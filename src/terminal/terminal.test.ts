@@ -23,6 +23,13 @@ function expectSame(till: Till, hub: FakeHub): void {
 const loop = async (agent: TestAgent, name: "submit" | "receive" | "hub") =>
   (await agent.terminal.status()).loops[name];
 
+/** The tables as they were before the capture are in the lane. */
+const resynchronised = (agent: TestAgent): Promise<unknown> =>
+  until(async () => {
+    const { loops, up } = await agent.terminal.status();
+    return loops.capture.state === "running" && up.resyncing.length === 0;
+  });
+
 async function scene(
   tables: ConstructorParameters<typeof FakeHub>[0] = UP,
 ): Promise<AsyncDisposable & { dir: TempDir; hub: FakeHub; till: Till }> {
@@ -170,6 +177,19 @@ describe("the way up", () => {
     expectSame(s.till, s.hub);
   });
 
+  test("a table that the application makes later is captured with the rows it has by then", async () => {
+    await using s = await scene({ sale: "up", note: "up" });
+    await using _agent = await startAgent(s.dir, s.hub, { config: { manifestMs: 3_600_000 } });
+    s.till.sell();
+    await until(() => s.hub.table("sale").size === 1);
+    s.till.db.exec(
+      "create table note (id integer primary key, text text); insert into note (text) values ('one'), ('two')",
+    );
+    await until(() => s.hub.table("note").size === 2);
+    s.till.db.exec("insert into note (text) values ('three')");
+    await until(() => s.hub.table("note").size === 3);
+  });
+
   test("a table that the terminal's own list does not name is not captured, whatever the hub asks", async () => {
     await using s = await scene();
     await using agent = await startAgent(s.dir, s.hub, { config: { tables: ["sale"] } });
@@ -200,17 +220,36 @@ describe("restores", () => {
 
   test("a restored hub is noticed at the next start without a sale", async () => {
     await using s = await scene();
-    const backup = s.hub.backup();
     {
-      await using _agent = await startAgent(s.dir, s.hub);
-      const early = await until(() => (s.hub.lanes.length === 1 ? s.hub.backup() : null));
+      await using agent = await startAgent(s.dir, s.hub);
+      await resynchronised(agent);
+      const early = s.hub.backup();
       s.till.sell();
       await arrived(s.hub, 1);
+      await until(async () => (await agent.terminal.status()).up.receivedThrough === s.hub.received);
       s.hub.restore(early);
     }
-    expect(backup).toBeDefined();
     await using _agent = await startAgent(s.dir, s.hub);
     await arrived(s.hub, 1);
+  });
+
+  test("what a restored hub lost and the till no longer keeps is named, and the lane goes on", async () => {
+    await using s = await scene();
+    const early = await (async () => {
+      await using agent = await startAgent(s.dir, s.hub, { config: { keepMessages: 0 } });
+      const empty = await until(() => (s.hub.lanes.length === 1 ? s.hub.backup() : null));
+      s.till.sell();
+      await arrived(s.hub, 1);
+      await until(async () => (await agent.terminal.status()).up.loadedThrough === s.hub.received);
+      return empty;
+    })();
+    const oldest = s.hub.received + 1;
+    s.hub.restore(early);
+    await using _agent = await startAgent(s.dir, s.hub, { config: { keepMessages: 0 } });
+    s.till.sell();
+    await until(() => s.hub.table("sale").has('{"id":"S-000002"}'));
+    expect(s.hub.table("sale").size).toBe(1);
+    expect(s.hub.calls.some(({ body }) => body.includes(`"oldest":${oldest}`))).toBe(true);
   });
 
   test("a till restored from an older copy begins a new epoch and sends its tables as they are", async () => {

@@ -88,6 +88,7 @@ class Agent implements Terminal {
   readonly #statusTurns = new Turns();
   #enrolled = false;
   #dirty = true;
+  #writtenMarks = "";
   #writtenAt = Number.NEGATIVE_INFINITY;
   #running: Promise<unknown> = Promise.resolve();
   #heart: Disposable | null = null;
@@ -106,6 +107,7 @@ class Agent implements Terminal {
       clock,
       timeoutMs: config.timeoutMs,
       version: options.version ?? "unknown",
+      signal,
     });
     const scope = new ScopeKeeper({ station, client, log, config });
     const policy = { retry: config.retry, blockedMs: config.blockedMs };
@@ -128,6 +130,7 @@ class Agent implements Terminal {
       runtime,
       log,
       packed: wakes.submit,
+      looked: () => this.#scope.resyncMissing(),
       limits: () => ({ partBytes: this.#limits.partBytes, valueBytes: this.#limits.valueBytes, lockMs: config.lockMs }),
       pollMs: config.pollMs,
       keep: config.keepMessages,
@@ -141,7 +144,6 @@ class Agent implements Terminal {
       limits: () => this.#limits,
       rolledBack: (reason) => this.#newEpoch(reason),
       received: wakes.capture,
-      signal,
     });
     this.#receiver = new Receiver({
       station,
@@ -150,6 +152,7 @@ class Agent implements Terminal {
       allowed: () => scope.scope?.down ?? new Set(),
       runtime,
       log,
+      applied: changed,
       lockMs: config.lockMs,
       waitSeconds: config.waitSeconds,
       signal,
@@ -160,24 +163,30 @@ class Agent implements Terminal {
     const { config, runtime, log } = options;
     const station = new Station(database, runtime.clock, config.lockMs);
     const agent = new Agent(options, station, await StaleRows.open(database.capture));
-    await agent.#enrol(log);
-    await agent.#scope.recall();
-    await station.readMarks();
-    await agent.#look();
+    await agent.#tolerating(() => agent.#ensureEnrolled());
+    await agent.#tolerating(() => agent.#goOn());
     agent.#run();
     log.info({ terminal: config.terminal, hub: config.hub, lockMs: config.lockMs }, "terminal.started");
     return agent;
   }
 
-  /** What a person must mend is told to whoever starts the agent; a hub that is away is waited for by the loop. */
-  async #enrol(log: Log): Promise<void> {
+  /** What a person must mend is told to whoever starts the agent; what passes by itself is tried again by the loop. */
+  async #tolerating(work: () => Promise<void>): Promise<void> {
     try {
-      await this.#ensureEnrolled();
+      await work();
     } catch (thrown) {
       const error = asWaybillError(thrown);
       if (error.blame !== "target") throw error;
-      log.warn({ error }, "terminal.hub-failed");
+      this.#options.log.warn({ error }, "terminal.hub-failed");
     }
+  }
+
+  /** Goes on as the last run left it, as far as that is possible without the hub. */
+  async #goOn(): Promise<void> {
+    if (this.#scope.scope !== null) return;
+    await this.#station.readMarks();
+    await this.#scope.recall();
+    await this.#look();
   }
 
   async #ensureEnrolled(): Promise<void> {
@@ -194,9 +203,11 @@ class Agent implements Terminal {
     const { timers } = this.#options.runtime;
     const run = (name: LoopName, step: () => Promise<number>): Promise<void> =>
       this.#loops[name].run(step, this.#wakes[name], signal);
-    const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    // Loops that were never ready must end, too.
+    if (signal.aborted) this.#ready.resolve();
+    signal.addEventListener("abort", () => this.#ready.resolve(), { once: true });
     const afterReady = async (name: LoopName, step: () => Promise<number>): Promise<void> => {
-      await Promise.race([this.#ready.promise, stopped]);
+      await this.#ready.promise;
       await run(name, step);
     };
     this.#running = Promise.all([
@@ -214,6 +225,7 @@ class Agent implements Terminal {
 
   async #hubStep(): Promise<number> {
     await this.#ensureEnrolled();
+    await this.#goOn();
     await this.#scope.refresh();
     if (this.#station.marks.epoch === null) await this.#newEpoch("first start");
     await this.#look();
@@ -242,8 +254,10 @@ class Agent implements Terminal {
 
   async #beat(): Promise<void> {
     const now = this.#options.runtime.clock.elapsed();
-    if (!this.#dirty && now - this.#writtenAt < HEARTBEAT_MS) return;
+    const marks = JSON.stringify(this.#station.marks);
+    if (!this.#dirty && marks === this.#writtenMarks && now - this.#writtenAt < HEARTBEAT_MS) return;
     this.#dirty = false;
+    this.#writtenMarks = marks;
     await this.#writeStatus();
     this.#writtenAt = now;
   }

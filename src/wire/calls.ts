@@ -5,7 +5,9 @@ import { updateIdText } from "./updates.ts";
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
 const number = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-export const tags = z.record(name, z.string().min(1).max(100)).describe("such as `{\"store\": \"014\"}`; each is an audience");
+export const tags = z
+  .record(name, z.string().min(1).max(100))
+  .describe('such as `{"store": "014"}`; each is an audience');
 
 export const enrolCall = z.object({
   token: z.string().min(1).max(200).describe("made by `waybill enroll`; valid once and for a limited time"),
@@ -15,13 +17,19 @@ export const enrolCall = z.object({
     .string()
     .regex(/^[A-Za-z0-9_-]{43,128}$/)
     .optional()
-    .describe("a key of at least 256 random bits made by the terminal; with it, repeating a call whose answer was lost answers the same"),
+    .describe(
+      "a key of at least 256 random bits made by the terminal; with it, repeating a call whose answer was lost answers the same",
+    ),
 });
 export const enrolAnswer = z.object({ terminal: z.string(), key: z.string() });
 
 export const epochCall = z.object({
   previous: name.nullable().describe("the epoch that this terminal sent under until now; null for its first"),
-  install: z.string().min(1).max(128).describe("names this install of the agent; the same install asking again gets the same answer"),
+  install: z
+    .string()
+    .min(1)
+    .max(128)
+    .describe("names this install of the agent; the same install asking again gets the same answer"),
   reason: z.string().min(1).max(500),
 });
 export const epochAnswer = z.object({ epoch: z.string() });
@@ -49,7 +57,10 @@ export const appliedCall = z.object({
 export const appliedAnswer = z.object({ appliedThrough: z.string() });
 
 export const publishCall = z.object({
-  audience: z.string().regex(/^(all|[A-Za-z0-9][A-Za-z0-9._-]{0,63}:.{1,100})$/).describe("`all`, `terminal:t1`, `store:014` …"),
+  audience: z
+    .string()
+    .regex(/^(all|[A-Za-z0-9][A-Za-z0-9._-]{0,63}:.{1,100})$/)
+    .describe("`all`, `terminal:t1`, `store:014` …"),
   changes: z.array(z.unknown()).min(1).max(100_000).describe("as in a message line"),
   at: z.iso.datetime({ offset: true }).optional(),
 });

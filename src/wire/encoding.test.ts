@@ -9,7 +9,9 @@ test.each(ENCODINGS)("%s: what was encoded is decoded again", (encoding) => {
 });
 
 test.each(ENCODINGS)("%s: one byte above the limit after decompression is TOO_LARGE", (encoding) => {
-  expect(() => decode(encode(text, encoding), encoding, text.byteLength - 1)).toThrow(expect.objectContaining({ code: "TOO_LARGE", facts: { limit: text.byteLength - 1 } }));
+  expect(() => decode(encode(text, encoding), encoding, text.byteLength - 1)).toThrow(
+    expect.objectContaining({ code: "TOO_LARGE", facts: { limit: text.byteLength - 1 } }),
+  );
 });
 
 test("a bomb is given up at the limit, not unpacked", () => {
@@ -31,13 +33,16 @@ test("a zstd frame that asks for a window above 8 MiB is refused, however little
 test.each(["gzip", "zstd"] as const)("%s: damaged and cut-off data is REQUEST_INVALID", (encoding) => {
   const whole = encode(text, encoding);
   for (const cut of [0, 1, 10, whole.byteLength - 1]) {
-    expect(() => decode(whole.subarray(0, cut), encoding, 1 << 20)).toThrow(expect.objectContaining({ code: "REQUEST_INVALID" }));
+    expect(() => decode(whole.subarray(0, cut), encoding, 1 << 20)).toThrow(
+      expect.objectContaining({ code: "REQUEST_INVALID" }),
+    );
   }
   expect(() => decode(text, encoding, 1 << 20)).toThrow(expect.objectContaining({ code: "REQUEST_INVALID" }));
 });
 
 test("an encoding we do not speak, or two at once, is MEDIA_TYPE", () => {
-  for (const name of ["br", "gzip, gzip", "x-gzip"]) expect(() => decode(text, name, 1 << 20)).toThrow(expect.objectContaining({ code: "MEDIA_TYPE" }));
+  for (const name of ["br", "gzip, gzip", "x-gzip"])
+    expect(() => decode(text, name, 1 << 20)).toThrow(expect.objectContaining({ code: "MEDIA_TYPE" }));
 });
 
 test("no encoding, `identity` and any case are understood", () => {

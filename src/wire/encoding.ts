@@ -22,11 +22,17 @@ export function decode(bytes: Uint8Array, encoding: string | undefined, limit: n
     return bytes;
   }
   if (name !== "gzip" && name !== "zstd") {
-    throw new WaybillError("MEDIA_TYPE", `content-encoding ${JSON.stringify(name.slice(0, 40))} is not one of ${ENCODINGS.join(", ")}`);
+    throw new WaybillError(
+      "MEDIA_TYPE",
+      `content-encoding ${JSON.stringify(name.slice(0, 40))} is not one of ${ENCODINGS.join(", ")}`,
+    );
   }
   try {
     if (name === "gzip") return gunzipSync(bytes, { maxOutputLength: limit });
-    return zstdDecompressSync(bytes, { maxOutputLength: limit, params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX } });
+    return zstdDecompressSync(bytes, {
+      maxOutputLength: limit,
+      params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
+    });
   } catch (thrown) {
     if (codeOf(thrown) === "ERR_BUFFER_TOO_LARGE") throw tooLarge(limit);
     throw new WaybillError("REQUEST_INVALID", `the body is not whole ${name} data`, { cause: thrown });

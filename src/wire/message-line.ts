@@ -1,5 +1,4 @@
-import type { Instant } from "../base/clock.ts";
-import { instantOf } from "../base/clock.ts";
+import { instantOf, type Instant } from "../base/clock.ts";
 import { OPS, type Change, type Op } from "../message/change.ts";
 import { lineInvalid, parseLine } from "./ndjson.ts";
 
@@ -19,6 +18,8 @@ export type MessageLine = {
 
 /** As deep as SQLite lets JSON be; deeper input could only be meant to exhaust somebody's stack. */
 export const MAX_DEPTH = 1_000;
+/** A value stands in a row, that in a change, that in the list of changes, that in the message. */
+const ROW_DEPTH = 4;
 const ISO_WITH_ZONE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
 const KNOWN_OPS: ReadonlySet<unknown> = new Set(OPS);
 
@@ -35,21 +36,23 @@ export function readMessageLine(text: string, line: number): MessageLine {
   const value = parseLine(text, line);
   const place: Place = { line, suspicious: text.includes("\\u") };
   if (!isMembers(value)) throw lineInvalid(line, "", "must be an object");
-  const seq = own(value, "seq");
-  if (!Number.isSafeInteger(seq) || (seq as number) < 1) throw lineInvalid(line, "seq", "must be a whole number from 1");
-  const part = own(value, "part") ?? 0;
-  if (!Number.isSafeInteger(part) || (part as number) < 0 || part === 0 && own(value, "part") !== undefined) {
+  const seq = value["seq"];
+  if (!Number.isSafeInteger(seq) || (seq as number) < 1)
+    throw lineInvalid(line, "seq", "must be a whole number from 1");
+  const part = value["part"] ?? 0;
+  if (!Number.isSafeInteger(part) || (part as number) < 0 || (part === 0 && value["part"] !== undefined)) {
     throw lineInvalid(line, "part", "must be a whole number from 1, or absent");
   }
-  const more = own(value, "more") ?? false;
-  if (typeof more !== "boolean" || (more && part === 0)) throw lineInvalid(line, "more", "must be true or false, and needs `part`");
-  const trace = own(value, "trace") ?? null;
+  const more = value["more"] ?? false;
+  if (typeof more !== "boolean" || (more && part === 0))
+    throw lineInvalid(line, "more", "must be true or false, and needs `part`");
+  const trace = value["trace"] ?? null;
   if (trace !== null && typeof trace !== "string") throw lineInvalid(line, "trace", "must be text");
-  const refused = own(value, "refused") ?? null;
+  const refused = value["refused"] ?? null;
   if (refused !== null && typeof refused !== "string") throw lineInvalid(line, "refused", "must be a code");
-  const at = readAt(own(value, "at"), line);
+  const at = readAt(value["at"], line);
   if (at === null && part === 0 && refused === null) throw lineInvalid(line, "at", "is missing");
-  const changes = refused === null ? checkChanges(own(value, "changes"), place) : [];
+  const changes = refused === null ? checkChanges(value["changes"], place) : [];
   if (place.suspicious) checkLetterByLetter(text, line);
   return { seq: seq as number, part: part as number, more, at, trace, changes, refused };
 }
@@ -62,7 +65,8 @@ export function readChanges(value: unknown, line: number, text: string): readonl
   return changes;
 }
 
-function readAt(value: unknown, line: number): Instant | null {
+/** An ISO 8601 time with zone; null when it is left out. @throws LINE_INVALID */
+export function readAt(value: unknown, line: number): Instant | null {
   if (value === undefined) return null;
   const at = typeof value === "string" && ISO_WITH_ZONE.test(value) ? instantOf(value) : null;
   if (at === null) throw lineInvalid(line, "at", "must be an ISO 8601 time with zone");
@@ -77,18 +81,19 @@ function checkChanges(value: unknown, place: Place): readonly Change[] {
 
 function checkChange(change: unknown, index: number, place: Place): void {
   if (!isMembers(change)) throw lineInvalid(place.line, `changes[${index}]`, "must be an object");
-  const table = own(change, "table");
-  if (typeof table !== "string" || table === "") throw lineInvalid(place.line, `changes[${index}].table`, "must be a table's name");
-  const op = own(change, "op");
+  const table = change["table"];
+  if (typeof table !== "string" || table === "")
+    throw lineInvalid(place.line, `changes[${index}].table`, "must be a table's name");
+  const op = change["op"];
   if (!KNOWN_OPS.has(op)) throw lineInvalid(place.line, `changes[${index}].op`, `must be one of ${OPS.join(", ")}`);
-  checkRow(own(change, "key"), index, "key", place);
-  const row = own(change, "row");
+  checkRow(change["key"], index, "key", place);
+  const row = change["row"];
   if ((op as Op) === "delete") {
     if (row !== undefined) throw lineInvalid(place.line, `changes[${index}].row`, "must be absent for a delete");
   } else {
     checkRow(row, index, "row", place);
   }
-  const before = own(change, "before");
+  const before = change["before"];
   if (before !== undefined) checkRow(before, index, "before", place);
 }
 
@@ -106,7 +111,7 @@ function checkRow(row: unknown, index: number, member: string, place: Place): vo
 /** False when it is nested too deep. */
 function checkNested(value: object, depth: number, place: Place): boolean {
   if (depth > MAX_DEPTH) return false;
-  for (const inner of Array.isArray(value) ? (value as unknown[]) : Object.values(value)) {
+  for (const inner of Object.values(value) as readonly unknown[]) {
     if (typeof inner === "number") place.suspicious ||= isDoubtful(inner);
     else if (typeof inner === "object" && inner !== null && !checkNested(inner, depth + 1, place)) return false;
   }
@@ -114,13 +119,17 @@ function checkNested(value: object, depth: number, place: Place): boolean {
 }
 
 /** A number that may have been something else before it was read: an integer beyond ±2^53, or too large for any double. */
-const isDoubtful = (value: number): boolean => !Number.isSafeInteger(value) && (Number.isInteger(value) || !Number.isFinite(value));
+const isDoubtful = (value: number): boolean =>
+  !Number.isSafeInteger(value) && (Number.isInteger(value) || !Number.isFinite(value));
 
 /**
  * The slow second look, only at lines with a doubtful number or an escape: what JSON.parse would change in silence is refused
  * (I13): an integer that a double cannot hold, a number too large, half of a surrogate pair (it has no UTF-8 form).
  */
-function checkLetterByLetter(text: string, line: number): void {
+export function checkLetterByLetter(text: string, line: number): void {
+  // The second look descends into members that nobody asked for, too.
+  if (!isNestedWithin(parseLine(text, line), MAX_DEPTH + ROW_DEPTH))
+    throw lineInvalid(line, "", `is nested deeper than ${MAX_DEPTH}`);
   JSON.parse(text, (name: string, value: unknown, context?: { readonly source?: string }) => {
     if (!name.isWellFormed() || (typeof value === "string" && !value.isWellFormed())) {
       throw lineInvalid(line, name.toWellFormed(), "holds half of a surrogate pair, which is not a character");
@@ -137,6 +146,11 @@ function holds(value: number, source: string): boolean {
   return Number.isSafeInteger(value) || !/^-?\d+$/.test(source) || String(value) === source;
 }
 
-const isMembers = (value: unknown): value is Members => typeof value === "object" && value !== null && !Array.isArray(value);
-/** A name such as `constructor` is looked up among the members that came, never among those that objects inherit. */
-const own = (value: Members, name: string): unknown => (Object.hasOwn(value, name) ? value[name] : undefined);
+/** False for a value that whoever walks over it by recursion could not survive. */
+export function isNestedWithin(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => isNestedWithin(inner, levels - 1));
+}
+
+const isMembers = (value: unknown): value is Members =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

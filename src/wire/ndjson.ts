@@ -26,12 +26,13 @@ export class Lines {
   constructor(body: Uint8Array, limit: number) {
     this.bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     const ends: number[] = [];
-    for (let at = 0; at < this.bytes.byteLength; ) {
+    for (let at = 0; at < this.bytes.byteLength;) {
       const newline = this.bytes.indexOf(NEWLINE, at);
       if (newline < 0) throw lineInvalid(ends.length + 1, "", "does not end in a newline; was the body cut off?");
       at = newline + 1;
       ends.push(at);
-      if (ends.length > limit + 1) throw new WaybillError("TOO_LARGE", `more than ${limit} lines in one body`, { facts: { limit } });
+      if (ends.length > limit + 1)
+        throw new WaybillError("TOO_LARGE", `more than ${limit} lines in one body`, { facts: { limit } });
     }
     this.ends = ends;
     // One pass over the whole body; only a body that fails it is searched for the line at fault.

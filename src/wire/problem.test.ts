@@ -14,7 +14,10 @@ test.each(CODES.filter((code) => code !== "INTERNAL"))("%s crosses the wire with
 });
 
 test("INTERNAL tells a caller nothing but the trace id", () => {
-  const document = problemOf(new WaybillError("INTERNAL", "password is hunter2", { facts: { secret: "x" }, cause: new Error("y") }), "trace");
+  const document = problemOf(
+    new WaybillError("INTERNAL", "password is hunter2", { facts: { secret: "x" }, cause: new Error("y") }),
+    "trace",
+  );
   expect(JSON.stringify(document)).not.toMatch(/hunter2|secret|"x"|at .*\.ts/);
   expect(document.trace).toBe("trace");
 });

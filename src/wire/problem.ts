@@ -22,7 +22,9 @@ const OWN_MEMBERS: ReadonlySet<string> = new Set(["type", "title", "status", "co
 export function problemOf(error: WaybillError, trace?: string): Problem {
   const { status, hint } = FAULTS[error.code];
   const inside = error.code === "INTERNAL";
-  const facts = inside ? {} : Object.fromEntries(Object.entries(error.facts).filter(([name]) => !OWN_MEMBERS.has(name)));
+  const facts = inside
+    ? {}
+    : Object.fromEntries(Object.entries(error.facts).filter(([name]) => !OWN_MEMBERS.has(name)));
   return {
     type: `urn:waybill:error:${error.code}`,
     title: titleOf(error.code),
@@ -46,7 +48,9 @@ export function errorOf(status: number, headers: Readonly<Record<string, string>
   if (Number.isFinite(seconds) && seconds >= 0) facts["retryAfterMs"] = seconds * 1_000;
   const read = problem.safeParse(jsonOf(body));
   if (!read.success || !isFaultCode(read.data.code)) {
-    return new WaybillError(codeOfStatus(status), `HTTP status ${status} without a problem document of Waybill`, { facts });
+    return new WaybillError(codeOfStatus(status), `HTTP status ${status} without a problem document of Waybill`, {
+      facts,
+    });
   }
   for (const [name, value] of Object.entries(read.data)) {
     if (!OWN_MEMBERS.has(name) && isFact(value)) facts[name] = value;

@@ -14,9 +14,18 @@ const reader: SubmissionReader = {
 };
 const AT = "2026-11-23T09:14:07.1234567Z";
 const header = { epoch: "E1", after: 0, chain: chainHex(CHAIN_START) };
-const change = { table: "sale", op: "insert", key: { sale_id: "S-9" }, row: { sale_id: "S-9", receipt: "4711", total: "12.50" } };
+const change = {
+  table: "sale",
+  op: "insert",
+  key: { sale_id: "S-9" },
+  row: { sale_id: "S-9", receipt: "4711", total: "12.50" },
+};
 const line = (seq: number, more: object = {}): string => JSON.stringify({ seq, at: AT, changes: [change], ...more });
-const bodyOf = (...lines: readonly string[]): Uint8Array => submissionBody(header, lines.map((text) => Buffer.from(text)));
+const bodyOf = (...lines: readonly string[]): Uint8Array =>
+  submissionBody(
+    header,
+    lines.map((text) => Buffer.from(text)),
+  );
 const read = (...lines: readonly string[]): ReadSubmission => readSubmission(bodyOf(...lines), reader);
 
 function refusalOf(act: () => unknown): { code: string; line: unknown; path: unknown } {
@@ -47,7 +56,14 @@ describe("a submission that is read", () => {
   });
 
   test("carries the values of searchable columns, from the row, from before and from the key", () => {
-    const [first] = read(line(1, { changes: [{ ...change, op: "update", before: { receipt: 4710 } }, { ...change, table: "other" }] })).lines;
+    const [first] = read(
+      line(1, {
+        changes: [
+          { ...change, op: "update", before: { receipt: 4710 } },
+          { ...change, table: "other" },
+        ],
+      }),
+    ).lines;
     expect(first?.search.toSorted()).toEqual(["12.50", "4710", "4711"]);
     expect(first?.changes).toBe(2);
   });
@@ -70,7 +86,10 @@ describe("a submission that is read", () => {
     const rest = submissionBody(inside, [Buffer.from(line(2, { part: 3, at: undefined })), Buffer.from(line(3))]);
     const second = readSubmission(rest, reader);
     expect(second.part).toBe(2);
-    expect(second.lines.map(({ seq, part }) => [seq, part])).toEqual([[2, 3], [3, 0]]);
+    expect(second.lines.map(({ seq, part }) => [seq, part])).toEqual([
+      [2, 3],
+      [3, 0],
+    ]);
     expect(second.lines[0]?.at).toBe(reader.receivedAt);
   });
 
@@ -80,7 +99,12 @@ describe("a submission that is read", () => {
   });
 
   test("takes what nobody can load, so that one bad row never stops a lane: unknown tables, wrong types, empty keys", () => {
-    const odd = { table: "no such table", op: "upsert", key: {}, row: { total: true, nothing: null, deep: { a: [1] } } };
+    const odd = {
+      table: "no such table",
+      op: "upsert",
+      key: {},
+      row: { total: true, nothing: null, deep: { a: [1] } },
+    };
     expect(read(line(1, { changes: [odd] }), line(2, { changes: [] })).lines).toHaveLength(2);
   });
 
@@ -136,12 +160,17 @@ describe("a submission that is refused", () => {
     expect(refusalOf(() => read(text))).toEqual({ code: "LINE_INVALID", line: 2, path });
   });
 
-  test.each(["9007199254740991", "1e20", "100000000000000000000", "1.5e300", '"\\ud83d\\ude00"', '"\\u0000"', '"\\\\ud83d"'])(
-    "%s is carried as it is",
-    (value) => {
-      expect(read(line(1).replace('"12.50"', value)).lines).toHaveLength(1);
-    },
-  );
+  test.each([
+    "9007199254740991",
+    "1e20",
+    "100000000000000000000",
+    "1.5e300",
+    '"\\ud83d\\ude00"',
+    '"\\u0000"',
+    '"\\\\ud83d"',
+  ])("%s is carried as it is", (value) => {
+    expect(read(line(1).replace('"12.50"', value)).lines).toHaveLength(1);
+  });
 
   test("nesting that could only exhaust a stack", () => {
     const deep = (levels: number): string => line(1).replace('"12.50"', "[".repeat(levels) + "]".repeat(levels));
@@ -150,15 +179,34 @@ describe("a submission that is refused", () => {
     expect(refusalOf(() => read(deep(200_000)))).toMatchObject({ code: "LINE_INVALID" });
   });
 
+  test("the same in a member that nobody knows, next to an escape", () => {
+    const nested = `{"a":"\\u0041","b":${"[".repeat(200_000)}${"]".repeat(200_000)}}`;
+    const text = line(1).replace("{", `{"unknown":${nested},`);
+    expect(refusalOf(() => read(text))).toMatchObject({ code: "LINE_INVALID", line: 2 });
+  });
+
   test("a body cut off in its last line", () => {
     const body = bodyOf(line(1), line(2));
-    expect(refusalOf(() => readSubmission(body.subarray(0, -1), reader))).toEqual({ code: "LINE_INVALID", line: 3, path: "" });
+    expect(refusalOf(() => readSubmission(body.subarray(0, -1), reader))).toEqual({
+      code: "LINE_INVALID",
+      line: 3,
+      path: "",
+    });
   });
 
   test("bytes that are no UTF-8, naming the line", () => {
     const body = Buffer.from(bodyOf(line(1), line(2)));
-    body[body.length - 20] = 0xff;
+    body[body.lastIndexOf("12.50")] = 0xff;
     expect(refusalOf(() => readSubmission(body, reader))).toEqual({ code: "LINE_INVALID", line: 3, path: "" });
+  });
+
+  test.each([
+    ["a part left out", 4],
+    ["a part twice", 2],
+    ["the next message before the last part", undefined],
+  ])("%s, while a message is in parts", (_, part) => {
+    const parts = [line(1, { part: 1, more: true }), line(1, { part: 2, more: true }), line(1, { part })];
+    expect(refusalOf(() => read(...parts))).toEqual({ code: "LINE_INVALID", line: 4, path: "part" });
   });
 
   test("an empty body, a header alone, an empty line", () => {
@@ -181,7 +229,7 @@ describe("a submission that is refused", () => {
     ["another stream", { stream: "other" }, "stream"],
     ["an oldest of 0", { oldest: 0 }, "oldest"],
   ])("a header with %s", (_, more, path) => {
-    const body = submissionBody({ ...header, ...more } as typeof header, [Buffer.from(line(1))]);
+    const body = submissionBody({ ...header, ...more }, [Buffer.from(line(1))]);
     expect(refusalOf(() => readSubmission(body, reader))).toEqual({ code: "LINE_INVALID", line: 1, path });
   });
 
@@ -191,7 +239,8 @@ describe("a submission that is refused", () => {
     fc.assert(
       fc.property(fc.array(mutation, { minLength: 1, maxLength: 4 }), (mutations) => {
         let bytes: Buffer = good;
-        for (const { at, cut, put } of mutations) bytes = Buffer.concat([bytes.subarray(0, at), put, bytes.subarray(at + cut)]);
+        for (const { at, cut, put } of mutations)
+          bytes = Buffer.concat([bytes.subarray(0, at), put, bytes.subarray(at + cut)]);
         try {
           readSubmission(bytes, reader);
         } catch (thrown) {

@@ -13,10 +13,23 @@ export const submissionHeader = z
     epoch: z.string().describe("the lane's epoch, as POST /v1/epochs gave it"),
     stream: z.literal("main").default("main").describe("reserved; always `main`"),
     after: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).describe("the number before the first line"),
-    part: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0)
+    part: z
+      .number()
+      .int()
+      .min(0)
+      .max(Number.MAX_SAFE_INTEGER)
+      .default(0)
       .describe("above 0: the lines go on inside message `after` + 1, behind this part; `chain` is the chain there"),
-    chain: z.string().regex(/^[0-9a-f]{64}$/).describe("chain(after), 64 hexadecimal digits"),
-    oldest: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional()
+    chain: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .describe("chain(after), 64 hexadecimal digits"),
+    oldest: z
+      .number()
+      .int()
+      .min(1)
+      .max(Number.MAX_SAFE_INTEGER)
+      .optional()
       .describe("the first number the sender still has, when it gave up older ones"),
   })
   .describe("header line of POST /v1/messages");
@@ -79,7 +92,15 @@ export function readSubmission(bytes: Uint8Array, reader: SubmissionReader): Rea
     chain = chainNext(chain, all.at(index));
     chains.set(chain, 32 * (index - 1));
     const search = searchValues(line.changes, reader.search);
-    lines.push({ seq: seq(line.seq), part: line.part, more: line.more, end: (all.ends[index] ?? 0) - origin, at, changes: line.changes.length, search });
+    lines.push({
+      seq: seq(line.seq),
+      part: line.part,
+      more: line.more,
+      end: (all.ends[index] ?? 0) - origin,
+      at,
+      changes: line.changes.length,
+      search,
+    });
   }
   return { terminal: reader.terminal, ...header, body: all.bytes.subarray(origin), lines, chains };
 }
@@ -124,7 +145,8 @@ type Position = { readonly seq: number; readonly part: number };
 
 /** The place after `line`, which must be the very next. @throws LINE_INVALID */
 function follow(last: Position, line: MessageLine, number: number): Position {
-  if (line.seq !== last.seq + 1) throw lineInvalid(number, "seq", `must be ${last.seq + 1}: numbers follow one another`);
+  if (line.seq !== last.seq + 1)
+    throw lineInvalid(number, "seq", `must be ${last.seq + 1}: numbers follow one another`);
   if (last.part > 0 && line.part !== last.part + 1) throw lineInvalid(number, "part", `must be ${last.part + 1}`);
   if (last.part === 0 && line.part > 1) throw lineInvalid(number, "part", "must be 1: parts follow one another");
   return line.more ? { seq: last.seq, part: line.part } : { seq: line.seq, part: 0 };

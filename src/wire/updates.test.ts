@@ -26,7 +26,15 @@ test("updates are read as they were written", () => {
   const read = readUpdates(updatesBody(batch(17, 42, 18, 40)));
   expect(read).toMatchObject({ after: 17, through: 42, more: false });
   expect(read.updates.map(({ id }) => id)).toEqual([18, 40]);
-  expect(read.updates[0]).toEqual({ id: 18, tx: "T1", at: "1970-01-01T00:00:00.000Z", audience: "all", origin: null, trace: null, changes });
+  expect(read.updates[0]).toEqual({
+    id: 18,
+    tx: "T1",
+    at: "1970-01-01T00:00:00.000Z",
+    audience: "all",
+    origin: null,
+    trace: null,
+    changes,
+  });
 });
 
 test("ids above 2^53 / 1000 keep every digit", () => {
@@ -42,7 +50,9 @@ describe("a cursor is never moved by", () => {
     ["the same update twice", batch(17, 42, 20, 20), 3],
     ["a `through` below `after`", batch(17, 16), 1],
   ])("%s", (_, given, line) => {
-    expect(() => readUpdates(updatesBody(given))).toThrow(expect.objectContaining({ code: "LINE_INVALID", facts: expect.objectContaining({ line }) }));
+    expect(() => readUpdates(updatesBody(given))).toThrow(
+      expect.objectContaining({ code: "LINE_INVALID", facts: expect.objectContaining({ line }) }),
+    );
   });
 
   test("an answer that was cut off", () => {

@@ -6,7 +6,10 @@ import { readChanges } from "./message-line.ts";
 import { joinLines, lineInvalid, Lines, withMember } from "./ndjson.ts";
 
 /** An update id on the wire: a string of digits; a number is read as well. */
-export const updateIdText = z.union([z.string().regex(/^\d{1,16}$/), z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)]);
+export const updateIdText = z.union([
+  z.string().regex(/^\d{1,16}$/),
+  z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+]);
 
 export const updatesHeader = z
   .object({

@@ -34,7 +34,10 @@ export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["lim
     rules: { tables: new Map(), retry: { attempts: 5, firstMs: 1, factor: 2, capMs: 10 }, maxOpen: 100 },
     up: ["sale", "stock"],
     down: [price, { ...price, target: "stock", source: "stock" }],
-    search: new Map([["sale", ["receipt"]]]),
+    search: new Map([
+      ["sale", ["receipt"]],
+      ["document:sale", ["body"]],
+    ]),
     limits: {
       bodyBytes: 1 << 20,
       partBytes: 64 << 10,
@@ -61,6 +64,15 @@ export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["lim
   };
 }
 
+/** The real world, in which what happens every second happens fifty times in one. */
+export const hurried: Runtime = {
+  ...systemRuntime,
+  timers: {
+    ...systemRuntime.timers,
+    every: (ms, tick, onError) => systemRuntime.timers.every(Math.min(ms, 20), tick, onError),
+  },
+};
+
 export type Answer = {
   readonly status: number;
   readonly headers: Headers;
@@ -77,6 +89,7 @@ export type Ask = {
 /** The hub's HTTP side on a real port over a real ledger in a file, without processor and publisher. */
 export type ApiStation = AsyncDisposable & {
   readonly ledger: Ledger;
+  readonly ledgerPath: string;
   readonly api: HubApi;
   readonly address: string;
   readonly port: number;
@@ -146,6 +159,7 @@ export async function openApi(
     })());
   return {
     ledger,
+    ledgerPath: dir.file("ledger.db"),
     api,
     address: server.address,
     port: server.port,

@@ -31,29 +31,27 @@ export class CrashWorld {
     return new Proxy(object, {
       get: (target, name) => {
         const member: unknown = Reflect.get(target, name, target);
-        if (typeof name === "symbol") return typeof member === "function" ? member.bind(target) : member;
-        const named = path === "" ? name : `${path}.${name}`;
-        if (typeof member === "object" && member !== null) return this.mortal(member, named);
-        if (typeof member !== "function") return member;
-        return (...args: unknown[]) =>
-          this.#call(
-            named,
-            () =>
+        const named = path === "" ? String(name) : `${path}.${String(name)}`;
+        if (isMethod(member)) {
+          if (typeof name === "symbol") return (...args: unknown[]) => member.apply(target, args);
+          return (...args: unknown[]) =>
+            this.#call(named, () =>
               member.apply(
                 target,
                 args.map((each) => this.#callback(each, named)),
-              ) as unknown,
-          );
+              ),
+            );
+        }
+        return typeof member === "object" && member !== null ? this.mortal(member, named) : member;
       },
     });
   }
 
   #callback(given: unknown, path: string): unknown {
-    if (typeof given !== "function") return given;
-    return (...args: unknown[]) =>
-      given(
-        ...args.map((each) => (typeof each === "object" && each !== null ? this.mortal(each, path) : each)),
-      ) as unknown;
+    if (!isMethod(given)) return given;
+    const mortal = (each: unknown): unknown =>
+      typeof each === "object" && each !== null ? this.mortal(each, path) : each;
+    return (...args: unknown[]) => given(...args.map(mortal));
   }
 
   async #call(path: string, make: () => unknown): Promise<unknown> {
@@ -74,3 +72,6 @@ export class CrashWorld {
     throw new Crash(this.diedAt);
   }
 }
+
+type Method = (...args: unknown[]) => unknown;
+const isMethod = (member: unknown): member is Method => typeof member === "function";

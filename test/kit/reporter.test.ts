@@ -1,37 +1,16 @@
-import { symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { spawnChild } from "./child.ts";
-import { REPO } from "./repo.ts";
-import { tempDir } from "./temp-dir.ts";
+import { runVitest } from "./run-vitest.ts";
 
-/** Runs Vitest with our reporter over the given files (name: code) in a folder of their own; gives exit code and output. */
-async function run(files: Readonly<Record<string, string>>, args: readonly string[] = []) {
-  await using dir = tempDir();
-  symlinkSync(join(REPO, "node_modules"), dir.file("node_modules"));
-  const reporter = JSON.stringify(join(REPO, "test/kit/reporter.ts"));
-  const config = `import { CountsReporter } from ${reporter};\nexport default { test: { reporters: ["default", new CountsReporter()] } };`;
-  writeFileSync(dir.file("vitest.config.ts"), config);
-  for (const [name, code] of Object.entries(files)) {
-    writeFileSync(dir.file(`${name}.test.ts`), `import { beforeAll, describe, expect, test } from "vitest";\n${code}`);
-  }
-  await using vitest = spawnChild(process.execPath, [join(REPO, "node_modules/vitest/vitest.mjs"), "run", ...args], {
-    cwd: dir.path,
-    env: { VITEST: undefined, VITEST_WORKER_ID: undefined, VITEST_POOL_ID: undefined },
-  });
-  const { code } = await vitest.ended;
-  return { code, output: vitest.stdout, last: vitest.stdout.split("\n").at(-2) };
-}
 const PASSES = `test("passes", () => {});`;
 
-test("a run that passes ends with the counts alone on the last line", async () => {
-  const { code, last, output } = await run({ one: PASSES, two: PASSES });
+test.concurrent("a run that passes ends with the counts alone on the last line", async () => {
+  const { code, last, output } = await runVitest({ one: PASSES, two: PASSES });
   expect({ code, last }).toEqual({ code: 0, last: "2 passed, 0 failed, 0 skipped" });
   expect(output).not.toContain("Not covered");
 });
 
-test("what was skipped is listed by its reason", async () => {
-  const { code, last, output } = await run({
+test.concurrent("what was skipped is listed by its reason", async () => {
+  const { code, last, output } = await runVitest({
     one: `${PASSES}\ntest("on a server", (context) => context.skip("needs a server"));\ntest.todo("later");`,
   });
   expect({ code, last }).toEqual({ code: 0, last: "1 passed, 0 failed, 2 skipped" });
@@ -40,7 +19,7 @@ test("what was skipped is listed by its reason", async () => {
   );
 });
 
-test.each([
+test.concurrent.each([
   ["a test", `test("fails", () => expect(1).toBe(2));`],
   ["a file that cannot be loaded", `import "./nowhere.ts";`],
   ["an error outside of the tests of a file", `throw new Error("at the top");`],
@@ -53,17 +32,17 @@ test.each([
     `describe("suite", () => { beforeAll(() => { throw new Error("not ready"); }); test("never runs", () => {}); });`,
   ],
 ])("%s that fails counts as one failed", async (_, code) => {
-  const result = await run({ one: PASSES, two: code });
+  const result = await runVitest({ one: PASSES, two: code });
   expect(result.code).toBe(1);
   expect(result.last).toMatch(/^[12] passed, 1 failed, [01] skipped$/);
 });
 
-test.each([
+test.concurrent.each([
   ["no file matches", { one: PASSES }, ["nowhere"]],
   ["no test matches", { one: PASSES }, ["-t", "nothing like it"]],
   ["all are skipped", { one: `test.skip("not now", () => {});` }, []],
 ])("a run of no tests is a failed run: %s", async (_, files, args) => {
-  const { code, last } = await run(files, args);
+  const { code, last } = await runVitest(files, { args });
   expect(code).toBe(1);
   expect(last).toMatch(/^0 passed, 0 failed, [01] skipped$/);
 });

@@ -10,6 +10,13 @@ type Skipped = { readonly file: string; readonly name: string; readonly reason: 
  * A run in which no test passed or failed is a failed run: a filter that matches nothing must not look like success.
  */
 export class CountsReporter implements Reporter {
+  #report = "";
+
+  onInit(): void {
+    // At the exit nobody writes any more: neither other reporters, nor the run itself about processes that did not end.
+    process.once("exit", () => writeSync(1, this.#report));
+  }
+
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     const counts = { passed: 0, failed: unhandled.length, skipped: 0 };
     const skipped: Skipped[] = [];
@@ -24,9 +31,7 @@ export class CountsReporter implements Reporter {
     }
     counts.skipped = skipped.length;
     if (counts.passed + counts.failed === 0 || counts.failed > 0) process.exitCode = 1;
-    const report = `${notCovered(skipped)}${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`;
-    // Other reporters write after this call too; at the exit nobody does.
-    process.once("exit", () => writeSync(1, report));
+    this.#report = `${notCovered(skipped)}${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`;
   }
 }
 

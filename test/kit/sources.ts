@@ -78,7 +78,7 @@ export function parseSource(path: string, text: string): Source {
   return {
     path,
     room,
-    isTest: /\.(test|test-kit|contract)\.ts$|\/contract\//.test(path),
+    isTest: /[./](test|test-kit|fixture|contract)\.ts$|\/contract\//.test(path),
     lines: text.trimEnd().split("\n").length,
     imports,
     defaultExport,

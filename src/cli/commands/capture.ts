@@ -11,7 +11,10 @@ export function addCapture(program: Command, output: Output): void {
   const capture = program
     .command("capture")
     .description("take Waybill's triggers off a database for a migration, put them back, or remove everything")
-    .addHelpText("after", "\nExample, around an application's migration:\n  waybill capture off --database sqlite:/srv/till/till.db\n  …migrate…\n  waybill capture on --database sqlite:/srv/till/till.db");
+    .addHelpText(
+      "after",
+      "\nExample, around an application's migration:\n  waybill capture off --database sqlite:/srv/till/till.db\n  …migrate…\n  waybill capture on --database sqlite:/srv/till/till.db",
+    );
   const say = (command: Command, did: string): void => {
     const options = command.optsWithGlobals<CaptureOptions>();
     output.out(options.json ? JSON.stringify({ done: command.name() }) : did);
@@ -19,11 +22,13 @@ export function addCapture(program: Command, output: Output): void {
   const on = (name: string, meaning: string): Command =>
     capture.command(name).description(meaning).requiredOption("--database <url>", 'such as "sqlite:/srv/till/till.db"');
 
-  on("off", "take the triggers off; changes made until `on` are found by comparing tables").action(async (_: unknown, command: Command) => {
-    await using database = await openHere(command.optsWithGlobals<CaptureOptions>().database);
-    await database.capture.switch("off");
-    say(command, "Triggers are off. Put them back with `waybill capture on` as soon as the migration is done.");
-  });
+  on("off", "take the triggers off; changes made until `on` are found by comparing tables").action(
+    async (_: unknown, command: Command) => {
+      await using database = await openHere(command.optsWithGlobals<CaptureOptions>().database);
+      await database.capture.switch("off");
+      say(command, "Triggers are off. Put them back with `waybill capture on` as soon as the migration is done.");
+    },
+  );
   on("on", "put the triggers back and send the tables as they are now").action(async (_: unknown, command: Command) => {
     await using database = await openHere(command.optsWithGlobals<CaptureOptions>().database);
     await database.capture.switch("on");

@@ -19,13 +19,20 @@ type ListOptions = GlobalOptions & {
   readonly after?: string;
 };
 type ActOptions = GlobalOptions & { readonly reason: string; readonly payload?: string };
-type Shown = { readonly exception: ExceptionRow; readonly payload: { readonly lines: readonly string[] }; readonly events: readonly Event[] };
+type Shown = {
+  readonly exception: ExceptionRow;
+  readonly payload: { readonly lines: readonly string[] };
+  readonly events: readonly Event[];
+};
 
 export function addDead(program: Command, output: Output): void {
   const dead = program
     .command("dead")
     .description("messages that the central database refused: look, try again, give up")
-    .addHelpText("after", "\nExamples:\n  waybill dead list --terminal till-014-1\n  waybill dead show till-014-1 42\n  waybill dead requeue till-014-1 42 --reason \"price list corrected\"");
+    .addHelpText(
+      "after",
+      '\nExamples:\n  waybill dead list --terminal till-014-1\n  waybill dead show till-014-1 42\n  waybill dead requeue till-014-1 42 --reason "price list corrected"',
+    );
   dead
     .command("list")
     .description("oldest first, with the reason and how many messages wait behind each")
@@ -39,7 +46,14 @@ export function addDead(program: Command, output: Output): void {
       const options = command.optsWithGlobals<ListOptions>();
       const operator = await operatorOf(options, systemRuntime);
       const { terminal, fault, limit, after, states } = options;
-      const page = await operator.get<{ rows: readonly ExceptionRow[]; next: string | null }>("/api/exceptions", { states, terminal, fault, table: options.table, limit, after });
+      const page = await operator.get<{ rows: readonly ExceptionRow[]; next: string | null }>("/api/exceptions", {
+        states,
+        terminal,
+        fault,
+        table: options.table,
+        limit,
+        after,
+      });
       output.out(options.json ? JSON.stringify(page) : listText(page.rows, page.next, states));
     });
   dead
@@ -53,9 +67,21 @@ export function addDead(program: Command, output: Output): void {
       const shown = await operator.get<Shown>(await pathOf(operator, terminal, what));
       if (options.json) return output.out(JSON.stringify(shown));
       const { exception } = shown;
-      output.out([`${exception.lane}/${exception.seq}  ${exception.state}`, ...exceptionText(exception), "", ...shown.events.map(eventText), "", ...shown.payload.lines.map(payloadText)].join("\n"));
+      output.out(
+        [
+          `${exception.lane}/${exception.seq}  ${exception.state}`,
+          ...exceptionText(exception),
+          "",
+          ...shown.events.map(eventText),
+          "",
+          ...shown.payload.lines.map(payloadText),
+        ].join("\n"),
+      );
     });
-  act(dead, output, "requeue", "try it again, as it was or edited; what waits behind it follows").option("--payload <file>", "the edited message line, as JSON");
+  act(dead, output, "requeue", "try it again, as it was or edited; what waits behind it follows").option(
+    "--payload <file>",
+    "the edited message line, as JSON",
+  );
   act(dead, output, "discard", "give it up for ever, in the ledger and in the central database");
 }
 
@@ -71,9 +97,14 @@ function act(dead: Command, output: Output, verb: "requeue" | "discard", meaning
       const operator = await operatorOf(options, systemRuntime);
       const payload = options.payload === undefined ? undefined : (await readPayload(options.payload)).trim();
       const path = await pathOf(operator, terminal, what);
-      const { exception } = await operator.post<{ exception: ExceptionRow | null }>(`${path}/${verb}`, { reason: options.reason, ...(payload === undefined ? {} : { payload }) });
+      const { exception } = await operator.post<{ exception: ExceptionRow | null }>(`${path}/${verb}`, {
+        reason: options.reason,
+        ...(payload === undefined ? {} : { payload }),
+      });
       if (options.json) return output.out(JSON.stringify({ exception }));
-      output.out(`${verb === "requeue" ? "Queued again" : "Given up"}: ${terminal} ${what}${exception ? `, now ${exception.state}` : ""}. Follow it with: waybill trace ${terminal} ${what}`);
+      output.out(
+        `${verb === "requeue" ? "Queued again" : "Given up"}: ${terminal} ${what}${exception ? `, now ${exception.state}` : ""}. Follow it with: waybill trace ${terminal} ${what}`,
+      );
     });
 }
 
@@ -87,12 +118,21 @@ async function readPayload(file: string): Promise<string> {
 
 /** Asks which message is meant; more than one is a question back, not a guess. */
 async function pathOf(operator: Operator, terminal: string, what: string): Promise<string> {
-  const { messages } = await operator.get<TraceAnswer>(`/api/trace/${encodeURIComponent(terminal)}/${encodeURIComponent(what)}`);
+  const { messages } = await operator.get<TraceAnswer>(
+    `/api/trace/${encodeURIComponent(terminal)}/${encodeURIComponent(what)}`,
+  );
   const off = messages.filter((message) => message.exception !== null);
   const [only] = off;
-  if (!only) throw new WaybillError("NOT_FOUND", `${terminal} ${what} is ${messages[0]?.state ?? "not known"}: nothing was refused`);
+  if (!only)
+    throw new WaybillError(
+      "NOT_FOUND",
+      `${terminal} ${what} is ${messages[0]?.state ?? "not known"}: nothing was refused`,
+    );
   if (off.length > 1) {
-    throw new WaybillError("USAGE", `${off.length} messages match; name one: ${off.map((message) => `${splitLane(message.lane).epoch}/${message.seq}`).join(", ")}`);
+    throw new WaybillError(
+      "USAGE",
+      `${off.length} messages match; name one: ${off.map((message) => `${splitLane(message.lane).epoch}/${message.seq}`).join(", ")}`,
+    );
   }
   return `/api/exceptions/${encodeURIComponent(terminal)}/${encodeURIComponent(splitLane(only.lane).epoch)}/${only.seq}`;
 }
@@ -102,7 +142,16 @@ function listText(rows: readonly ExceptionRow[], next: string | null, states: st
   const now = systemRuntime.clock.now();
   const lines = table(
     ["terminal", "number", "state", "since", "reason", "tables", "waits behind it", "what the database said"],
-    rows.map((row) => [splitLane(row.lane).terminal, row.seq, row.state, duration(now - row.since), row.fault, row.tables.join(", "), row.holds, cut(row.detail)]),
+    rows.map((row) => [
+      splitLane(row.lane).terminal,
+      row.seq,
+      row.state,
+      duration(now - row.since),
+      row.fault,
+      row.tables.join(", "),
+      row.holds,
+      cut(row.detail),
+    ]),
   );
   return next === null ? lines : `${lines}\n… more: --after ${next}`;
 }

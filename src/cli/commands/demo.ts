@@ -30,6 +30,7 @@ type DemoOptions = GlobalOptions & {
   readonly mistakes: boolean;
 };
 
+const AGENTS_TOGETHER = 10;
 const positive = (text: string): number => {
   const n = Number(text);
   if (!Number.isFinite(n) || n <= 0) throw new InvalidArgumentError("must be a number above 0");
@@ -46,7 +47,10 @@ export function addDemo(program: Command, output: Output): void {
     .option("--port <n>", "port of the hub", positive, 8420)
     .option("--seconds <n>", "stop by itself after so long", positive)
     .option("--no-mistakes", "no till sends a sale that the centre refuses")
-    .addHelpText("after", "\nExamples:\n  waybill demo                        five shops\n  waybill demo --shops 50 --rate 20   a thousand sales a second\n\nCtrl-C stops in order; the next start goes on where it was. Delete the data folder to start afresh.")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  waybill demo                        five shops\n  waybill demo --shops 50 --rate 20   a thousand sales a second\n\nCtrl-C stops in order; the next start goes on where it was. Delete the data folder to start afresh.",
+    )
     .action((_: unknown, command: Command) => runDemo(command.optsWithGlobals<DemoOptions>(), output));
 }
 
@@ -57,19 +61,50 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
   const log = createLog({ level: "warn", form: "auto" });
   const { stop, end, ended } = untilStopped(log);
 
-  const centre = new Centre(join(folder, "central.db"), options.shops, () => random.next(), () => isoOf(clock.now()));
+  const centre = new Centre(
+    join(folder, "central.db"),
+    options.shops,
+    () => random.next(),
+    () => isoOf(clock.now()),
+  );
   stop.onClose("centre", () => centre.close());
   const source = demoSource(folder, { port: options.port });
   const hub = await startHub({ source, runtime: systemRuntime, log, stop });
-  const operator = operatorAt(hub.address, (await readOperatorToken(`sqlite:${join(folder, "ledger.db")}`)) ?? "", systemRuntime);
+  const operator = operatorAt(
+    hub.address,
+    (await readOperatorToken(`sqlite:${join(folder, "ledger.db")}`)) ?? "",
+    systemRuntime,
+  );
 
   let sold: TillsReport = { sales: 0, rows: 0 };
-  const tills = child("tills", stop, (report) => (sold = report as TillsReport));
-  tills.send({ folder, shops: options.shops, salesPerSecond: options.shops * options.rate, mistakes: options.mistakes } satisfies TillsOrder);
-  const agents = child("agents", stop, () => undefined);
-  agents.send({ folder, hub: hub.address, shops: options.shops, tokens: await tokensFor(operator, folder, options.shops) } satisfies AgentsOrder);
-  for (const [name, process_] of [["tills", tills], ["agents", agents]] as const) {
-    process_.once("exit", (code) => {
+  const open = Promise.withResolvers<void>();
+  const tills = child("tills", stop, (report) => {
+    sold = report as TillsReport;
+    open.resolve(); // every till has made its database
+  });
+  tills.send({
+    folder,
+    shops: options.shops,
+    salesPerSecond: options.shops * options.rate,
+    mistakes: options.mistakes,
+  } satisfies TillsOrder);
+  await Promise.race([open.promise, ended]);
+  if (stop.requested) return;
+  const tokens = await tokensFor(operator, folder, options.shops);
+  const children: [string, ChildProcess][] = [["tills", tills]];
+  for (let first = 0; first < options.shops; first += AGENTS_TOGETHER) {
+    const agents = child("agents", stop, () => undefined);
+    agents.send({
+      folder,
+      hub: hub.address,
+      first,
+      shops: Math.min(AGENTS_TOGETHER, options.shops - first),
+      tokens,
+    } satisfies AgentsOrder);
+    children.push(["agents", agents]);
+  }
+  for (const [name, started] of children) {
+    started.once("exit", (code) => {
       if (stop.requested) return;
       output.err(`The demo's ${name} ended by themselves (code ${code}); stopping.`);
       process.exitCode = 1;
@@ -78,7 +113,11 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
   }
 
   let lastPrices: readonly string[] = [];
-  const prices = timers.every(5_000, () => void (lastPrices = centre.changePrices()), (thrown) => log.warn({ error: thrown }, "close.failed"));
+  const prices = timers.every(
+    5_000,
+    () => void (lastPrices = centre.changePrices()),
+    (thrown) => log.warn({ error: thrown }, "close.failed"),
+  );
   const screen = new Screen(output.raw, process.stdout.isTTY === true && options.json !== true);
   const began = clock.elapsed();
   let before: { at: number; loaded: number; sold: number } | null = null;
@@ -135,8 +174,11 @@ async function tokensFor(operator: Operator, folder: string, shops: number): Pro
   const tokens: Record<string, string> = {};
   for (let i = 0; i < shops; i++) {
     const shop = shopAt(i);
-    if (existsSync(`${tillPath(folder, shop.terminal).replace(/\.db$/, "")}.agent/key`)) continue;
-    const answer = await operator.post<{ token: string }>("/api/enroll-tokens", { terminal: shop.terminal, tags: { store: shop.store, region: shop.region } });
+    if (existsSync(`${tillPath(folder, shop.terminal).replace(/\.db$/, "")}.agent/terminal.key`)) continue;
+    const answer = await operator.post<{ token: string }>("/api/enroll-tokens", {
+      terminal: shop.terminal,
+      tags: { store: shop.store, region: shop.region },
+    });
     tokens[shop.terminal] = answer.token;
   }
   return tokens;
@@ -145,7 +187,9 @@ async function tokensFor(operator: Operator, folder: string, shops: number): Pro
 /** A process of the demo's own that ends when its channel to us closes, so that none is ever left behind. */
 function child(name: "tills" | "agents", stop: Stop, onMessage: (message: unknown) => void): ChildProcess {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const started = fork(fileURLToPath(new URL(`../demo/${name}.${extension}`, import.meta.url)), { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const started = fork(fileURLToPath(new URL(`../demo/${name}.${extension}`, import.meta.url)), {
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
   started.on("message", onMessage);
   stop.onClose(name, async () => {
     if (started.exitCode !== null || !started.connected) return;

@@ -23,7 +23,12 @@ export function addEnroll(program: Command, output: Output): void {
     .command("enroll")
     .description("make a token that lets one terminal join, once")
     .argument("<terminal>", "id of the terminal: letters, digits, '.', '_', '-'")
-    .option("--tag <name=value>", "what the terminal is, such as store=014; repeatable. Its audiences and its rows' owner", tag, {})
+    .option(
+      "--tag <name=value>",
+      "what the terminal is, such as store=014; repeatable. Its audiences and its rows' owner",
+      tag,
+      {},
+    )
     .option("--hours <n>", "how long the token is valid", hours, 24)
     .addHelpText("after", "\nExample:\n  waybill enroll till-014-1 --tag store=014 --tag region=north")
     .action(async (terminal: string, _: unknown, command: Command) => {
@@ -35,7 +40,11 @@ export function addEnroll(program: Command, output: Output): void {
         validMinutes: Math.max(1, Math.round(options.hours * 60)),
       });
       if (options.json) return output.out(JSON.stringify({ terminal, ...answer, expiresAt: isoOf(answer.expiresAt) }));
-      output.out(`Token for ${terminal}, valid once until ${isoOf(answer.expiresAt)}:\n\n  ${answer.token}\n\nOn the terminal:\n`);
-      output.out(`  WAYBILL_ENROLL_TOKEN=${answer.token} waybill terminal --hub ${operator.address} --id ${terminal} --database sqlite:/path/to/its.db`);
+      output.out(
+        `Token for ${terminal}, valid once until ${isoOf(answer.expiresAt)}:\n\n  ${answer.token}\n\nOn the terminal:\n`,
+      );
+      output.out(
+        `  WAYBILL_ENROLL_TOKEN=${answer.token} waybill terminal --hub ${operator.address} --id ${terminal} --database sqlite:/path/to/its.db`,
+      );
     });
 }

@@ -15,7 +15,10 @@ export function addHub(program: Command, output: Output): void {
     .option("--host <address>", "address to listen on, instead of the config's")
     .option("--port <n>", "port to listen on, instead of the config's")
     .option("--log <level>", "debug, info, warn or error", "info")
-    .addHelpText("after", "\nSIGTERM and Ctrl-C stop in order: no new requests, running batches finish, leases are given back.\nKilling it loses nothing either. Example:\n  waybill hub --config waybill.config.ts")
+    .addHelpText(
+      "after",
+      "\nSIGTERM and Ctrl-C stop in order: no new requests, running batches finish, leases are given back.\nKilling it loses nothing either. Example:\n  waybill hub --config waybill.config.ts",
+    )
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<HubCommandOptions>();
       const source = configSource(options);
@@ -27,7 +30,9 @@ export function addHub(program: Command, output: Output): void {
         ...(options.host === undefined ? {} : { host: options.host }),
       };
       const hub = await startHub({ source: { path: source.path, overrides }, runtime: systemRuntime, log, stop });
-      output.out(options.json ? JSON.stringify({ address: hub.address }) : `The hub answers at ${hub.address}. Ctrl-C stops it.`);
+      output.out(
+        options.json ? JSON.stringify({ address: hub.address }) : `The hub answers at ${hub.address}. Ctrl-C stops it.`,
+      );
       await ended;
     });
 }

@@ -28,12 +28,18 @@ export function addStatus(program: Command, output: Output): void {
 /** What needs attention first, in words; then the counts. */
 export function overviewText(overview: Overview, now: number): string {
   const lines: string[] = [];
-  if (overview.dead > 0) lines.push(pc.red(`${count(overview.dead)} message(s) are dead and wait for a person: waybill dead list`));
+  if (overview.dead > 0)
+    lines.push(pc.red(`${count(overview.dead)} message(s) are dead and wait for a person: waybill dead list`));
   if (overview.held > 0) lines.push(pc.yellow(`${count(overview.held)} message(s) are held behind others`));
-  if (overview.retrying > 0) lines.push(pc.yellow(`${count(overview.retrying)} message(s) were refused and are tried again by themselves`));
+  if (overview.retrying > 0)
+    lines.push(pc.yellow(`${count(overview.retrying)} message(s) were refused and are tried again by themselves`));
   if (lines.length === 0) lines.push(pc.green("Nothing needs attention."));
-  const oldest = overview.oldestReceivedAt === null ? "" : `, the oldest since ${duration(now - overview.oldestReceivedAt)}`;
-  lines.push("", `${count(overview.terminals)} terminals · ${count(overview.received)} messages received · ${count(overview.loaded)} loaded · ${count(overview.backlog)} waiting${oldest}`);
+  const oldest =
+    overview.oldestReceivedAt === null ? "" : `, the oldest since ${duration(now - overview.oldestReceivedAt)}`;
+  lines.push(
+    "",
+    `${count(overview.terminals)} terminals · ${count(overview.received)} messages received · ${count(overview.loaded)} loaded · ${count(overview.backlog)} waiting${oldest}`,
+  );
   return lines.join("\n");
 }
 

@@ -1,14 +1,20 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
+import { instantOf } from "../../base/clock.ts";
 import { configInvalid, fillEnvironment, readConfigFile } from "../../base/config-file.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import { createLog, type LogLevel } from "../../observe/log.ts";
 import { readTerminalConfig, type TerminalConfig } from "../../terminal/config.ts";
+import { readStatus, type TerminalStatus } from "../../terminal/state.ts";
 import { startTerminal } from "../../terminal/terminal.ts";
 import type { GlobalOptions } from "../options.ts";
-import type { Output } from "../print.ts";
+import { duration, table, type Output } from "../print.ts";
 import { untilStopped } from "../process.ts";
+import { VERSION } from "../version.ts";
+
+/** The agent writes its status at least this often, and a little slack. */
+const SILENT_MS = 60_000;
 
 type TerminalOptions = GlobalOptions & {
   readonly id?: string;
@@ -17,7 +23,13 @@ type TerminalOptions = GlobalOptions & {
   readonly tables?: string;
   readonly log: LogLevel;
 };
-const NAMES = ["waybill.terminal.ts", "waybill.terminal.js", "waybill.terminal.yaml", "waybill.terminal.yml", "waybill.terminal.json"];
+const NAMES = [
+  "waybill.terminal.ts",
+  "waybill.terminal.js",
+  "waybill.terminal.yaml",
+  "waybill.terminal.yml",
+  "waybill.terminal.json",
+];
 
 /** The file (--config, or the first of the usual names) with what the command line says laid over it. */
 export async function terminalConfigOf(options: TerminalOptions): Promise<TerminalConfig> {
@@ -32,9 +44,15 @@ export async function terminalConfigOf(options: TerminalOptions): Promise<Termin
     database: options.database,
     state: options.state,
     token: options.token ?? process.env["WAYBILL_ENROLL_TOKEN"],
-    tables: options.tables === undefined || options.tables === "all" ? options.tables : options.tables.split(",").map((name) => name.trim()),
+    tables:
+      options.tables === undefined || options.tables === "all"
+        ? options.tables
+        : options.tables.split(",").map((name) => name.trim()),
   };
-  return readTerminalConfig({ ...given, ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)) });
+  return readTerminalConfig({
+    ...given,
+    ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)),
+  });
 }
 
 export function addTerminal(program: Command, output: Output): void {
@@ -53,9 +71,11 @@ export function addTerminal(program: Command, output: Output): void {
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<TerminalOptions>();
       const config = await terminalConfigOf(options);
-      const log = createLog({ level: options.log, form: options.json ? "json" : "auto" }).child({ terminal: config.terminal });
+      const log = createLog({ level: options.log, form: options.json ? "json" : "auto" }).child({
+        terminal: config.terminal,
+      });
       const { stop, ended } = untilStopped(log);
-      await startTerminal({ config, runtime: systemRuntime, log, stop });
+      await startTerminal({ config, runtime: systemRuntime, log, stop, version: VERSION });
       await ended;
     });
   terminal
@@ -64,7 +84,40 @@ export function addTerminal(program: Command, output: Output): void {
     .option("--state <folder>", "folder of the agent's own files")
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<TerminalOptions>();
-      throw new WaybillError("USAGE", `not yet for ${options.state ?? "this folder"}`);
+      const folder = options.state ?? (await terminalConfigOf(options)).state;
+      const status = await readStatus(folder);
+      if (status === null) throw new WaybillError("NOT_FOUND", `no agent has run with the state folder ${folder}`);
+      output.out(options.json ? JSON.stringify(status) : statusText(status, systemRuntime.clock.now()));
     });
-  void output;
 }
+
+/** What has arrived, what waits and why, in the words of a shop. */
+function statusText(status: TerminalStatus, now: number): string {
+  const { up, down } = status;
+  const age = now - (instantOf(status.writtenAt) ?? now);
+  const waiting = up.packedThrough - up.receivedThrough;
+  const lines = [
+    `${status.terminal} → ${status.hub}${age > SILENT_MS ? `   (the agent is not running: it last said something ${duration(age)} ago)` : ""}`,
+    "",
+    `  in the central database  through message ${up.loadedThrough}`,
+    `  stored at the hub        through message ${up.receivedThrough}`,
+    `  waiting here             ${waiting} message(s), and ${up.outboxRows} change(s) not numbered yet${up.oldestAt === null ? "" : `, the oldest since ${up.oldestAt}`}`,
+    `  in trouble at the centre ${up.open.dead} dead, ${up.open.held} held, ${up.open.retrying} retrying`,
+    `  updates applied here     through ${down.appliedThrough}${down.stale > 0 ? `; ${down.stale} row(s) refused by this database` : ""}`,
+    "",
+    table(
+      ["work", "state", "since", "failures", "last error"],
+      Object.entries(status.loops).map(([name, loop]) => [
+        name,
+        loop.state,
+        loop.since,
+        loop.failures,
+        errorText(loop.lastError),
+      ]),
+    ),
+  ];
+  return lines.join("\n");
+}
+
+const errorText = (error: unknown): string =>
+  error === null || error === undefined ? "" : typeof error === "string" ? error : JSON.stringify(error);

@@ -18,7 +18,9 @@ export function addTrace(program: Command, output: Output): void {
     .action(async (terminal: string, what: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const operator = await operatorOf(options, systemRuntime);
-      const answer = await operator.get<TraceAnswer>(`/api/trace/${encodeURIComponent(terminal)}/${encodeURIComponent(what)}`);
+      const answer = await operator.get<TraceAnswer>(
+        `/api/trace/${encodeURIComponent(terminal)}/${encodeURIComponent(what)}`,
+      );
       output.out(options.json ? JSON.stringify(answer) : answer.messages.map(messageText).join("\n\n"));
     });
 }
@@ -33,8 +35,10 @@ function messageText(message: TracedMessage): string {
 
 export function exceptionText(exception: ExceptionRow): string[] {
   const lines = [`  ${exception.fault ?? ""} ${exception.detail}`.trimEnd()];
-  if (exception.dueAt !== null && exception.state === "retrying") lines.push(`  next try ${isoOf(exception.dueAt)}, after ${exception.attempts} attempt(s)`);
-  if (exception.behind) lines.push(`  waits behind ${exception.behind.lane}/${exception.behind.seq} on ${exception.behind.on}`);
+  if (exception.dueAt !== null && exception.state === "retrying")
+    lines.push(`  next try ${isoOf(exception.dueAt)}, after ${exception.attempts} attempt(s)`);
+  if (exception.behind)
+    lines.push(`  waits behind ${exception.behind.lane}/${exception.behind.seq} on ${exception.behind.on}`);
   if (exception.holds > 0) lines.push(`  ${exception.holds} message(s) wait behind it`);
   if (exception.edited) lines.push("  was edited by an operator; the line as received is kept");
   return lines;
@@ -47,13 +51,18 @@ export function eventText(event: Event): string {
 
 /** A message line as people read it: one change a line, what changed side by side. */
 export function payloadText(line: string): string {
-  let message: { at?: string; changes?: { op: string; table: string; key: unknown; row?: unknown; before?: Record<string, unknown> }[] };
+  let message: {
+    at?: string;
+    changes?: { op: string; table: string; key: unknown; row?: unknown; before?: Record<string, unknown> }[];
+  };
   try {
     message = JSON.parse(line) as typeof message;
   } catch {
     return `  ${line}`;
   }
-  const changes = (message.changes ?? []).map((change) => `  ${change.op.padEnd(6)} ${change.table} ${JSON.stringify(change.key)}  ${pc.dim(differences(change))}`.trimEnd());
+  const changes = (message.changes ?? []).map((change) =>
+    `  ${change.op.padEnd(6)} ${change.table} ${JSON.stringify(change.key)}  ${pc.dim(differences(change))}`.trimEnd(),
+  );
   return [`  committed at the terminal ${message.at ?? "at an unknown time"}`, ...changes].join("\n");
 }
 
@@ -62,5 +71,7 @@ function differences(change: { readonly row?: unknown; readonly before?: Record<
   const { before } = change;
   if (!before) return change.row === undefined ? "" : JSON.stringify(row);
   const moved = Object.keys(row).filter((column) => JSON.stringify(row[column]) !== JSON.stringify(before[column]));
-  return moved.map((column) => `${column}: ${JSON.stringify(before[column])} → ${JSON.stringify(row[column])}`).join(", ");
+  return moved
+    .map((column) => `${column}: ${JSON.stringify(before[column])} → ${JSON.stringify(row[column])}`)
+    .join(", ");
 }

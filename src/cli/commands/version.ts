@@ -8,8 +8,16 @@ export function addVersion(program: Command, output: Output): void {
     .command("version")
     .description("print the versions of Waybill, Node and SQLite")
     .action((_: unknown, command: Command) => {
-      const versions = { waybill: VERSION, node: process.versions.node, sqlite: process.versions["sqlite"] ?? "built in" };
+      const versions = {
+        waybill: VERSION,
+        node: process.versions.node,
+        sqlite: process.versions["sqlite"] ?? "built in",
+      };
       const { json } = command.optsWithGlobals<GlobalOptions>();
-      output.out(json ? JSON.stringify(versions) : `waybill ${versions.waybill}, node ${versions.node}, sqlite ${versions.sqlite}`);
+      output.out(
+        json
+          ? JSON.stringify(versions)
+          : `waybill ${versions.waybill}, node ${versions.node}, sqlite ${versions.sqlite}`,
+      );
     });
 }

@@ -4,15 +4,18 @@ import { Stop } from "../../base/stop.ts";
 import { createLog } from "../../observe/log.ts";
 import { readTerminalConfig } from "../../terminal/config.ts";
 import { startTerminal } from "../../terminal/terminal.ts";
+import { VERSION } from "../version.ts";
 import { shopAt } from "./shop.ts";
 import { tillPath } from "./tills.ts";
 
-/** The demo's agents, all in one process so that a chain of fifty fits a laptop; in a real one each runs beside its till. */
+/** Some of the demo's agents, ten to a process so that a chain of fifty fits a laptop; in a real one each runs beside its till. */
 export type AgentsOrder = {
   readonly folder: string;
   readonly hub: string;
   /** Enrolment tokens by terminal; only for those that have no key yet. */
   readonly tokens: Readonly<Record<string, string>>;
+  /** The shops from this one (from 0), so many. */
+  readonly first: number;
   readonly shops: number;
 };
 
@@ -22,8 +25,8 @@ async function run(order: AgentsOrder): Promise<void> {
   process.once("disconnect", () => {
     void stop.end((what, thrown) => log.error({ what, error: thrown }, "close.failed")).then(() => process.exit(0));
   });
-  for (let i = 0; i < order.shops && !stop.requested; i++) {
-    const shop = shopAt(i);
+  const start = async (index: number): Promise<void> => {
+    const shop = shopAt(index);
     const token = order.tokens[shop.terminal];
     const config = readTerminalConfig({
       hub: order.hub,
@@ -32,8 +35,15 @@ async function run(order: AgentsOrder): Promise<void> {
       state: join(order.folder, `${shop.terminal}.agent`),
       ...(token === undefined ? {} : { token }),
     });
-    await startTerminal({ config, runtime: systemRuntime, log: log.child({ terminal: shop.terminal }), stop });
-  }
+    await startTerminal({
+      config,
+      runtime: systemRuntime,
+      log: log.child({ terminal: shop.terminal }),
+      stop,
+      version: VERSION,
+    });
+  };
+  await Promise.all(Array.from({ length: order.shops }, (_, i) => start(order.first + i)));
   process.send?.({ started: order.shops });
 }
 

@@ -11,7 +11,7 @@ export class Centre {
     this.#db = new DatabaseSync(path);
     this.#random = random;
     this.#now = now;
-    this.#db.exec("pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 10000");
+    this.#db.exec("pragma busy_timeout = 10000; pragma journal_mode = wal; pragma synchronous = normal");
     this.#db.exec(CENTRAL_SCHEMA);
     this.#db.exec("begin immediate");
     const store = this.#db.prepare("insert or ignore into store (store_id, name, region) values (?, ?, ?)");
@@ -30,7 +30,10 @@ export class Centre {
 
   /** Changes up to three prices by up to ten percent in one transaction; gives the items changed. */
   changePrices(): readonly string[] {
-    const changed = Array.from({ length: 1 + Math.floor(this.#random() * 3) }, () => ITEMS[Math.floor(this.#random() * ITEMS.length)]).filter((item) => item !== undefined);
+    const changed = Array.from(
+      { length: 1 + Math.floor(this.#random() * 3) },
+      () => ITEMS[Math.floor(this.#random() * ITEMS.length)],
+    ).filter((item) => item !== undefined);
     const read = this.#db.prepare("select price from price where sku = ?");
     const write = this.#db.prepare("update price set price = ?, changed_at = ? where sku = ?");
     this.#db.exec("begin immediate");

@@ -43,7 +43,9 @@ export function draw(picture: Picture): string[] {
     `  needs a person  ${attention(picture.dead, `${count(picture.dead).padStart(10)} dead`)}   ${attention(open, `${picture.held} held behind them, ${picture.retrying} retrying`)}`,
     `  prices down     ${picture.lastPrices.length > 0 ? pc.dim(`latest: ${picture.lastPrices.join(", ")}`) : pc.dim("none changed yet")}`,
     "",
-    pc.dim(`  ${"shop".padEnd(24)}${"messages".padStart(10)}${"waiting".padStart(9)}${"lag".padStart(10)}${"open".padStart(6)}${"updates behind".padStart(16)}`),
+    pc.dim(
+      `  ${"shop".padEnd(24)}${"messages".padStart(10)}${"waiting".padStart(9)}${"lag".padStart(10)}${"open".padStart(6)}${"updates behind".padStart(16)}`,
+    ),
   ];
   for (const shop of picture.shops.slice(0, MOST_SHOPS)) {
     const lag = shop.lagMs === null ? "–" : duration(shop.lagMs);
@@ -51,8 +53,14 @@ export function draw(picture: Picture): string[] {
     const line = `  ${label.padEnd(24)}${count(shop.received).padStart(10)}${String(shop.waiting).padStart(9)}${lag.padStart(10)}${String(shop.open).padStart(6)}${String(shop.updatesBehind).padStart(16)}`;
     lines.push(shop.open > 0 ? pc.yellow(line) : line);
   }
-  if (picture.shops.length > MOST_SHOPS) lines.push(pc.dim(`  … and ${picture.shops.length - MOST_SHOPS} more: npx waybill --demo status`));
-  lines.push("", pc.dim("  Ask in another window:  npx waybill --demo dead list   ·   npx waybill --demo trace till-003 1   ·   Ctrl-C stops"));
+  if (picture.shops.length > MOST_SHOPS)
+    lines.push(pc.dim(`  … and ${picture.shops.length - MOST_SHOPS} more: npx waybill --demo status`));
+  lines.push(
+    "",
+    pc.dim(
+      "  Ask in another window:  npx waybill --demo dead list   ·   npx waybill --demo trace till-003 1   ·   Ctrl-C stops",
+    ),
+  );
   return lines;
 }
 

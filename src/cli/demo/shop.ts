@@ -3,19 +3,61 @@
 export type Item = { readonly sku: string; readonly name: string; readonly cents: number };
 
 const GOODS: readonly (readonly [string, number])[] = [
-  ["Espresso beans 1 kg", 1890], ["Oat milk 1 l", 219], ["Sourdough loaf", 480], ["Butter 250 g", 329], ["Free-range eggs 10", 399],
-  ["Tomatoes 500 g", 249], ["Basil pot", 199], ["Olive oil 750 ml", 1149], ["Spaghetti 500 g", 179], ["Parmesan 200 g", 549],
-  ["Orange juice 1 l", 289], ["Sparkling water 6×1 l", 399], ["Dark chocolate 100 g", 229], ["Honey 500 g", 649], ["Muesli 750 g", 459],
-  ["Yoghurt 4×150 g", 259], ["Apples 1 kg", 319], ["Bananas 1 kg", 199], ["Carrots 1 kg", 149], ["Potatoes 2 kg", 299],
-  ["Rice 1 kg", 279], ["Lentils 500 g", 219], ["Chickpeas 400 g", 119], ["Peanut butter 350 g", 379], ["Strawberry jam 340 g", 329],
-  ["Green tea 20 bags", 289], ["Dishwasher tabs 40", 899], ["Paper towels 4", 349], ["Candle, beeswax", 790], ["Postcard “Hafen”", 150],
+  ["Espresso beans 1 kg", 1890],
+  ["Oat milk 1 l", 219],
+  ["Sourdough loaf", 480],
+  ["Butter 250 g", 329],
+  ["Free-range eggs 10", 399],
+  ["Tomatoes 500 g", 249],
+  ["Basil pot", 199],
+  ["Olive oil 750 ml", 1149],
+  ["Spaghetti 500 g", 179],
+  ["Parmesan 200 g", 549],
+  ["Orange juice 1 l", 289],
+  ["Sparkling water 6×1 l", 399],
+  ["Dark chocolate 100 g", 229],
+  ["Honey 500 g", 649],
+  ["Muesli 750 g", 459],
+  ["Yoghurt 4×150 g", 259],
+  ["Apples 1 kg", 319],
+  ["Bananas 1 kg", 199],
+  ["Carrots 1 kg", 149],
+  ["Potatoes 2 kg", 299],
+  ["Rice 1 kg", 279],
+  ["Lentils 500 g", 219],
+  ["Chickpeas 400 g", 119],
+  ["Peanut butter 350 g", 379],
+  ["Strawberry jam 340 g", 329],
+  ["Green tea 20 bags", 289],
+  ["Dishwasher tabs 40", 899],
+  ["Paper towels 4", 349],
+  ["Candle, beeswax", 790],
+  ["Postcard “Hafen”", 150],
 ];
 export const ITEMS: readonly Item[] = GOODS.map(([name, cents], i) => ({ sku: `A-${String(1001 + i)}`, name, cents }));
 
-const TOWNS = ["Altona", "Bergedorf", "Celle", "Dornbusch", "Eppendorf", "Flensburg", "Göhren", "Husum", "Itzehoe", "Jever", "Kiel", "Lübeck"];
+const TOWNS = [
+  "Altona",
+  "Bergedorf",
+  "Celle",
+  "Dornbusch",
+  "Eppendorf",
+  "Flensburg",
+  "Göhren",
+  "Husum",
+  "Itzehoe",
+  "Jever",
+  "Kiel",
+  "Lübeck",
+];
 const REGIONS = ["north", "east", "south", "west"];
 
-export type Shop = { readonly store: string; readonly name: string; readonly region: string; readonly terminal: string };
+export type Shop = {
+  readonly store: string;
+  readonly name: string;
+  readonly region: string;
+  readonly terminal: string;
+};
 export const shopAt = (index: number): Shop => {
   const store = String(index + 1).padStart(3, "0");
   const round = Math.floor(index / TOWNS.length);
@@ -28,7 +70,8 @@ export const shopAt = (index: number): Shop => {
 };
 
 /** "12.50": money is text on every station, because SQLite would make a float of a DECIMAL column's value. */
-export const money = (cents: number): string => `${cents < 0 ? "-" : ""}${Math.trunc(Math.abs(cents) / 100)}.${String(Math.abs(cents) % 100).padStart(2, "0")}`;
+export const money = (cents: number): string =>
+  `${cents < 0 ? "-" : ""}${Math.trunc(Math.abs(cents) / 100)}.${String(Math.abs(cents) % 100).padStart(2, "0")}`;
 export const centsOf = (text: string): number => Math.round(Number(text) * 100);
 
 /** A till's own database, as its maker shipped it: nothing in it knows of Waybill. */

@@ -20,11 +20,15 @@ export class Till {
     this.#shop = shop;
     this.#random = random;
     this.#now = now;
-    this.#db.exec("pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 5000");
+    this.#db.exec("pragma busy_timeout = 10000; pragma journal_mode = wal; pragma synchronous = normal");
     this.#db.exec(TILL_SCHEMA);
     this.#stockUp();
-    this.#insertSale = this.#db.prepare("insert into sale (sale_id, store_id, sold_at, cashier, total) values (?, ?, ?, ?, ?)");
-    this.#insertLine = this.#db.prepare("insert into sale_line (sale_id, line_no, sku, qty, unit_price) values (?, ?, ?, ?, ?)");
+    this.#insertSale = this.#db.prepare(
+      "insert into sale (sale_id, store_id, sold_at, cashier, total) values (?, ?, ?, ?, ?)",
+    );
+    this.#insertLine = this.#db.prepare(
+      "insert into sale_line (sale_id, line_no, sku, qty, unit_price) values (?, ?, ?, ?, ?)",
+    );
     this.#takeStock = this.#db.prepare("update stock set on_hand = on_hand - ? where store_id = ? and sku = ?");
     this.#priceOf = this.#db.prepare("select price from price where sku = ?");
     const last = this.#db.prepare("select max(sale_id) as id from sale").get() as { id: string | null };
@@ -72,7 +76,13 @@ export class Till {
     const total = lines.reduce((sum, line) => sum + line.qty * line.cents, 0);
     this.#db.exec("begin immediate");
     try {
-      this.#insertSale.run(saleId, this.#shop.store, this.#now(), `cashier ${1 + Math.floor(this.#random() * 4)}`, money(total));
+      this.#insertSale.run(
+        saleId,
+        this.#shop.store,
+        this.#now(),
+        `cashier ${1 + Math.floor(this.#random() * 4)}`,
+        money(total),
+      );
       lines.forEach((line, i) => {
         this.#insertLine.run(saleId, BigInt(i + 1), line.sku, BigInt(line.qty), money(line.cents));
         this.#takeStock.run(BigInt(line.qty), this.#shop.store, line.sku);

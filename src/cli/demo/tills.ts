@@ -5,7 +5,12 @@ import { shopAt } from "./shop.ts";
 import { Till } from "./till.ts";
 
 /** The demo's shops ring up sales in a process of their own, as the tills of a chain do. Told by its parent over IPC; ends with it. */
-export type TillsOrder = { readonly folder: string; readonly shops: number; readonly salesPerSecond: number; readonly mistakes: boolean };
+export type TillsOrder = {
+  readonly folder: string;
+  readonly shops: number;
+  readonly salesPerSecond: number;
+  readonly mistakes: boolean;
+};
 export type TillsReport = { readonly sales: number; readonly rows: number };
 
 export const tillPath = (folder: string, terminal: string): string => join(folder, `${terminal}.db`);
@@ -18,7 +23,12 @@ function run(order: TillsOrder): void {
   const { clock, timers, random } = systemRuntime;
   const tills = Array.from({ length: order.shops }, (_, i) => {
     const shop = shopAt(i);
-    return new Till(tillPath(order.folder, shop.terminal), shop, () => random.next(), () => isoOf(clock.now()));
+    return new Till(
+      tillPath(order.folder, shop.terminal),
+      shop,
+      () => random.next(),
+      () => isoOf(clock.now()),
+    );
   });
   let sales = 0;
   let rows = 0;

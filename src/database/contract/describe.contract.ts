@@ -30,7 +30,9 @@ export function describeContract(engine: string, open: OpenStation): void {
       expect(after.tables.get("store")?.columns.map((column) => column.name)).toEqual(["id", "name", "town"]);
     });
     test("columns have kind, nullability and default", async () => {
-      await using station = await open("create table kinds (id integer not null primary key, name varchar(40) not null, n integer default 7, t varchar(5))");
+      await using station = await open(
+        "create table kinds (id integer not null primary key, name varchar(40) not null, n integer default 7, t varchar(5))",
+      );
       const { columns } = await shape(station, "kinds");
       expect(columns.map(({ name, kind, nullable, generated }) => ({ name, kind, nullable, generated }))).toEqual([
         { name: "id", kind: "integer", nullable: false, generated: false },
@@ -38,7 +40,9 @@ export function describeContract(engine: string, open: OpenStation): void {
         { name: "n", kind: "integer", nullable: true, generated: false },
         { name: "t", kind: "text", nullable: true, generated: false },
       ]);
-      expect(columns.filter((column) => column.hasDefault && column.name !== "id").map((column) => column.name)).toEqual(["n"]);
+      expect(
+        columns.filter((column) => column.hasDefault && column.name !== "id").map((column) => column.name),
+      ).toEqual(["n"]);
     });
     test("the key is the primary key, else the first unique key without nullable columns, else empty", async () => {
       await using station = await open(`${SHOP}
@@ -71,7 +75,9 @@ export function describeContract(engine: string, open: OpenStation): void {
       await using station = await open(SHOP);
       await station.database.load.install();
       const row: Row = { id: 15, name: "Mill" };
-      await station.database.load.transaction((tx) => tx.apply([{ table: "store", kind: "insert", key: { id: 15 }, row, origin: null }]));
+      await station.database.load.transaction((tx) =>
+        tx.apply([{ table: "store", kind: "insert", key: { id: 15 }, row, origin: null }]),
+      );
       expect(await station.database.read.row("store", { id: 15 })).toEqual(row);
     });
   });

@@ -22,7 +22,10 @@ export function loadContract(engine: string, open: OpenStation): void {
     test("an insert is refused with ROW_EXISTS when the key is present", async () => {
       await using station = await shop();
       await apply(station, effect("insert", "sale", sale("S-1"), { sale_id: "S-1", store_id: 14, quantity: 1 }));
-      const again = await apply(station, effect("insert", "sale", sale("S-1"), { sale_id: "S-1", store_id: 14, quantity: 9 }));
+      const again = await apply(
+        station,
+        effect("insert", "sale", sale("S-1"), { sale_id: "S-1", store_id: 14, quantity: 9 }),
+      );
       expect(codes(again)).toEqual([[0, "ROW_EXISTS"]]);
       expect(await station.rows("select sale_id, quantity from sale")).toEqual([["S-1", "1"]]);
     });
@@ -34,9 +37,14 @@ export function loadContract(engine: string, open: OpenStation): void {
     });
     test("an upsert inserts, or overwrites the given columns only", async () => {
       await using station = await shop();
-      await apply(station, effect("upsert", "sale", sale("S-1"), { sale_id: "S-1", store_id: 14, quantity: 1, receipt: "R1" }));
+      await apply(
+        station,
+        effect("upsert", "sale", sale("S-1"), { sale_id: "S-1", store_id: 14, quantity: 1, receipt: "R1" }),
+      );
       await apply(station, effect("upsert", "sale", sale("S-1"), { quantity: 2 }));
-      expect(await station.rows("select sale_id, store_id, receipt, quantity from sale")).toEqual([["S-1", "14", "R1", "2"]]);
+      expect(await station.rows("select sale_id, store_id, receipt, quantity from sale")).toEqual([
+        ["S-1", "14", "R1", "2"],
+      ]);
     });
     test("an update overwrites the given columns and is refused with ROW_MISSING when the key is absent", async () => {
       await using station = await shop();
@@ -98,7 +106,10 @@ export function loadContract(engine: string, open: OpenStation): void {
         effect("insert", "sale", sale("S-3"), { store_id: 99 }),
         effect("insert", "sale", sale("S-4"), { quantity: 4 }),
       );
-      expect(codes(applied)).toEqual([[0, "CHECK_VIOLATED"], [2, "PARENT_MISSING"]]);
+      expect(codes(applied)).toEqual([
+        [0, "CHECK_VIOLATED"],
+        [2, "PARENT_MISSING"],
+      ]);
       expect(await station.rows("select sale_id from sale order by sale_id")).toEqual([["S-2"], ["S-4"]]);
     });
     test("each refusal has the code of its cause, and names table, key and value", async () => {
@@ -119,8 +130,17 @@ export function loadContract(engine: string, open: OpenStation): void {
         effect("update", "sale", sale("S-1"), { store_id: 77 }),
       );
       expect(applied.refused.map(({ code }) => code)).toEqual([
-        "UNIQUE_VIOLATED", "PARENT_MISSING", "CHILD_EXISTS", "NULL_REFUSED", "CHECK_VIOLATED", "TYPE_REFUSED",
-        "KEY_INVALID", "COLUMN_UNKNOWN", "TABLE_UNKNOWN", "CHILD_EXISTS", "PARENT_MISSING",
+        "UNIQUE_VIOLATED",
+        "PARENT_MISSING",
+        "CHILD_EXISTS",
+        "NULL_REFUSED",
+        "CHECK_VIOLATED",
+        "TYPE_REFUSED",
+        "KEY_INVALID",
+        "COLUMN_UNKNOWN",
+        "TABLE_UNKNOWN",
+        "CHILD_EXISTS",
+        "PARENT_MISSING",
       ]);
       const details = applied.refused.map(({ detail }) => detail);
       expect(details[0]).toMatch(/sale .*S-2.*receipt.*R1/);
@@ -137,8 +157,19 @@ export function loadContract(engine: string, open: OpenStation): void {
         effect("update", "sale", sale("S-1"), { receipt: "R2" }),
         effect("upsert", "sale", sale("S-1"), { receipt: "R2" }),
       );
-      expect(codes(applied)).toEqual([[0, "UNIQUE_VIOLATED"], [1, "UNIQUE_VIOLATED"], [2, "UNIQUE_VIOLATED"]]);
-      expect(await station.rows("select sale_id, receipt from sale order by 1")).toEqual([["S-1", "R1"], ["S-2", "R2"]]);
+      expect(codes(applied)).toEqual([
+        [0, "UNIQUE_VIOLATED"],
+        [1, "UNIQUE_VIOLATED"],
+        [2, "UNIQUE_VIOLATED"],
+      ]);
+      const details = applied.refused.map(({ detail }) => detail);
+      expect(details[0]).toMatch(/sale_id.*S-2/);
+      expect(details[1]).toMatch(/receipt.*R2/);
+      expect(details[2]).toMatch(/receipt.*R2/);
+      expect(await station.rows("select sale_id, receipt from sale order by 1")).toEqual([
+        ["S-1", "R1"],
+        ["S-2", "R2"],
+      ]);
     });
   });
 
@@ -181,10 +212,20 @@ export function loadContract(engine: string, open: OpenStation): void {
           await tx.attempt(async () => ({ keep: true, result: await insert("kept within undone") }));
           return { keep: false, result: null };
         });
-        await expect(tx.attempt(async () => { await insert("thrown"); throw new Error("stop"); })).rejects.toThrow("stop");
+        await expect(
+          tx.attempt(async () => {
+            await insert("thrown");
+            throw new Error("stop");
+          }),
+        ).rejects.toThrow("stop");
         await insert("after");
       });
-      expect((await station.rows("select sale_id from sale order by 1")).flat()).toEqual(["after", "before", "inner kept", "outer"]);
+      expect((await station.rows("select sale_id from sale order by 1")).flat()).toEqual([
+        "after",
+        "before",
+        "inner kept",
+        "outer",
+      ]);
     });
     test("current gives the rows of the keys as they are now, null where absent", async () => {
       await using station = await shop();
@@ -216,12 +257,21 @@ export function loadContract(engine: string, open: OpenStation): void {
     });
     test("messages passed over are written, replaced and taken away with the transaction", async () => {
       await using station = await shop();
-      await station.database.load.transaction((tx) => tx.pass([passed(7), passed(3, "held", { fault: null, attempts: 0 })]));
+      await station.database.load.transaction((tx) =>
+        tx.pass([passed(7), passed(3, "held", { fault: null, attempts: 0 })]),
+      );
       await station.database.load.transaction(async (tx) => {
-        await tx.pass([passed(7, "discarded", { attempts: 4 }), passed(9, "retrying"), passed(7, "dead", { lane: otherLane })]);
+        await tx.pass([
+          passed(7, "discarded", { attempts: 4 }),
+          passed(9, "retrying"),
+          passed(7, "dead", { lane: otherLane }),
+        ]);
         await tx.unpass(lane, [seq(3), seq(8)]);
       });
-      expect(await station.database.load.passed(lane)).toEqual([passed(7, "discarded", { attempts: 4 }), passed(9, "retrying")]);
+      expect(await station.database.load.passed(lane)).toEqual([
+        passed(7, "discarded", { attempts: 4 }),
+        passed(9, "retrying"),
+      ]);
     });
     test("the cursor moves iff it is still where it was said to be", async () => {
       await using station = await shop();

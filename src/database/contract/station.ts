@@ -1,5 +1,4 @@
-import type { LaneName } from "../../base/ids.ts";
-import { terminalId, epoch, laneName, seq, updateId } from "../../base/ids.ts";
+import { epoch, laneName, seq, terminalId, updateId, type LaneName } from "../../base/ids.ts";
 import type { Row } from "../../message/change.ts";
 import type { Cursor, Database, Effect, Passed } from "../port.ts";
 
@@ -19,7 +18,13 @@ export type OpenStation = (ddl: string) => Promise<Station>;
 export const lane: LaneName = laneName(terminalId("till-1"), epoch("e1"));
 export const otherLane: LaneName = laneName(terminalId("till-2"), epoch("e1"));
 
-export const effect = (kind: Effect["kind"], table: string, key: Row, row?: Row, origin: string | null = null): Effect => ({
+export const effect = (
+  kind: Effect["kind"],
+  table: string,
+  key: Row,
+  row?: Row,
+  origin: string | null = null,
+): Effect => ({
   table,
   kind,
   key,

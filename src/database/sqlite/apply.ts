@@ -58,7 +58,11 @@ export class Applier {
         const effect = effects[index] as Effect;
         const table = tables.get(effect.table);
         if (!table) {
-          refused.push({ index, code: "TABLE_UNKNOWN", detail: `${this.#connection.path} has no table ${effect.table}` });
+          refused.push({
+            index,
+            code: "TABLE_UNKNOWN",
+            detail: `${this.#connection.path} has no table ${effect.table}`,
+          });
           continue;
         }
         if (gated !== null && (gated.table !== effect.table || gated.origin !== effect.origin)) {
@@ -88,7 +92,9 @@ export class Applier {
       const table = this.#catalog.tables.get(effect.table);
       if (!table || effect.kind === "delete") continue;
       const now = rowByKey(this.#connection, table, { ...effect.key, ...effect.row });
-      const verdict = now && missingParent({ ...effect, row: now }, table, this.#catalog, this.#connection, rowName(table, effect.key));
+      const verdict =
+        now &&
+        missingParent({ ...effect, row: now }, table, this.#catalog, this.#connection, rowName(table, effect.key));
       if (verdict) return verdict;
     }
     return null;
@@ -104,7 +110,10 @@ export class Applier {
   }
 
   #one(effect: Effect, table: SqliteTable): "done" | "absent" | Verdict {
-    const refuse = (code: FaultCode, why: string): Verdict => ({ code, detail: `${rowName(table, effect.key)}: ${why}` });
+    const refuse = (code: FaultCode, why: string): Verdict => ({
+      code,
+      detail: `${rowName(table, effect.key)}: ${why}`,
+    });
     const row = effect.kind === "delete" ? NOTHING : (effect.row ?? NOTHING);
     for (const name of table.key) {
       if ((field(effect.key, name) ?? null) === null) return refuse("KEY_INVALID", `the key has no ${name}`);
@@ -135,7 +144,10 @@ export class Applier {
       case "keep":
         return !table.foreignTriggers || present() ? "done" : ignored();
       case "upsert": // of a key alone: there was nothing to overwrite
-        return !table.foreignTriggers || (Object.keys(effect.row ?? NOTHING).every((name) => table.key.includes(name)) && present()) ? "done" : ignored();
+        return !table.foreignTriggers ||
+          (Object.keys(effect.row ?? NOTHING).every((name) => table.key.includes(name)) && present())
+          ? "done"
+          : ignored();
       case "update":
         if (table.foreignTriggers && present()) return ignored();
         return { code: "ROW_MISSING", detail: `${rowName(table, effect.key)}: there is no row with this key` };
@@ -149,7 +161,11 @@ export class Applier {
     const over = !this.#connection.db.isTransaction;
     const verdict = verdictOn(thrown, effect, table, this.#catalog, this.#connection);
     if (verdict && !over) return verdict;
-    if (verdict) throw new WaybillError(verdict.code, `${verdict.detail}; it rolled the transaction back`, { cause: thrown, facts: { table: table.name } });
+    if (verdict)
+      throw new WaybillError(verdict.code, `${verdict.detail}; it rolled the transaction back`, {
+        cause: thrown,
+        facts: { table: table.name },
+      });
     throw translated(thrown, `${effect.kind} ${rowName(table, effect.key)}`);
   }
 

@@ -1,6 +1,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { WaybillError } from "../../base/errors.ts";
 import { translated } from "./errors.ts";
+import type { SqlValue } from "./values.ts";
 
 export type ConnectionOptions = {
   /** How long a statement waits for another connection's lock before DATABASE_BUSY; the thread stands still meanwhile. */
@@ -12,6 +13,9 @@ export type ConnectionOptions = {
   readonly journal?: "keep" | "wal";
   readonly readOnly?: boolean;
 };
+
+/** A row as `Connection.rows` gives it: the values alone, in the order they were selected. */
+export type SqlRow = readonly SqlValue[];
 
 /** Statements kept prepared; beyond this the one unused for longest is closed. */
 const STATEMENTS = 512;
@@ -67,6 +71,15 @@ export class Connection implements Disposable {
       statement.setReturnArrays(true);
       return statement;
     });
+  }
+
+  /** All rows of an exact statement; node:sqlite's own types know rows as objects only. */
+  rows(sql: string, ...values: readonly SqlValue[]): readonly SqlRow[] {
+    return this.exact(sql).all(...values) as unknown as readonly SqlRow[];
+  }
+  /** The first row of an exact statement. */
+  row(sql: string, ...values: readonly SqlValue[]): SqlRow | undefined {
+    return this.exact(sql).get(...values) as unknown as SqlRow | undefined;
   }
 
   /**

@@ -68,8 +68,8 @@ export class Catalog {
     const read = (): void => {
       this.#version = schemaVersion(this.#connection);
       this.#tables = readTables(this.#connection);
-      const ours = this.#connection.exact("select name from main.sqlite_schema where type = 'table' and name like 'waybill\\_%' escape '\\'");
-      this.#ours = new Set(rowsOf(ours.all()).map(([name]) => String(name)));
+      const tables = this.#connection.rows("select name from main.sqlite_schema where type = 'table'");
+      this.#ours = new Set(tables.map(([name]) => String(name)).filter((name) => name.startsWith(OURS)));
     };
     if (db.isTransaction) read();
     else this.#connection.snapshot(read);
@@ -80,40 +80,44 @@ export function schemaVersion(connection: Connection): number {
   return Number(Object.values(connection.statement("pragma main.schema_version").get() ?? {})[0]);
 }
 
-// `Connection.exact` gives rows as arrays; node:sqlite's types speak of objects only.
-const rowsOf = (rows: unknown): readonly (readonly unknown[])[] => rows as readonly (readonly unknown[])[];
 const lower = (name: string): string => name.toLowerCase();
 
 function readTables(connection: Connection): SqliteTables {
-  const all = (sql: string, ...values: string[]): readonly (readonly unknown[])[] => rowsOf(connection.exact(sql).all(...values));
   const triggers = new Map<string, { ours: boolean; others: boolean }>();
-  for (const [name, table] of all("select name, tbl_name from main.sqlite_schema where type = 'trigger'")) {
+  for (const [name, table] of connection.rows("select name, tbl_name from main.sqlite_schema where type = 'trigger'")) {
     const on = lower(String(table));
     const seen = triggers.get(on) ?? { ours: false, others: false };
     triggers.set(on, lower(String(name)).startsWith(OURS) ? { ...seen, ours: true } : { ...seen, others: true });
   }
   // Views have no rows of their own, virtual tables and their shadows cannot carry triggers.
-  const listed = all(
-    `select l.name, l.wr, l.strict, s.sql
+  const listed = connection
+    .rows(
+      `select l.name, l.wr, l.strict, s.sql
      from pragma_table_list as l join main.sqlite_schema as s on s.type = 'table' and s.name = l.name
      where l.schema = 'main' and l.type = 'table' order by l.name`,
-  ).filter(([name]) => !/^(sqlite_|waybill_)/i.test(String(name)));
+    )
+    .filter(([name]) => !/^(sqlite_|waybill_)/i.test(String(name)));
 
   const found = new Map<string, SqliteTable>();
   for (const [given, withoutRowid, strict, sql] of listed) {
     const name = String(given);
     const words = bareWords(String(sql));
     const indexes = readIndexes(connection, name);
-    const { columns, primary } = readColumns(connection, name, indexes, { strict: strict === 1n, withoutRowid: withoutRowid === 1n });
+    const { columns, primary } = readColumns(connection, name, indexes, {
+      strict: strict === 1n,
+      withoutRowid: withoutRowid === 1n,
+    });
     const on = triggers.get(lower(name));
     const uniques = indexes.map((index) => index.columns.map((column) => column.name));
     const nullable = new Set(columns.filter((column) => column.nullable).map((column) => column.name));
-    const key = primary.length > 0 ? primary : (uniques.find((unique) => unique.every((column) => !nullable.has(column))) ?? []);
+    const key =
+      primary.length > 0 ? primary : (uniques.find((unique) => unique.every((column) => !nullable.has(column))) ?? []);
     found.set(name, {
       name,
       columns,
       key,
-      uniques: primary.length > 0 && !uniques.some((unique) => sameSet(unique, primary)) ? [primary, ...uniques] : uniques,
+      uniques:
+        primary.length > 0 && !uniques.some((unique) => sameSet(unique, primary)) ? [primary, ...uniques] : uniques,
       foreignKeys: [], // parents' keys are needed to read them: below
       foreignTriggers: on?.others ?? false,
       withoutRowid: withoutRowid === 1n,
@@ -124,7 +128,8 @@ function readTables(connection: Connection): SqliteTables {
     });
   }
   const byLower = new Map([...found.values()].map((table) => [lower(table.name), table]));
-  for (const table of found.values()) found.set(table.name, { ...table, foreignKeys: readForeignKeys(connection, table, byLower) });
+  for (const table of found.values())
+    found.set(table.name, { ...table, foreignKeys: readForeignKeys(connection, table, byLower) });
   return found;
 }
 
@@ -132,12 +137,20 @@ type Index = { readonly columns: readonly { readonly name: string; readonly coll
 
 /** The unique indexes that hold for every row by its columns alone: partial ones and ones on expressions are left out. */
 function readIndexes(connection: Connection, table: string): Index[] {
-  const list = rowsOf(connection.exact(`select name, partial from pragma_index_list(?) where "unique" = 1 order by seq desc`).all(table));
+  const list = connection.rows(
+    `select name, partial from pragma_index_list(?) where "unique" = 1 order by seq desc`,
+    table,
+  );
   const indexes: Index[] = [];
   for (const [name, partial] of list) {
-    const parts = rowsOf(connection.exact("select cid, name, coll from pragma_index_xinfo(?) where key = 1 order by seqno").all(String(name)));
+    const parts = connection.rows(
+      "select cid, name, coll from pragma_index_xinfo(?) where key = 1 order by seqno",
+      String(name),
+    );
     if (partial === 1n || parts.some(([cid]) => cid === -2n)) continue;
-    indexes.push({ columns: parts.map(([, column, collation]) => ({ name: String(column), collation: lower(String(collation)) })) });
+    indexes.push({
+      columns: parts.map(([, column, collation]) => ({ name: String(column), collation: lower(String(collation)) })),
+    });
   }
   return indexes;
 }
@@ -148,13 +161,28 @@ function readColumns(
   indexes: readonly Index[],
   made: { readonly strict: boolean; readonly withoutRowid: boolean },
 ): { columns: SqliteColumn[]; primary: string[] } {
-  const rows = rowsOf(connection.exact(`select name, type, "notnull", dflt_value, pk, hidden from pragma_table_xinfo(?) order by cid`).all(table));
+  const rows = connection.rows(
+    `select name, type, "notnull", dflt_value, pk, hidden from pragma_table_xinfo(?) order by cid`,
+    table,
+  );
   const keyed = rows.filter(([, , , , pk]) => pk !== 0n).toSorted((a, b) => Number(a[4]) - Number(b[4]));
   const primary = keyed.map(([name]) => String(name));
   // INTEGER PRIMARY KEY is the row's number itself: never null, given by SQLite when left out, and without an index.
-  const alone = keyed.length === 1 && !made.withoutRowid && lower(String(keyed[0]?.[1])) === "integer" ? primary[0] : undefined;
-  const rowid = alone !== undefined && indexes.some((index) => sameSet(index.columns.map((c) => c.name), [alone])) ? undefined : alone;
-  const collations = new Map(indexes.toReversed().flatMap((index) => index.columns.map((column) => [column.name, column.collation])));
+  const alone =
+    keyed.length === 1 && !made.withoutRowid && lower(String(keyed[0]?.[1])) === "integer" ? primary[0] : undefined;
+  const rowid =
+    alone !== undefined &&
+    indexes.some((index) =>
+      sameSet(
+        index.columns.map((c) => c.name),
+        [alone],
+      ),
+    )
+      ? undefined
+      : alone;
+  const collations = new Map(
+    indexes.toReversed().flatMap((index) => index.columns.map((column) => [column.name, column.collation])),
+  );
   const columns = rows.map(([given, type, notNull, byDefault, pk, hidden]): SqliteColumn => {
     const name = String(given);
     const declared = String(type);
@@ -174,10 +202,18 @@ function readColumns(
 }
 
 /** A collation that the application defined itself is compared letter by letter: we cannot know it. */
-const collationOf = (name: string | undefined): Collation | undefined => (name === "nocase" || name === "rtrim" ? name : undefined);
+const collationOf = (name: string | undefined): Collation | undefined =>
+  name === "nocase" || name === "rtrim" ? name : undefined;
 
-function readForeignKeys(connection: Connection, table: SqliteTable, byLower: ReadonlyMap<string, SqliteTable>): ForeignKey[] {
-  const rows = rowsOf(connection.exact(`select id, "table", "from", "to" from pragma_foreign_key_list(?) order by id, seq`).all(table.name));
+function readForeignKeys(
+  connection: Connection,
+  table: SqliteTable,
+  byLower: ReadonlyMap<string, SqliteTable>,
+): ForeignKey[] {
+  const rows = connection.rows(
+    `select id, "table", "from", "to" from pragma_foreign_key_list(?) order by id, seq`,
+    table.name,
+  );
   const byId = Map.groupBy(rows, ([id]) => id);
   return [...byId.values()].map((parts): ForeignKey => {
     const named = String(parts[0]?.[1]);
@@ -189,7 +225,9 @@ function readForeignKeys(connection: Connection, table: SqliteTable, byLower: Re
       columns: parts.map(([, , from]) => real(table, String(from))),
       parent: parent?.name ?? named,
       // A REFERENCES clause without columns means the parent's primary key.
-      parentColumns: parts.map(([, , , to], at) => (to === null ? (parent?.key[at] ?? "") : real(parent, String(to)))),
+      parentColumns: parts.map(([, , , to], at) =>
+        typeof to !== "string" ? (parent?.key[at] ?? "") : real(parent, to),
+      ),
     };
   });
 }
@@ -233,11 +271,18 @@ const NUMERIC_WORDS: readonly (readonly [RegExp, ColumnKind])[] = [
 
 /** The statement's words in capitals, one space between; texts, quoted names and comments are left out. */
 export function bareWords(sql: string): string {
-  const tokens = sql.match(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[\p{L}\p{N}_$]+|[(),]/gu) ?? [];
-  return tokens.filter((token) => !/^(?:['"`[]|--|\/\*)/.test(token)).join(" ").toUpperCase();
+  const tokens =
+    sql.match(
+      /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[\p{L}\p{N}_$]+|[(),]/gu,
+    ) ?? [];
+  return tokens
+    .filter((token) => !/^(?:['"`[]|--|\/\*)/.test(token))
+    .join(" ")
+    .toUpperCase();
 }
 
-const sameSet = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && a.every((name) => b.includes(name));
+const sameSet = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((name) => b.includes(name));
 
 /** `t."column"`, which SQLite can never take for a text. */
 export const column = (name: string): string => `t.${quoted(name)}`;

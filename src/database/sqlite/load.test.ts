@@ -10,9 +10,11 @@ const made = async (ddl: string): Promise<SqliteStation> => {
   await station.database.load.install();
   return station;
 };
-const apply = (station: Station, ...effects: Effect[]): Promise<Applied> => station.database.load.transaction((tx) => tx.apply(effects));
+const apply = (station: Station, ...effects: Effect[]): Promise<Applied> =>
+  station.database.load.transaction((tx) => tx.apply(effects));
 const codes = (applied: Applied): string[] => applied.refused.map((refusal) => refusal.code);
-const refusedAs = (applied: Applied): [number, string][] => applied.refused.map((refusal) => [refusal.index, refusal.code]);
+const refusedAs = (applied: Applied): [number, string][] =>
+  applied.refused.map((refusal) => [refusal.index, refusal.code]);
 
 // ── constraints with a conflict clause of their own, triggers that interfere ───────────────────────────────────────
 
@@ -29,7 +31,10 @@ test("a constraint that says ON CONFLICT REPLACE never displaces a third row (I1
     effect("upsert", "item", { id: 2 }, { sku: "jam and bread" }),
   );
   expect(codes(applied)).toEqual(["UNIQUE_VIOLATED", "UNIQUE_VIOLATED", "UNIQUE_VIOLATED", "ROW_EXISTS"]);
-  expect(await station.rows("select id, sku from item order by id")).toEqual([["1", "tea"], ["2", "jam and bread"]]);
+  expect(await station.rows("select id, sku from item order by id")).toEqual([
+    ["1", "tea"],
+    ["2", "jam and bread"],
+  ]);
 });
 
 test("the conflict clauses of an application's trigger stay as they are written", async () => {
@@ -37,7 +42,11 @@ test("the conflict clauses of an application's trigger stay as they are written"
     create table sale (id integer primary key, item text);
     create table seen (item text primary key, first integer);
     create trigger note after insert on sale begin insert or ignore into seen values (new.item, new.id); end`);
-  const applied = await apply(station, effect("insert", "sale", { id: 1 }, { item: "tea" }), effect("upsert", "sale", { id: 2 }, { item: "tea" }));
+  const applied = await apply(
+    station,
+    effect("insert", "sale", { id: 1 }, { item: "tea" }),
+    effect("upsert", "sale", { id: 2 }, { item: "tea" }),
+  );
   expect(applied.refused).toEqual([]);
   expect(await station.rows("select item, first from seen")).toEqual([["tea", "1"]]);
 });
@@ -67,7 +76,10 @@ test("a row that a trigger refuses is refused alone, whatever way the trigger sa
   );
   expect(refusedAs(applied)).toEqual([0, 1, 2, 3, 4, 5, 6, 7].map((index) => [index, "ROW_REFUSED"]));
   expect(applied.absentDeletes).toBe(1);
-  expect(await station.rows("select id, item from sale order by id")).toEqual([["7", "good"], ["9", "kept"]]);
+  expect(await station.rows("select id, item from sale order by id")).toEqual([
+    ["7", "good"],
+    ["9", "kept"],
+  ]);
   expect(await station.rows("select * from log")).toEqual([]);
 });
 
@@ -79,7 +91,10 @@ test("a trigger that rolls the whole transaction back ends it with the refusal, 
     await tx.moveLane({ lane, version: 0, loadedThrough: seq(2) });
     await tx.attempt(async () => ({
       keep: true,
-      result: await tx.apply([effect("insert", "sale", { id: 1 }, { item: "good" }), effect("insert", "sale", { id: 2 }, { item: "bad" })]),
+      result: await tx.apply([
+        effect("insert", "sale", { id: 1 }, { item: "good" }),
+        effect("insert", "sale", { id: 2 }, { item: "bad" }),
+      ]),
     }));
   });
   await expect(load).rejects.toMatchObject({ code: "ROW_REFUSED" });
@@ -90,13 +105,20 @@ test("a trigger that rolls the whole transaction back ends it with the refusal, 
 
 // ── foreign keys ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-test.each(["", "on delete restrict", "on delete no action"])("a parent that is still named cannot go: CHILD_EXISTS (%s)", async (action) => {
-  await using station = await made(`
+test.each(["", "on delete restrict", "on delete no action"])(
+  "a parent that is still named cannot go: CHILD_EXISTS (%s)",
+  async (action) => {
+    await using station = await made(`
     create table store (id integer primary key); create table sale (id integer primary key, store integer references store ${action});
     insert into store values (1); insert into sale values (5, 1)`);
-  const applied = await apply(station, effect("delete", "store", { id: 1 }), effect("update", "store", { id: 1 }, { id: 2 }));
-  expect(codes(applied)).toEqual(["CHILD_EXISTS", "CHILD_EXISTS"]);
-});
+    const applied = await apply(
+      station,
+      effect("delete", "store", { id: 1 }),
+      effect("update", "store", { id: 1 }, { id: 2 }),
+    );
+    expect(codes(applied)).toEqual(["CHILD_EXISTS", "CHILD_EXISTS"]);
+  },
+);
 
 const DEFERRED = `
   create table store (id integer primary key);
@@ -104,7 +126,11 @@ const DEFERRED = `
 
 test("a child may come before its parent under a deferred foreign key", async () => {
   await using station = await made(DEFERRED);
-  const applied = await apply(station, effect("insert", "sale", { id: 1 }, { store: 14 }), effect("insert", "store", { id: 14 }, {}));
+  const applied = await apply(
+    station,
+    effect("insert", "sale", { id: 1 }, { store: 14 }),
+    effect("insert", "store", { id: 14 }, {}),
+  );
   expect(applied.refused).toEqual([]);
   expect(await station.rows("select * from sale")).toEqual([["1", "14"]]);
 });
@@ -113,12 +139,28 @@ test("a commit that a deferred foreign key refuses leaves nothing and throws PAR
   await using station = await made(DEFERRED);
   const load = station.database.load.transaction(async (tx) => {
     await tx.moveLane({ lane, version: 0, loadedThrough: seq(1) });
-    return tx.apply([effect("insert", "store", { id: 14 }, {}), effect("insert", "sale", { id: 1 }, { store: 14 }), effect("insert", "sale", { id: 2 }, { store: 99 })]);
+    return tx.apply([
+      effect("insert", "store", { id: 14 }, {}),
+      effect("insert", "sale", { id: 1 }, { store: 14 }),
+      effect("insert", "sale", { id: 2 }, { store: 99 }),
+    ]);
   });
-  await expect(load).rejects.toMatchObject({ code: "PARENT_MISSING", what: expect.stringMatching(/sale id=2.*store=99/) });
+  await expect(load).rejects.toMatchObject({
+    code: "PARENT_MISSING",
+    what: expect.stringMatching(/sale id=2.*store=99/),
+  });
   expect(await station.rows("select count(*) from store")).toEqual([["0"]]);
   expect((await station.database.load.marks([lane]))[0]?.version).toBe(0);
   expect((await apply(station, effect("insert", "store", { id: 14 }, {}))).refused).toEqual([]);
+});
+
+test("a row that names itself is not told to have no parent: the other parent is", async () => {
+  await using station = await made(
+    "create table maker (id integer primary key); create table part (id integer primary key, maker integer references maker, whole integer references part)",
+  );
+  const applied = await apply(station, effect("insert", "part", { id: 1 }, { whole: 1, maker: 5 }));
+  expect(applied.refused[0]?.detail).toMatch(/maker=5 names a row of maker/);
+  expect(applied.refused[0]?.detail).not.toMatch(/whole/);
 });
 
 test("a row that names itself, and one whose parent table does not exist", async () => {
@@ -133,13 +175,19 @@ test("a row that names itself, and one whose parent table does not exist", async
     effect("insert", "lost", { id: 2 }, { x: null }),
   );
   expect(refusedAs(applied).filter(([index]) => index < 2)).toEqual([[1, "PARENT_MISSING"]]);
-  expect(refusedAs(applied).filter(([index]) => index === 2).map(([, code]) => ["PARENT_MISSING", "ROW_REFUSED"].includes(code))).toEqual([true]);
+  expect(
+    refusedAs(applied)
+      .filter(([index]) => index === 2)
+      .map(([, code]) => ["PARENT_MISSING", "ROW_REFUSED"].includes(code)),
+  ).toEqual([true]);
 });
 
 // ── tables of every make ───────────────────────────────────────────────────────────────────────────────────────────
 
 test("STRICT tables refuse another class with TYPE_REFUSED", async () => {
-  await using station = await made("create table reading (id integer primary key, value real, note text, any_value any) strict, without rowid");
+  await using station = await made(
+    "create table reading (id integer primary key, value real, note text, any_value any) strict, without rowid",
+  );
   const applied = await apply(
     station,
     effect("insert", "reading", { id: 1 }, { value: { $text: "high" } }),
@@ -147,12 +195,16 @@ test("STRICT tables refuse another class with TYPE_REFUSED", async () => {
     effect("insert", "reading", { id: 3 }, { value: 1.5, note: "", any_value: "007" }),
   );
   expect(codes(applied)).toEqual(["TYPE_REFUSED", "TYPE_REFUSED"]);
-  expect(await station.rows("select id, value, note, typeof(any_value), any_value from reading")).toEqual([["3", "1.5", "", "text", "007"]]);
+  expect(await station.rows("select id, value, note, typeof(any_value), any_value from reading")).toEqual([
+    ["3", "1.5", "", "text", "007"],
+  ]);
 });
 
 test("INTEGER PRIMARY KEY takes integers only", async () => {
   await using station = await made("create table t (id integer primary key, v)");
-  expect(codes(await apply(station, effect("insert", "t", { id: { $text: "one" } }, { v: 1 })))).toEqual(["TYPE_REFUSED"]);
+  expect(codes(await apply(station, effect("insert", "t", { id: { $text: "one" } }, { v: 1 })))).toEqual([
+    "TYPE_REFUSED",
+  ]);
 });
 
 test("names that need quoting, names that JavaScript objects have of their own, and columns called like SQLite's row number", async () => {
@@ -161,23 +213,43 @@ test("names that need quoting, names that JavaScript objects have of their own, 
   await using station = await made(
     `create table ${quotedName} ("order" text primary key, "a b" text, "__proto__" text, constructor text, rowid text, "quote""d" text, "ünï" text)`,
   );
-  const row = JSON.parse('{"order":"1","a b":"x","__proto__":"p","constructor":"c","rowid":"r","quote\\"d":"q","ünï":"u"}') as Record<string, string>;
-  expect(await apply(station, effect("insert", table, { order: "1" }, row), effect("update", table, { order: "1" }, { rowid: "s" }))).toEqual({ refused: [], absentDeletes: 0 });
+  const row = JSON.parse(
+    '{"order":"1","a b":"x","__proto__":"p","constructor":"c","rowid":"r","quote\\"d":"q","ünï":"u"}',
+  ) as Record<string, string>;
+  expect(
+    await apply(
+      station,
+      effect("insert", table, { order: "1" }, row),
+      effect("update", table, { order: "1" }, { rowid: "s" }),
+    ),
+  ).toEqual({ refused: [], absentDeletes: 0 });
   const read = await station.database.read.row(table, { order: "1" });
   expect(JSON.stringify(read)).toBe(JSON.stringify({ ...row, rowid: "s" }).replace('"quote\\"d"', '"quote\\"d"'));
   expect(await station.rows(`select "__proto__", constructor, rowid from ${quotedName}`)).toEqual([["p", "c", "s"]]);
 });
 
 test("a key of another case is the same row where the column's collation says so, and takes the new spelling", async () => {
-  await using station = await made("create table item (sku text collate nocase primary key, name text) without rowid; insert into item values ('tea', 'Tea')");
-  const applied = await apply(station, effect("insert", "item", { sku: "TEA" }, { name: "x" }), effect("upsert", "item", { sku: "Tea" }, { sku: "Tea", name: "Black tea" }));
+  await using station = await made(
+    "create table item (sku text collate nocase primary key, name text) without rowid; insert into item values ('tea', 'Tea')",
+  );
+  const applied = await apply(
+    station,
+    effect("insert", "item", { sku: "TEA" }, { name: "x" }),
+    effect("upsert", "item", { sku: "Tea" }, { sku: "Tea", name: "Black tea" }),
+  );
   expect(codes(applied)).toEqual(["ROW_EXISTS"]);
   expect(await station.rows("select sku, name from item")).toEqual([["Tea", "Black tea"]]);
 });
 
 test("generated columns are never written, and are left out of what is read", async () => {
-  await using station = await made("create table line (id integer primary key, n integer, twice integer generated always as (n * 2) stored)");
-  const applied = await apply(station, effect("insert", "line", { id: 1 }, { n: 2 }), effect("update", "line", { id: 1 }, { twice: 9 }));
+  await using station = await made(
+    "create table line (id integer primary key, n integer, twice integer generated always as (n * 2) stored)",
+  );
+  const applied = await apply(
+    station,
+    effect("insert", "line", { id: 1 }, { n: 2 }),
+    effect("update", "line", { id: 1 }, { twice: 9 }),
+  );
   expect(codes(applied)).toEqual(["COLUMN_UNKNOWN"]);
   expect(await station.database.read.row("line", { id: 1 })).toEqual({ id: 1, n: 2 });
 });
@@ -197,7 +269,10 @@ test("a table that changes between two transactions is written as it is now", as
 test("another program's write lock is DATABASE_BUSY, thrown, and nothing is judged", async () => {
   await using station = await made("create table item (id integer primary key)");
   await station.run("begin immediate");
-  await expect(apply(station, effect("insert", "item", { id: 1 }, {}))).rejects.toMatchObject({ code: "DATABASE_BUSY", blame: "target" });
+  await expect(apply(station, effect("insert", "item", { id: 1 }, {}))).rejects.toMatchObject({
+    code: "DATABASE_BUSY",
+    blame: "target",
+  });
   await station.run("rollback");
   expect((await apply(station, effect("insert", "item", { id: 1 }, {}))).refused).toEqual([]);
 });
@@ -207,7 +282,10 @@ test("a full disk is DISK_FULL, thrown, and nothing is left", async () => {
   station.connection.db.exec("pragma max_page_count = 12");
   const full = station.database.load.transaction(async (tx) => {
     await tx.moveLane({ lane, version: 0, loadedThrough: seq(1) });
-    return tx.apply([effect("insert", "item", { id: 1 }, {}), effect("insert", "item", { id: 2 }, { body: "x".repeat(100_000) })]);
+    return tx.apply([
+      effect("insert", "item", { id: 1 }, {}),
+      effect("insert", "item", { id: 2 }, { body: "x".repeat(100_000) }),
+    ]);
   });
   await expect(full).rejects.toMatchObject({ code: "DISK_FULL", blame: "target" });
   expect(await station.rows("select * from item")).toEqual([]);
@@ -223,14 +301,22 @@ test("what is loaded at a terminal is not captured; what its own triggers write 
     create table price (sku text primary key, cents integer); create table history (id integer primary key, sku text, cents integer);
     create trigger remember after insert on price begin insert into history (sku, cents) values (new.sku, new.cents); end`);
   await station.database.capture.install({ role: "terminal", tables: ["price", "history"], quietGapMs: 1_000 });
-  await apply(station, effect("insert", "price", { sku: "tea" }, { cents: 250 }), effect("insert", "price", { sku: "jam" }, { cents: 300 }));
-  const captured = await station.rows("select l.tbl from waybill_outbox as o join waybill_layout as l on l.id = o.layout");
+  await apply(
+    station,
+    effect("insert", "price", { sku: "tea" }, { cents: 250 }),
+    effect("insert", "price", { sku: "jam" }, { cents: 300 }),
+  );
+  const captured = await station.rows(
+    "select l.tbl from waybill_outbox as o join waybill_layout as l on l.id = o.layout",
+  );
   expect(captured).toEqual([["history"], ["history"]]);
   expect(await station.rows("select * from waybill_gate")).toEqual([]);
 });
 
 test("at the centre each row is captured with the terminal it came from, also when it changes from effect to effect", async () => {
-  await using station = await made("create table stock (sku text primary key, n integer check (n >= 0)); create table note (id integer primary key)");
+  await using station = await made(
+    "create table stock (sku text primary key, n integer check (n >= 0)); create table note (id integer primary key)",
+  );
   await station.database.capture.install({ role: "central", tables: ["stock"], quietGapMs: 1_000 });
   const applied = await apply(
     station,
@@ -242,7 +328,12 @@ test("at the centre each row is captured with the terminal it came from, also wh
   );
   expect(codes(applied)).toEqual(["CHECK_VIOLATED"]);
   await station.run("insert into stock values ('e', 5)");
-  expect(await station.rows("select o.origin from waybill_outbox as o order by o.id")).toEqual([["till-1"], ["till-2"], [null], [null]]);
+  expect(await station.rows("select o.origin from waybill_outbox as o order by o.id")).toEqual([
+    ["till-1"],
+    ["till-2"],
+    [null],
+    [null],
+  ]);
 });
 
 test("a gate is shut again when applying is cut short", async () => {

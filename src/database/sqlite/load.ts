@@ -67,7 +67,9 @@ function readMark(connection: Connection, catalog: Catalog, lane: LaneName): Lan
 function readPassed(connection: Connection, catalog: Catalog, lane: LaneName): Passed[] {
   if (!catalog.has("waybill_passed")) return [];
   const rows = connection
-    .statement("select p.number, p.state, p.fault, p.attempts from waybill_passed as p where p.lane = ? order by p.number")
+    .statement(
+      "select p.number, p.state, p.fault, p.attempts from waybill_passed as p where p.lane = ? order by p.number",
+    )
     .all(lane);
   return rows.map((row) => {
     const fault = row["fault"];
@@ -116,10 +118,14 @@ class SqliteTransaction implements LoadTransaction {
     const moved =
       to.version === 0
         ? this.#connection
-            .statement("insert into waybill_lane (lane, loaded_through, version) values (?, ?, 1) on conflict (lane) do nothing")
+            .statement(
+              "insert into waybill_lane (lane, loaded_through, version) values (?, ?, 1) on conflict (lane) do nothing",
+            )
             .run(to.lane, through)
         : this.#connection
-            .statement("update waybill_lane as l set loaded_through = ?, version = l.version + 1 where l.lane = ? and l.version = ?")
+            .statement(
+              "update waybill_lane as l set loaded_through = ?, version = l.version + 1 where l.lane = ? and l.version = ?",
+            )
             .run(through, to.lane, BigInt(to.version));
     return moved.changes === 1;
   }
@@ -180,7 +186,10 @@ class SqliteTransaction implements LoadTransaction {
   /** A trigger may have rolled the transaction back under us: then nothing may be written as if it still stood. */
   #alive(): void {
     if (this.#over || !this.#connection.db.isTransaction) {
-      throw new WaybillError("INTERNAL", "the load transaction is over: it was committed, or rolled back by the database");
+      throw new WaybillError(
+        "INTERNAL",
+        "the load transaction is over: it was committed, or rolled back by the database",
+      );
     }
   }
 }

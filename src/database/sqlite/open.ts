@@ -1,5 +1,6 @@
+import { existsSync } from "node:fs";
 import { WaybillError } from "../../base/errors.ts";
-import type { Runtime } from "../../base/runtime.ts";
+import { systemRuntime, type Runtime } from "../../base/runtime.ts";
 import type { Database } from "../port.ts";
 import { sqliteCapture } from "./capture/capture.ts";
 import { closeGate, openGate } from "./capture/gate.ts";
@@ -8,12 +9,27 @@ import { Catalog } from "./describe.ts";
 import { sqliteLoad } from "./load.ts";
 import { sqliteRead } from "./read.ts";
 
-/** A SQLite file in all roles of a database. @throws DATABASE_UNAVAILABLE when it cannot be opened; CONFIG_INVALID for the URL. */
-export async function openSqlite(url: string, runtime: CaptureRuntime, options: ConnectionOptions = {}): Promise<Database> {
-  return sqliteDatabase(new Connection(sqlitePath(url), options), runtime);
-}
 /** What capture needs from outside: dice for traces, and a clock and pauses for working in short steps. */
 export type CaptureRuntime = Pick<Runtime, "random" | "clock" | "timers">;
+
+export type SqliteOptions = ConnectionOptions &
+  Partial<CaptureRuntime> & {
+    /** Makes the file when it is not there. Else its absence is a fault: an application's database is not ours to make. */
+    readonly create?: boolean;
+  };
+
+/**
+ * A SQLite file in all roles of a database. Parts of the runtime that are not given are the system's.
+ * @throws DATABASE_UNAVAILABLE when it cannot be opened; CONFIG_INVALID for the URL.
+ */
+export async function openSqlite(url: string, options: SqliteOptions = {}): Promise<Database> {
+  const path = sqlitePath(url);
+  if (!options.create && path !== IN_MEMORY && !existsSync(path)) {
+    throw new WaybillError("DATABASE_UNAVAILABLE", `there is no file ${path}`);
+  }
+  return sqliteDatabase(new Connection(path, options), { ...systemRuntime, ...options });
+}
+const IN_MEMORY = ":memory:";
 
 /** The roles over a connection that is open already; the database closes it in the end. */
 export function sqliteDatabase(connection: Connection, runtime: CaptureRuntime): Database {
@@ -35,6 +51,7 @@ export function sqliteDatabase(connection: Connection, runtime: CaptureRuntime):
 /** The file that `sqlite:./shop.db` or `sqlite:/var/lib/shop.db` names; relative to the working directory. @throws CONFIG_INVALID */
 export function sqlitePath(url: string): string {
   const path = /^sqlite:(.+)$/s.exec(url)?.[1];
-  if (path === undefined) throw new WaybillError("CONFIG_INVALID", `${JSON.stringify(url)} must be sqlite: and the path of a file`);
+  if (path === undefined)
+    throw new WaybillError("CONFIG_INVALID", `${JSON.stringify(url)} must be sqlite: and the path of a file`);
   return path.startsWith("//") ? path.slice(2) : path; // sqlite:///var/lib/shop.db, as other programs write it
 }

@@ -3,7 +3,7 @@ import type { Row } from "../../message/change.ts";
 import type { Read } from "../port.ts";
 import { quoted, type Connection } from "./connection.ts";
 import { column, type Catalog, type SqliteTable } from "./describe.ts";
-import { allRows, boundValues, carried, keyColumns, rowByKey, rowToWire, selectList } from "./rows.ts";
+import { boundValues, carried, keyColumns, rowByKey, rowToWire, selectList } from "./rows.ts";
 import { Unfit } from "./values.ts";
 
 /**
@@ -17,9 +17,12 @@ export function sqliteRead(connection: Connection, catalog: Catalog): Read {
         const table = catalog.table(name);
         if (table.key.length === 0) throw new WaybillError("KEY_INVALID", `table ${name} has no key to read it by`);
         const start = after === null ? [] : boundValues(keyColumns(table), after);
-        if (start instanceof Unfit) throw new WaybillError("TYPE_REFUSED", `page of ${name} after a key that cannot be: ${start.why}`);
+        if (start instanceof Unfit)
+          throw new WaybillError("TYPE_REFUSED", `page of ${name} after a key that cannot be: ${start.why}`);
         const columns = carried(table);
-        return allRows(connection.exact(pageSql(table, after !== null)), [...start, BigInt(limit)]).map((row) => rowToWire(columns, row));
+        return connection
+          .rows(pageSql(table, after !== null), ...start, BigInt(limit))
+          .map((row) => rowToWire(columns, row));
       }),
     row: async (name, key: Row) => connection.snapshot(() => rowByKey(connection, catalog.table(name), key)),
   };

@@ -19,7 +19,13 @@ export function rowName(table: SqliteTable, key: Row): string {
  * ends of a foreign key, one for every unique value, and says in text alone which column it was. Called after the
  * statement was undone, within the same transaction. Null: not the row's fault.
  */
-export function verdictOn(error: SqliteError, effect: Effect, table: SqliteTable, catalog: Catalog, connection: Connection): Verdict | null {
+export function verdictOn(
+  error: SqliteError,
+  effect: Effect,
+  table: SqliteTable,
+  catalog: Catalog,
+  connection: Connection,
+): Verdict | null {
   const code = faultOf(error);
   const what = rowName(table, effect.key);
   const said = (as: FaultCode, more = error.message): Verdict => ({ code: as, detail: `${what}: ${more}` });
@@ -56,7 +62,8 @@ function takenValue(effect: Effect, table: SqliteTable, connection: Connection, 
     if (values === null || !hasRow(connection, table, unique, values)) continue;
     const shown = unique.map((name) => `${name}=${shownValue(field(row, name))}`).join(", ");
     if (sameNames(unique, table.key)) {
-      if (effect.kind === "insert") return { code: "ROW_EXISTS", detail: `${what}: a row with this key is there already` };
+      if (effect.kind === "insert")
+        return { code: "ROW_EXISTS", detail: `${what}: a row with this key is there already` };
       // An update or upsert finds its own row by its key; only a changed key can meet another's.
       if (!keyMoves(effect, table)) continue;
     }
@@ -66,13 +73,23 @@ function takenValue(effect: Effect, table: SqliteTable, connection: Connection, 
 }
 
 /** The first parent the row names that is not there. */
-export function missingParent(effect: Effect, table: SqliteTable, catalog: Catalog, connection: Connection, what: string): Verdict | null {
+export function missingParent(
+  effect: Effect,
+  table: SqliteTable,
+  catalog: Catalog,
+  connection: Connection,
+  what: string,
+): Verdict | null {
   const row = after(effect);
   for (const foreign of table.foreignKeys) {
     const values = valuesOf(table, foreign.columns, row);
     const parent = catalog.tables.get(foreign.parent);
     const shown = foreign.columns.map((name) => `${name}=${shownValue(field(row, name))}`).join(", ");
-    if (!parent) return { code: "PARENT_MISSING", detail: `${what}: ${shown} names table ${foreign.parent}, which does not exist` };
+    if (!parent)
+      return {
+        code: "PARENT_MISSING",
+        detail: `${what}: ${shown} names table ${foreign.parent}, which does not exist`,
+      };
     if (values === null || hasRow(connection, parent, foreign.parentColumns, values)) continue;
     const own = parent === table ? valuesOf(table, foreign.parentColumns, row) : null;
     if (own?.every((value, at) => value === values[at])) continue; // the row names itself, and is not there while it is refused
@@ -82,14 +99,23 @@ export function missingParent(effect: Effect, table: SqliteTable, catalog: Catal
 }
 
 /** A row that names the row that was to go, or whose key was to change. */
-function namingChild(effect: Effect, table: SqliteTable, catalog: Catalog, connection: Connection, what: string): Verdict | null {
+function namingChild(
+  effect: Effect,
+  table: SqliteTable,
+  catalog: Catalog,
+  connection: Connection,
+  what: string,
+): Verdict | null {
   if (effect.kind !== "delete" && effect.kind !== "update" && effect.kind !== "upsert") return null;
   for (const child of catalog.tables.values()) {
     for (const foreign of child.foreignKeys) {
       if (foreign.parent !== table.name || !sameNames(foreign.parentColumns, table.key)) continue;
       const values = valuesOf(table, foreign.parentColumns, effect.key);
       if (values === null || !hasRow(connection, child, foreign.columns, values)) continue;
-      return { code: "CHILD_EXISTS", detail: `${what}: rows of ${child.name} name it by ${foreign.columns.join(", ")}` };
+      return {
+        code: "CHILD_EXISTS",
+        detail: `${what}: rows of ${child.name} name it by ${foreign.columns.join(", ")}`,
+      };
     }
   }
   return null;
@@ -115,4 +141,5 @@ function keyMoves(effect: Effect, table: SqliteTable): boolean {
   return from instanceof Unfit || to instanceof Unfit || from.some((value, at) => value !== to[at]);
 }
 
-const sameNames = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && a.every((name) => b.includes(name));
+const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((name) => b.includes(name));

@@ -1,11 +1,10 @@
 import type { StatementSync } from "node:sqlite";
 import { field, type Row, type WireValue } from "../../message/change.ts";
-import { quoted, type Connection } from "./connection.ts";
+import { quoted, type Connection, type SqlRow } from "./connection.ts";
 import { column, type SqliteColumn, type SqliteTable } from "./describe.ts";
 import { toSql, toWire, Unfit, type SqlValue } from "./values.ts";
 
-/** A row of a statement made by `Connection.exact`; node:sqlite's types know only rows as objects. */
-export type SqlRow = readonly SqlValue[];
+/** All rows of a statement made by `Connection.exact`; see `Connection.rows`. */
 export const allRows = (statement: StatementSync, values: readonly SqlValue[]): readonly SqlRow[] =>
   statement.all(...values) as unknown as readonly SqlRow[];
 export const oneRow = (statement: StatementSync, values: readonly SqlValue[]): SqlRow | undefined =>
@@ -17,7 +16,8 @@ export const carried = (table: SqliteTable): readonly SqliteColumn[] => table.co
 export const keyColumns = (table: SqliteTable): readonly SqliteColumn[] =>
   table.key.flatMap((name) => table.columns.find((one) => one.name === name) ?? []);
 
-export const selectList = (columns: readonly SqliteColumn[]): string => columns.map((one) => column(one.name)).join(", ");
+export const selectList = (columns: readonly SqliteColumn[]): string =>
+  columns.map((one) => column(one.name)).join(", ");
 export const whereKey = (table: SqliteTable): string => table.key.map((name) => `${column(name)} = ?`).join(" and ");
 
 export function rowToWire(columns: readonly SqliteColumn[], values: SqlRow): Row {
@@ -49,12 +49,19 @@ export function rowByKey(connection: Connection, table: SqliteTable, key: Row): 
   if (bound instanceof Unfit || bound.length === 0) return null;
   const columns = carried(table);
   const sql = `select ${selectList(columns)} from main.${quoted(table.name)} as t where ${whereKey(table)}`;
-  const found = oneRow(connection.exact(sql), bound);
+  const found = connection.row(sql, ...bound);
   return found ? rowToWire(columns, found) : null;
 }
 
-export function hasRow(connection: Connection, table: SqliteTable, columns: readonly string[], values: readonly SqlValue[]): boolean {
+export function hasRow(
+  connection: Connection,
+  table: SqliteTable,
+  columns: readonly string[],
+  values: readonly SqlValue[],
+): boolean {
   if (columns.length === 0) return false;
   const where = columns.map((name) => `${column(name)} = ?`).join(" and ");
-  return connection.exact(`select 1 from main.${quoted(table.name)} as t where ${where} limit 1`).get(...values) !== undefined;
+  return (
+    connection.row(`select 1 from main.${quoted(table.name)} as t where ${where} limit 1`, ...values) !== undefined
+  );
 }

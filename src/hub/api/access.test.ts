@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OPERATOR, openApi, PUBLISHER, TestLane, type ApiStation } from "../../../test/kit/api.ts";
 import { systemRuntime } from "../../base/runtime.ts";
@@ -22,10 +23,17 @@ describe("POST /v1/enroll", () => {
   test("exchanges a token for a key of 256 bits, once", async () => {
     const token = await tokenFor({ terminal: "e1", tags: { store: "014" } });
     const first = await enrol({ token, terminal: "e1" });
-    expect(first).toMatchObject({ status: 201, json: { terminal: "e1", key: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/) } });
+    expect(first).toMatchObject({
+      status: 201,
+      json: { terminal: "e1", key: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/) },
+    });
     expect(await enrol({ token, terminal: "e1" })).toMatchObject({ status: 403, json: { code: "TOKEN_INVALID" } });
     const told = await hub.call("GET", "/v1/manifest", { key: String(first.json["key"]) });
-    expect(told.json).toMatchObject({ terminal: "e1", tags: { store: "014" }, audiences: ["all", "terminal:e1", "store:014"] });
+    expect(told.json).toMatchObject({
+      terminal: "e1",
+      tags: { store: "014" },
+      audiences: ["all", "terminal:e1", "store:014"],
+    });
   });
 
   test("with a key of the terminal's own, repeating it after a lost answer answers the same", async () => {
@@ -55,7 +63,9 @@ describe("POST /v1/enroll", () => {
 describe("who may call", () => {
   test("no key, a broken header, and an unknown key are UNAUTHENTICATED", async () => {
     for (const authorization of [undefined, "", "Bearer", "Bearer a b", "Basic dDpw", `Bearer ${"x".repeat(43)}`]) {
-      const answer = await hub.call("GET", "/v1/status", { headers: authorization === undefined ? {} : { authorization } });
+      const answer = await hub.call("GET", "/v1/status", {
+        headers: authorization === undefined ? {} : { authorization },
+      });
       expect(answer).toMatchObject({ status: 401, json: { code: "UNAUTHENTICATED" } });
       expect(answer.headers.get("www-authenticate")).toBe("Bearer");
     }
@@ -69,10 +79,16 @@ describe("who may call", () => {
   });
 
   test("every endpoint refuses every other kind of caller", async () => {
-    const keys: Readonly<Record<string, string>> = { terminal: await hub.enrol("r2"), operator: OPERATOR, publisher: PUBLISHER };
+    const keys: Readonly<Record<string, string>> = {
+      terminal: await hub.enrol("r2"),
+      operator: OPERATOR,
+      publisher: PUBLISHER,
+    };
     for (const route of hub.api.routes.filter(({ caller }) => caller !== "anyone")) {
       for (const kind of Object.keys(keys).filter((each) => each !== route.caller)) {
-        const { status } = await hub.call(route.method, route.path.replaceAll(/\{[^}]+\}/g, "1"), { key: keys[kind] ?? "" });
+        const { status } = await hub.call(route.method, route.path.replaceAll(/\{[^}]+\}/g, "1"), {
+          key: keys[kind] ?? "",
+        });
         expect([401, 403], `${kind} at ${route.method} ${route.path}`).toContain(status);
       }
       expect((await hub.call(route.method, route.path.replaceAll(/\{[^}]+\}/g, "1"))).status).toBe(401);
@@ -107,8 +123,13 @@ describe("the gatekeeper", () => {
     expect(asked).toBe(3);
   });
 
-  test("a secret never stands in the ledger, only its hash", () => {
-    expect(secretHash("a").toString("hex")).toBe("ca978112ca1bbdcafac231b39a23dc4da786eff8147c4f72b9807785afee48bb");
+  test("no key and no token stands in the ledger's files, only their hashes", async () => {
+    const token = await tokenFor({ terminal: "g2" });
+    const key = String((await enrol({ token, terminal: "g2" })).json["key"]);
+    const files = await Promise.all([hub.ledgerPath, `${hub.ledgerPath}-wal`].map((path) => readFile(path)));
+    const holds = (bytes: Uint8Array): boolean => files.some((file) => file.includes(bytes));
+    expect([holds(Buffer.from(key)), holds(Buffer.from(token))]).toEqual([false, false]);
+    expect([holds(secretHash(key)), holds(secretHash(token))]).toEqual([true, true]);
   });
 });
 
@@ -136,7 +157,9 @@ describe("what a terminal asks about itself", () => {
     const tenMinutesFast = { "waybill-time": new Date(Date.now() + 600_000).toISOString(), "waybill-version": "0.1.0" };
     await hub.call("POST", "/v1/messages", { key, body: lane.body(1, 3), headers: tenMinutesFast });
     const status = statusAnswer.parse((await hub.call("GET", "/v1/status", { key })).json);
-    expect(status.lanes).toMatchObject([{ epoch: "E1", current: true, receivedThrough: 3, loadedThrough: 0, chain: lane.chain(3), partial: null }]);
+    expect(status.lanes).toMatchObject([
+      { epoch: "E1", current: true, receivedThrough: 3, loadedThrough: 0, chain: lane.chain(3), partial: null },
+    ]);
     expect(status.lanes[0]?.receivedAt).toMatch(/^\d{4}-/);
     await hub.api[Symbol.asyncDispose](); // writes what was seen; everything else goes on
     const seen = await hub.ledger.terminals.get(terminalId("m2"));

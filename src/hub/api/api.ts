@@ -1,10 +1,12 @@
 import { asWaybillError, FAULTS, WaybillError } from "../../base/errors.ts";
 import { decode, encode, encodingFor } from "../../wire/encoding.ts";
 import { HEADERS } from "../../wire/headers.ts";
+import { isNestedWithin, MAX_DEPTH } from "../../wire/message-line.ts";
 import { Gatekeeper } from "./auth.ts";
-import { Delivery } from "./delivery.ts";
-import { enrolmentRoutes } from "./enrolment.ts";
 import { fileCapacity } from "./capacity.ts";
+import { Delivery } from "./delivery.ts";
+import { documentRoutes } from "./documents.ts";
+import { enrolmentRoutes } from "./enrolment.ts";
 import { Gate, type Hold } from "./gate.ts";
 import { refusalOf, type WireRequest, type WireResponse } from "./http.ts";
 import { ingestRoutes } from "./ingest.ts";
@@ -25,8 +27,11 @@ export interface HubApi extends AsyncDisposable {
   readonly bodyBytes: number;
   /** Counts the body that a transport gathers: together they may hold only so much memory. */
   hold(): Hold;
+  readonly draining: boolean;
   /** New requests are refused with UNAVAILABLE, long polls end at once, the rest finish. */
   drain(): void;
+  /** Resolves when requests in work have had `drainMs` to finish, or `signal` is raised. */
+  patience(signal: AbortSignal): Promise<void>;
 }
 
 /** Version shown in /openapi.json: of the wire, not of the program. */
@@ -43,6 +48,7 @@ export function createHubApi(parts: HubApiParts): HubApi {
   const table = new RouteTable([
     ...enrolmentRoutes(parts, gatekeeper),
     ...ingestRoutes(parts, intake, gate),
+    ...documentRoutes(parts, intake, gate),
     ...delivery.routes(),
     ...operatorRoutes(parts, gatekeeper),
     ...serviceRoutes(parts, gate, () => (document ??= openapiOf(table.routes, WIRE_VERSION))),
@@ -72,6 +78,9 @@ export function createHubApi(parts: HubApiParts): HubApi {
     routes: table.routes,
     bodyBytes: settings.limits.bodyBytes,
     hold: () => gate.hold(),
+    get draining() {
+      return gate.draining;
+    },
     async handle(request) {
       const began = runtime.clock.elapsed();
       const trace = traceOf(request.headers["traceparent"]) ?? Buffer.from(runtime.random.bytes(16)).toString("hex");
@@ -96,6 +105,7 @@ export function createHubApi(parts: HubApiParts): HubApi {
       gate.drain();
       parts.updates.ring(null);
     },
+    patience: (signal) => runtime.timers.sleep(settings.drainMs, signal),
     async [Symbol.asyncDispose]() {
       gate[Symbol.dispose]();
       delivery[Symbol.dispose]();
@@ -105,13 +115,19 @@ export function createHubApi(parts: HubApiParts): HubApi {
 }
 
 /** @throws REQUEST_INVALID for a JSON body that is none or has another shape */
-function bodyOf(route: Route, request: WireRequest, bytes: Uint8Array): Pick<Call<CallerKind, unknown>, "body" | "text"> {
+function bodyOf(
+  route: Route,
+  request: WireRequest,
+  bytes: Uint8Array,
+): Pick<Call<CallerKind, unknown>, "body" | "text"> {
   if (route.body === "bytes" || !route.bodySchema) return { body: bytes, text: "" };
   const type = request.headers["content-type"];
   if (type !== undefined && !/^application\/([a-z0-9.+-]+\+)?json\s*(;|$)/i.test(type)) {
     throw new WaybillError("MEDIA_TYPE", "the body must be application/json");
   }
   const { text, value } = jsonOf(bytes);
+  if (!isNestedWithin(value, MAX_DEPTH))
+    throw new WaybillError("REQUEST_INVALID", `body: is nested deeper than ${MAX_DEPTH}`);
   return { body: checked(route.bodySchema, value, "body"), text };
 }
 
@@ -139,4 +155,5 @@ function packed(response: WireResponse, request: WireRequest): WireResponse {
 }
 
 /** The trace id of a W3C `traceparent`; null when it is none. */
-const traceOf = (traceparent: string | undefined): string | null => /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(traceparent ?? "")?.[1] ?? null;
+const traceOf = (traceparent: string | undefined): string | null =>
+  /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(traceparent ?? "")?.[1] ?? null;

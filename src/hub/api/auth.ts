@@ -37,7 +37,8 @@ export class Gatekeeper {
       if (!terminal) throw new WaybillError("UNAUTHENTICATED", "this key is not known here");
       this.#remember(name, { terminal, until: now + REMEMBER_MS });
     }
-    if (terminal.state === "revoked") throw new WaybillError("FORBIDDEN", `the key of terminal ${terminal.id} was revoked`);
+    if (terminal.state === "revoked")
+      throw new WaybillError("FORBIDDEN", `the key of terminal ${terminal.id} was revoked`);
     return terminal;
   }
 

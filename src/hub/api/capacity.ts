@@ -11,7 +11,10 @@ import type { Capacity } from "./parts.ts";
 export function fileCapacity(ledgerUrl: string, ledger: Ledger, meanBytes: () => number): () => Promise<Capacity> {
   const folder = ledgerUrl.startsWith("sqlite:") ? dirname(ledgerUrl.slice("sqlite:".length)) : null;
   return async () => {
-    const [{ backlog }, freeDiskBytes] = await Promise.all([ledger.trail.overview(), folder === null ? Infinity : freeBytes(folder)]);
+    const [{ backlog }, freeDiskBytes] = await Promise.all([
+      ledger.trail.overview(),
+      folder === null ? Infinity : freeBytes(folder),
+    ]);
     return { backlogBytes: backlog * meanBytes(), freeDiskBytes };
   };
 }

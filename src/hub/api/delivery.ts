@@ -16,12 +16,24 @@ import { jsonRoute, queryOf, route, type Route } from "./route.ts";
 
 const WAIT_MAX_SECONDS = 30;
 const UPDATES_MAX = 10_000;
+/** About as much one answer carries; a terminal that is far behind asks again at once. */
+const ANSWER_BYTES = 1024 * 1024;
 /** How often the head of the log is looked at, once for all who wait: for writers who could not ring here. */
 const LOOK_EVERY_MS = 1_000;
 
 const updatesQuery = z.object({
-  after: z.string().regex(/^\d{1,16}$/).default("0").describe("the terminal's cursor: updates behind it are wanted"),
-  limit: z.coerce.number().int().min(1).max(UPDATES_MAX).default(1_000).describe("at most so many updates; fewer when they are large"),
+  after: z
+    .string()
+    .regex(/^\d{1,16}$/)
+    .default("0")
+    .describe("the terminal's cursor: updates behind it are wanted"),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(UPDATES_MAX)
+    .default(1_000)
+    .describe("at most so many updates; fewer when they are large"),
   wait: z.coerce.number().min(0).max(WAIT_MAX_SECONDS).default(0).describe("seconds to wait for the first one"),
 });
 
@@ -36,9 +48,13 @@ export class Delivery implements Disposable {
   constructor(parts: HubApiParts, gate: Gate) {
     this.#parts = parts;
     this.#gate = gate;
-    this.#look = parts.runtime.timers.every(LOOK_EVERY_MS, () => this.#lookAtHead(), (thrown) => {
-      parts.log.warn({ error: asWaybillError(thrown) }, "request.failed");
-    });
+    this.#look = parts.runtime.timers.every(
+      LOOK_EVERY_MS,
+      () => this.#lookAtHead(),
+      (thrown) => {
+        parts.log.warn({ error: asWaybillError(thrown) }, "request.failed");
+      },
+    );
   }
 
   [Symbol.dispose](): void {
@@ -120,14 +136,20 @@ export class Delivery implements Disposable {
   }
 
   /** Reads until there is something to tell, time is up, the caller is gone or the hub drains; each answer attests its range. */
-  async #poll(terminal: Terminal, after: UpdateId, limit: number, waitMs: number, gone: AbortSignal): Promise<Attested<StoredUpdate>> {
-    const { ledger, runtime, settings, updates: signal } = this.#parts;
+  async #poll(
+    terminal: Terminal,
+    after: UpdateId,
+    limit: number,
+    waitMs: number,
+    gone: AbortSignal,
+  ): Promise<Attested<StoredUpdate>> {
+    const { ledger, runtime, updates: signal } = this.#parts;
     const audiences = audiencesOf(terminal.id, terminal.tags);
     const until = runtime.clock.elapsed() + waitMs;
     for (;;) {
       const rung = new AbortController();
       using _heard = signal.listen(audiences, () => rung.abort());
-      const batch = await ledger.updates.read(audiences, terminal.id, after, settings.limits.bodyBytes);
+      const batch = await ledger.updates.read(audiences, terminal.id, after, ANSWER_BYTES);
       const left = until - runtime.clock.elapsed();
       if (batch.updates.length > 0 || batch.more || left <= 0 || this.#gate.draining || gone.aborted) {
         return cut({ after, ...batch }, limit);

@@ -4,6 +4,7 @@ import { WaybillError } from "../../base/errors.ts";
 import { terminalId } from "../../base/ids.ts";
 import { chainHex } from "../../message/chain.ts";
 import { enrolAnswer, enrolCall, statusAnswer, type StatusAnswer } from "../../wire/calls.ts";
+import { isDocumentTable } from "../../wire/documents.ts";
 import { audiencesOf, manifest, type Manifest } from "../../wire/manifest.ts";
 import type { Terminal } from "../../ledger/port.ts";
 import type { HubSettings } from "../settings.ts";
@@ -22,7 +23,8 @@ export function enrolmentRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): rea
       {
         method: "POST",
         path: "/v1/enroll",
-        summary: "Exchange an enrolment token for a key; with a key made by the terminal, a repeat after a lost answer answers the same",
+        summary:
+          "Exchange an enrolment token for a key; with a key made by the terminal, a repeat after a lost answer answers the same",
         answer: { status: 201, schema: enrolAnswer },
         faults: ["TOKEN_INVALID"],
       },
@@ -68,14 +70,18 @@ export function enrolmentRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): rea
 }
 
 function manifestOf(terminal: Terminal, settings: HubSettings): Omit<Manifest, "hubTime"> {
-  const up = new Set(settings.up);
+  // Documents are sent, not captured: their tables are names of the config only.
+  const up = new Set(settings.up.filter((table) => !isDocumentTable(table)));
   const down = new Set(settings.down.map((table) => table.source));
   const { bodyBytes, partBytes, valueBytes, lines } = settings.limits;
   return {
     terminal: terminal.id,
     tags: terminal.tags,
     audiences: [...audiencesOf(terminal.id, terminal.tags)],
-    tables: [...up.union(down)].map((name) => ({ name, direction: up.has(name) ? (down.has(name) ? "both" : "up") : "down" })),
+    tables: [...up.union(down)].map((name) => ({
+      name,
+      direction: up.has(name) ? (down.has(name) ? "both" : "up") : "down",
+    })),
     streams: ["main"],
     limits: { bodyBytes, partBytes, valueBytes, lines },
   };

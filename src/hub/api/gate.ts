@@ -23,12 +23,19 @@ export class Gate implements Disposable {
   #full: WaybillError | null = null;
   readonly #timer: Disposable | null = null;
 
-  constructor(limits: HubSettings["limits"], runtime: Runtime, log: Log, capacity: (() => Promise<Capacity>) | undefined) {
+  constructor(
+    limits: HubSettings["limits"],
+    runtime: Runtime,
+    log: Log,
+    capacity: (() => Promise<Capacity>) | undefined,
+  ) {
     this.#limits = limits;
     this.#log = log;
     if (capacity) {
       const look = async (): Promise<void> => this.#judge(await capacity());
-      this.#timer = runtime.timers.every(LOOK_EVERY_MS, look, (thrown) => log.warn({ error: thrown }, "capacity.unknown"));
+      this.#timer = runtime.timers.every(LOOK_EVERY_MS, look, (thrown) =>
+        log.warn({ error: thrown }, "capacity.unknown"),
+      );
     }
   }
 
@@ -46,7 +53,8 @@ export class Gate implements Disposable {
 
   /** @throws UNAVAILABLE while draining */
   mayEnter(): void {
-    if (this.#draining) throw new WaybillError("UNAVAILABLE", "the hub is shutting down", { facts: { retryAfterSeconds: 2 } });
+    if (this.#draining)
+      throw new WaybillError("UNAVAILABLE", "the hub is shutting down", { facts: { retryAfterSeconds: 2 } });
   }
 
   /** An account of the memory one request holds, ended by disposing of it. */
@@ -56,7 +64,9 @@ export class Gate implements Disposable {
       grow: (bytes) => {
         // One request always fits, or a limit set too small would lock everybody out.
         if (this.#inFlight > mine && this.#inFlight + bytes > this.#limits.bodyBytes * BODIES_AT_ONCE) {
-          throw new WaybillError("OVERLOADED", `${this.#inFlight} bytes of requests are in work already`, { facts: { retryAfterSeconds: 1 } });
+          throw new WaybillError("OVERLOADED", `${this.#inFlight} bytes of requests are in work already`, {
+            facts: { retryAfterSeconds: 1 },
+          });
         }
         mine += bytes;
         this.#inFlight += bytes;
@@ -81,7 +91,8 @@ export class Gate implements Disposable {
     const before = this.#full?.code ?? null;
     this.#full = fullness(backlogBytes, freeDiskBytes, this.#limits);
     const now = this.#full?.code ?? null;
-    if (now !== before) this.#log.warn({ backlogBytes, freeDiskBytes }, now === null ? "ingest.resumed" : "ingest.refusing");
+    if (now !== before)
+      this.#log.warn({ backlogBytes, freeDiskBytes }, now === null ? "ingest.resumed" : "ingest.refusing");
   }
 }
 

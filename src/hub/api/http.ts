@@ -28,8 +28,16 @@ export const json = (status: number, value: unknown, headers: Readonly<Record<st
   headers: { "content-type": JSON_TYPE, ...headers },
   body: Buffer.from(JSON.stringify(value)),
 });
-export const ndjson = (body: Uint8Array): WireResponse => ({ status: 200, headers: { "content-type": NDJSON_TYPE }, body });
-export const empty = (status: number, headers: Readonly<Record<string, string>> = {}): WireResponse => ({ status, headers, body: EMPTY });
+export const ndjson = (body: Uint8Array): WireResponse => ({
+  status: 200,
+  headers: { "content-type": NDJSON_TYPE },
+  body,
+});
+export const empty = (status: number, headers: Readonly<Record<string, string>> = {}): WireResponse => ({
+  status,
+  headers,
+  body: EMPTY,
+});
 
 const RETRY_AFTER_SECONDS = 5;
 

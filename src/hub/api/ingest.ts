@@ -20,7 +20,16 @@ export function ingestRoutes(parts: HubApiParts, intake: Intake, gate: Gate): re
         path: "/v1/messages",
         summary: "Store messages: NDJSON, a header line and then message lines",
         answer: { status: 200, schema: acknowledgement },
-        faults: ["LINE_INVALID", "TOO_LARGE", "SEQUENCE_GAP", "CHAIN_BROKEN", "EPOCH_CLOSED", "OVERLOADED", "UNAVAILABLE", "MEDIA_TYPE"],
+        faults: [
+          "LINE_INVALID",
+          "TOO_LARGE",
+          "SEQUENCE_GAP",
+          "CHAIN_BROKEN",
+          "EPOCH_CLOSED",
+          "OVERLOADED",
+          "UNAVAILABLE",
+          "MEDIA_TYPE",
+        ],
       },
       async ({ caller: { terminal }, body }) => {
         gate.mayStore();
@@ -37,7 +46,8 @@ export function ingestRoutes(parts: HubApiParts, intake: Intake, gate: Gate): re
           return json(200, answerOf(stored));
         } catch (thrown) {
           const error = asWaybillError(thrown);
-          if (error.code === "CHAIN_BROKEN") log.warn({ terminal: terminal.id, epoch: submission.epoch, ...error.facts }, "lane.alarm");
+          if (error.code === "CHAIN_BROKEN")
+            log.warn({ terminal: terminal.id, epoch: submission.epoch, ...error.facts }, "lane.alarm");
           throw error;
         }
       },
@@ -71,4 +81,3 @@ export function answerOf(stored: Acknowledgement): AcknowledgementAnswer {
     ...(partial === null ? {} : { partial: { seq: partial.seq, part: partial.part } }),
   };
 }
-

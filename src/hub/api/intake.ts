@@ -40,7 +40,9 @@ export class Intake {
   /** @throws what the ledger refused it with; OVERLOADED; a ledger's fault, after which it may or may not be stored: resending finds out */
   submit(submission: Submission): Promise<Acknowledgement> {
     if (this.#bytes > WAITING_BYTES) {
-      return Promise.reject(new WaybillError("OVERLOADED", "too many submissions wait to be stored", { facts: { retryAfterSeconds: 1 } }));
+      return Promise.reject(
+        new WaybillError("OVERLOADED", "too many submissions wait to be stored", { facts: { retryAfterSeconds: 1 } }),
+      );
     }
     this.#bytes += submission.body.byteLength;
     this.#seenBytes += submission.body.byteLength;

@@ -16,8 +16,8 @@ export interface Listening {
   readonly address: string;
   readonly port: number;
   /**
-   * Drains and ends the API too: refuses what is new, ends long polls and idle connections, resolves when the last answer is out
-   * and what was seen of terminals is written. The ledger must still be open. Repeatable.
+   * Drains and ends the API too: refuses what is new, ends long polls and idle connections, cuts what is not done within
+   * `drainMs`, and resolves when what was seen of terminals is written. The ledger must still be open. Repeatable.
    */
   close(): Promise<void>;
 }
@@ -62,7 +62,11 @@ export async function listen(api: HubApi, options: ListenOptions): Promise<Liste
 
 async function closeAll(api: HubApi, server: FastifyInstance): Promise<void> {
   api.drain();
-  await server.close();
+  const over = new AbortController();
+  const closed = server.close().finally(() => over.abort());
+  await Promise.race([closed, api.patience(over.signal)]);
+  server.server.closeAllConnections(); // somebody who sends one byte a second must not decide when we end
+  await closed;
   await api[Symbol.asyncDispose]();
 }
 
@@ -80,7 +84,8 @@ function takeRawBodies(server: FastifyInstance, api: HubApi): void {
  */
 async function gather(payload: IncomingMessage, api: HubApi): Promise<Gathered> {
   const limit = api.bodyBytes;
-  const tooLarge = (): WaybillError => new WaybillError("TOO_LARGE", `the body is above ${limit} bytes`, { facts: { limit } });
+  const tooLarge = (): WaybillError =>
+    new WaybillError("TOO_LARGE", `the body is above ${limit} bytes`, { facts: { limit } });
   if (Number(payload.headers["content-length"] ?? 0) > limit) throw tooLarge();
   const hold = api.hold();
   try {
@@ -106,7 +111,10 @@ async function pass(api: HubApi, request: FastifyRequest, reply: FastifyReply): 
   reply.raw.once("close", onClose);
   const body = request.body as Gathered | undefined;
   try {
-    return await send(reply, await api.handle(wireRequest(request, body?.bytes ?? NOTHING, gone.signal)));
+    const response = await api.handle(wireRequest(request, body?.bytes ?? NOTHING, gone.signal));
+    // An idle connection that stays would keep `close` waiting for as long as it may be reused.
+    if (api.draining) reply.header("connection", "close");
+    return await send(reply, response);
   } finally {
     reply.raw.off("close", onClose);
     body?.hold[Symbol.dispose]();
@@ -124,7 +132,10 @@ function wireRequest(request: FastifyRequest, body: Uint8Array, signal: AbortSig
 
 function send(reply: FastifyReply, { status, headers, body }: WireResponse): FastifyReply {
   // A body of null sends none: a 304 with a content length of 0 would say that the thing itself is empty.
-  return reply.code(status).headers(headers).send(status === 304 ? null : Buffer.from(body.buffer, body.byteOffset, body.byteLength));
+  return reply
+    .code(status)
+    .headers(headers)
+    .send(status === 304 ? null : Buffer.from(body.buffer, body.byteOffset, body.byteLength));
 }
 
 /** What went wrong before the API was asked: faults of ours by `gather`, and those of the framework by their status. */
@@ -138,7 +149,11 @@ function transportFault(error: Error & { statusCode?: number }): WaybillError {
 function refuseBroken(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
   const slow = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
-  const { body } = refusalOf(new WaybillError("REQUEST_INVALID", slow ? "the request took too long to arrive" : "the request is not HTTP"));
+  const { body } = refusalOf(
+    new WaybillError("REQUEST_INVALID", slow ? "the request took too long to arrive" : "the request is not HTTP"),
+  );
   const status = slow ? "408 Request Timeout" : "400 Bad Request";
-  socket.end(`HTTP/1.1 ${status}\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${body.byteLength}\r\nconnection: close\r\n\r\n${Buffer.from(body).toString("utf8")}`);
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${body.byteLength}\r\nconnection: close\r\n\r\n${Buffer.from(body).toString("utf8")}`,
+  );
 }

@@ -12,13 +12,23 @@ afterAll(() => hub.close());
 
 let terminals = 0;
 /** A terminal of its own for each test, so that none sees another's lane. */
-async function till(): Promise<{ id: string; key: string; send: (body: Uint8Array<ArrayBuffer>, headers?: Record<string, string>) => ReturnType<ApiStation["call"]> }> {
+async function till(): Promise<{
+  id: string;
+  key: string;
+  send: (body: Uint8Array<ArrayBuffer>, headers?: Record<string, string>) => ReturnType<ApiStation["call"]>;
+}> {
   const id = `t${++terminals}`;
   const key = await hub.enrol(id);
   return { id, key, send: (body, headers = {}) => hub.call("POST", "/v1/messages", { key, body, headers }) };
 }
 const stored = async (id: string, lane: TestLane): Promise<string> => {
-  const pieces = await hub.ledger.bytes.read(laneName(terminalId(id), epoch(lane.epoch)), seq(1), seq(9_999), 0, 1 << 24);
+  const pieces = await hub.ledger.bytes.read(
+    laneName(terminalId(id), epoch(lane.epoch)),
+    seq(1),
+    seq(9_999),
+    0,
+    1 << 24,
+  );
   return Buffer.concat(pieces.map(({ bytes }) => bytes)).toString();
 };
 
@@ -30,7 +40,13 @@ describe("POST /v1/messages", () => {
     const answer = await send(lane.body(1, 3));
     expect(answer).toMatchObject({
       status: 200,
-      json: { receivedThrough: 3, chain: lane.chain(3), duplicates: 0, loadedThrough: 0, open: { retrying: 0, held: 0, dead: 0 } },
+      json: {
+        receivedThrough: 3,
+        chain: lane.chain(3),
+        duplicates: 0,
+        loadedThrough: 0,
+        open: { retrying: 0, held: 0, dead: 0 },
+      },
     });
     expect(answer.json).not.toHaveProperty("partial");
     expect(await stored(id, lane)).toBe([1, 2, 3].map((n) => `${saleLine(n)}\n`).join(""));
@@ -42,7 +58,11 @@ describe("POST /v1/messages", () => {
     const lane = new TestLane("E1", 4);
     await send(lane.body(1, 3));
     expect((await send(lane.body(1, 3))).json).toMatchObject({ receivedThrough: 3, duplicates: 3 });
-    expect((await send(lane.body(2, 4))).json).toMatchObject({ receivedThrough: 4, duplicates: 2, chain: lane.chain(4) });
+    expect((await send(lane.body(2, 4))).json).toMatchObject({
+      receivedThrough: 4,
+      duplicates: 2,
+      chain: lane.chain(4),
+    });
     expect((await stored(id, lane)).split("\n")).toHaveLength(5);
   });
 
@@ -51,7 +71,9 @@ describe("POST /v1/messages", () => {
     ["zstd", zstdCompressSync],
   ] as const)("takes a body in %s", async (encoding, pack) => {
     const { send } = await till();
-    expect((await send(pack(new TestLane("E1", 50).body(1, 50)), { "content-encoding": encoding })).json).toMatchObject({ receivedThrough: 50 });
+    expect((await send(pack(new TestLane("E1", 50).body(1, 50)), { "content-encoding": encoding })).json).toMatchObject(
+      { receivedThrough: 50 },
+    );
   });
 
   test("SEQUENCE_GAP names the number expected, and nothing is stored", async () => {
@@ -74,32 +96,52 @@ describe("POST /v1/messages", () => {
   test("LINE_INVALID names line and path; nothing of the request is stored", async () => {
     const { id, send } = await till();
     const lane = new TestLane("E1", 3, (n) => (n === 3 ? saleLine(3).replace('"insert"', '"merge"') : saleLine(n)));
-    expect(await send(lane.body(1, 3))).toMatchObject({ status: 400, json: { code: "LINE_INVALID", line: 4, path: "changes[0].op" } });
+    expect(await send(lane.body(1, 3))).toMatchObject({
+      status: 400,
+      json: { code: "LINE_INVALID", line: 4, path: "changes[0].op" },
+    });
     expect(await hub.ledger.lanes.of(terminalId(id))).toEqual([]);
   });
 
   test("TOO_LARGE for too many lines, and for a body that is too large after decompression", async () => {
     const { send } = await till();
-    expect(await send(new TestLane("E1", 1_001).body(1, 1_001))).toMatchObject({ status: 413, json: { code: "TOO_LARGE", limit: 1_000 } });
+    expect(await send(new TestLane("E1", 1_001).body(1, 1_001))).toMatchObject({
+      status: 413,
+      json: { code: "TOO_LARGE", limit: 1_000 },
+    });
     const bomb = zstdCompressSync(Buffer.alloc(64 << 20, "x"));
-    expect(await send(bomb, { "content-encoding": "zstd" })).toMatchObject({ status: 413, json: { code: "TOO_LARGE", limit: 1 << 20 } });
+    expect(await send(bomb, { "content-encoding": "zstd" })).toMatchObject({
+      status: 413,
+      json: { code: "TOO_LARGE", limit: 1 << 20 },
+    });
   });
 
   test("MEDIA_TYPE for an encoding nobody speaks, REQUEST_INVALID for damaged data", async () => {
     const { send } = await till();
     const body = new TestLane("E1", 1).body(1, 1);
     expect(await send(body, { "content-encoding": "br" })).toMatchObject({ status: 415, json: { code: "MEDIA_TYPE" } });
-    expect(await send(body, { "content-encoding": "gzip" })).toMatchObject({ status: 400, json: { code: "REQUEST_INVALID" } });
+    expect(await send(body, { "content-encoding": "gzip" })).toMatchObject({
+      status: 400,
+      json: { code: "REQUEST_INVALID" },
+    });
   });
 
   test("a message in parts: the answer says where to go on", async () => {
     const { send } = await till();
     const part = (n: number, more: boolean): string =>
-      JSON.stringify({ seq: 1, part: n, more, at: "2026-11-23T09:14:07Z", changes: [{ table: "sale", op: "upsert", key: { id: n }, row: { id: n } }] });
+      JSON.stringify({
+        seq: 1,
+        part: n,
+        more,
+        at: "2026-11-23T09:14:07Z",
+        changes: [{ table: "sale", op: "upsert", key: { id: n }, row: { id: n } }],
+      });
     const lane = new TestLane("E1", 0);
     for (const text of [part(1, true), part(2, true), part(3, false)]) lane.append(text);
     expect((await send(lane.body(1, 2))).json).toMatchObject({ receivedThrough: 0, partial: { seq: 1, part: 2 } });
-    const rest = submissionBody({ epoch: "E1", after: 0, part: 2, chain: lane.chain(2) }, [Buffer.from(part(3, false))]);
+    const rest = submissionBody({ epoch: "E1", after: 0, part: 2, chain: lane.chain(2) }, [
+      Buffer.from(part(3, false)),
+    ]);
     const answer = await send(rest);
     expect(answer.json).toMatchObject({ receivedThrough: 1, chain: lane.chain(3) });
     expect(answer.json).not.toHaveProperty("partial");
@@ -128,15 +170,23 @@ describe("POST /v1/epochs", () => {
     const first = await open(key, "E1", "install-1");
     expect(first).toMatchObject({ status: 200, json: { epoch: expect.any(String) } });
     expect((await open(key, "E1", "install-1")).json).toEqual(first.json);
-    expect(await send(lane.body(2, 2))).toMatchObject({ status: 409, json: { code: "EPOCH_CLOSED", epoch: first.json["epoch"] } });
-    expect((await send(new TestLane(String(first.json["epoch"]), 1).body(1, 1))).json).toMatchObject({ receivedThrough: 1 });
+    expect(await send(lane.body(2, 2))).toMatchObject({
+      status: 409,
+      json: { code: "EPOCH_CLOSED", epoch: first.json["epoch"] },
+    });
+    expect((await send(new TestLane(String(first.json["epoch"]), 1).body(1, 1))).json).toMatchObject({
+      receivedThrough: 1,
+    });
   });
 
   test("a second install within an hour waits for an operator", async () => {
     const { key, send } = await till();
     await send(new TestLane("E1", 1).body(1, 1));
     const first = await open(key, "E1", "install-1");
-    expect(await open(key, String(first.json["epoch"]), "install-2")).toMatchObject({ status: 409, json: { code: "EPOCH_WAITS" } });
+    expect(await open(key, String(first.json["epoch"]), "install-2")).toMatchObject({
+      status: 409,
+      json: { code: "EPOCH_WAITS" },
+    });
   });
 
   test("a body of another shape is refused with its path", async () => {

@@ -28,7 +28,11 @@ export function openapiOf(routes: readonly Route[], version: string): unknown {
   }
   return {
     openapi: "3.1.0",
-    info: { title: "Waybill hub", version, description: "The wire of docs/wire.md. Errors are problem documents (RFC 9457)." },
+    info: {
+      title: "Waybill hub",
+      version,
+      description: "The wire of docs/wire.md. Errors are problem documents (RFC 9457).",
+    },
     paths,
     components: {
       securitySchemes: {
@@ -47,30 +51,50 @@ function operationOf(route: Route): unknown {
     ...(route.caller === "anyone" ? {} : { security: [{ [route.caller]: [] }] }),
     parameters: [...pathParameters(route), ...queryParameters(route)],
     ...(route.body === "none" ? {} : { requestBody: { required: true, content: bodyContent(route) } }),
-    responses: { [route.answer.status]: { description: "done", content: answerContent(route) }, ...faultResponses(route) },
+    responses: {
+      [route.answer.status]: { description: "done", content: answerContent(route) },
+      ...faultResponses(route),
+    },
   };
 }
 
 const bodyContent = (route: Route): unknown =>
-  route.body === "json" && route.bodySchema ? { [JSON_TYPE]: { schema: jsonSchema(route.bodySchema) } } : { [NDJSON_TYPE]: {} };
+  route.body === "json" && route.bodySchema
+    ? { [JSON_TYPE]: { schema: jsonSchema(route.bodySchema) } }
+    : { [NDJSON_TYPE]: {} };
 
 const answerContent = ({ answer }: Route): unknown =>
   answer.ndjson ? { [NDJSON_TYPE]: {} } : { [JSON_TYPE]: answer.schema ? { schema: jsonSchema(answer.schema) } : {} };
 
 const pathParameters = (route: Route): readonly unknown[] =>
-  [...route.path.matchAll(/\{([^}]+)\}/g)].map((match) => ({ name: match[1], in: "path", required: true, schema: { type: "string" } }));
+  [...route.path.matchAll(/\{([^}]+)\}/g)].map((match) => ({
+    name: match[1],
+    in: "path",
+    required: true,
+    schema: { type: "string" },
+  }));
 
 function queryParameters(route: Route): readonly unknown[] {
-  return Object.entries(route.query?.shape ?? {}).map(([name, schema]) => ({ name, in: "query", required: false, schema: jsonSchema(schema as z.ZodType) }));
+  return Object.entries(route.query?.shape ?? {}).map(([name, schema]) => ({
+    name,
+    in: "query",
+    required: false,
+    schema: jsonSchema(schema as z.ZodType),
+  }));
 }
 
 /** Codes that share a status are told apart by `code`. */
 function faultResponses(route: Route): Record<string, unknown> {
   const byStatus = Map.groupBy(faultsOf(route), (code) => FAULTS[code].status);
   return Object.fromEntries(
-    [...byStatus].toSorted(([a], [b]) => a - b).map(([status, codes]) => [
-      String(status),
-      { description: codes.join(", "), content: { [PROBLEM_TYPE]: { schema: { $ref: "#/components/schemas/problem" } } } },
-    ]),
+    [...byStatus]
+      .toSorted(([a], [b]) => a - b)
+      .map(([status, codes]) => [
+        String(status),
+        {
+          description: codes.join(", "),
+          content: { [PROBLEM_TYPE]: { schema: { $ref: "#/components/schemas/problem" } } },
+        },
+      ]),
   );
 }

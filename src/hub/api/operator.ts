@@ -5,7 +5,7 @@ import { later } from "../../base/clock.ts";
 import type { ExceptionFilter, ExceptionRow } from "../../ledger/port.ts";
 import { chainHex } from "../../message/chain.ts";
 import { tags } from "../../wire/calls.ts";
-import { readMessageLine } from "../../wire/message-line.ts";
+import { checkLetterByLetter, readMessageLine } from "../../wire/message-line.ts";
 import type { Gatekeeper } from "./auth.ts";
 import { json } from "./http.ts";
 import type { HubApiParts } from "./parts.ts";
@@ -20,13 +20,17 @@ import { traceMessages } from "./trace.ts";
  */
 const count = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
 
-const terminalsQuery = z.object({ limit: count(100, 1_000), after: z.string().optional().describe("the last terminal of the page before") });
+const terminalsQuery = z.object({
+  limit: count(100, 1_000),
+  after: z.string().optional().describe("the last terminal of the page before"),
+});
 const eventsQuery = z.object({
   limit: count(100, 1_000),
   before: z.coerce.number().int().min(1).optional().describe("the id of the last event of the page before"),
 });
 const SHOWN_STATES = ["received", "retrying", "held", "dead", "discarded"] as const;
-const isShownState = (text: string): text is (typeof SHOWN_STATES)[number] => (SHOWN_STATES as readonly string[]).includes(text);
+const isShownState = (text: string): text is (typeof SHOWN_STATES)[number] =>
+  (SHOWN_STATES as readonly string[]).includes(text);
 const exceptionsQuery = z.object({
   states: z
     .string()
@@ -44,13 +48,21 @@ const exceptionsQuery = z.object({
 const reason = z.string().trim().min(1).max(1_000).describe("why; kept in the audit trail");
 const requeueCall = z.object({
   reason,
-  payload: z.union([z.string(), z.record(z.string(), z.unknown())]).optional().describe("the edited message line, as text or as JSON"),
+  payload: z
+    .union([z.string(), z.record(z.string(), z.unknown())])
+    .optional()
+    .describe("the edited message line, as text or as JSON"),
 });
 const discardCall = z.object({ reason });
 const tokenCall = z.object({
   terminal: z.string().optional().describe("the only terminal that may use it; anyone when left out"),
   tags: tags.default({}),
-  validMinutes: z.number().int().min(1).max(60 * 24 * 90).default(60 * 24),
+  validMinutes: z
+    .number()
+    .int()
+    .min(1)
+    .max(60 * 24 * 90)
+    .default(60 * 24),
 });
 const EXCEPTION = "/api/exceptions/{terminal}/{epoch}/{seq}";
 
@@ -63,31 +75,63 @@ function lookRoutes(parts: HubApiParts): readonly Route[] {
   return [
     route(
       "operator",
-      { method: "GET", path: "/api/overview", summary: "Counts over all terminals", answer: { status: 200 }, faults: [] },
+      {
+        method: "GET",
+        path: "/api/overview",
+        summary: "Counts over all terminals",
+        answer: { status: 200 },
+        faults: [],
+      },
       async () => json(200, await ledger.trail.overview()),
     ),
     route(
       "operator",
-      { method: "GET", path: "/api/terminals", summary: "Terminals with their watermarks", query: terminalsQuery, answer: { status: 200 }, faults: [] },
+      {
+        method: "GET",
+        path: "/api/terminals",
+        summary: "Terminals with their watermarks",
+        query: terminalsQuery,
+        answer: { status: 200 },
+        faults: [],
+      },
       async ({ request }) => {
         const { limit, after } = queryOf(terminalsQuery, request);
-        return json(200, { terminals: await ledger.trail.byTerminal(limit, after === undefined ? null : terminalId(after)) });
+        return json(200, {
+          terminals: await ledger.trail.byTerminal(limit, after === undefined ? null : terminalId(after)),
+        });
       },
     ),
     route(
       "operator",
-      { method: "GET", path: "/api/terminals/{id}", summary: "One terminal, its lanes and refused updates", answer: { status: 200 }, faults: ["NOT_FOUND"] },
+      {
+        method: "GET",
+        path: "/api/terminals/{id}",
+        summary: "One terminal, its lanes and refused updates",
+        answer: { status: 200 },
+        faults: ["NOT_FOUND"],
+      },
       async ({ params }) => {
         const id = terminalId(params["id"] ?? "");
         const terminal = await ledger.terminals.get(id);
         if (!terminal) throw new WaybillError("NOT_FOUND", `there is no terminal ${id}`);
         const [lanes, refusedUpdates] = await Promise.all([ledger.lanes.of(id), ledger.updates.refusals(id, 100)]);
-        return json(200, { terminal, lanes: lanes.map((lane) => ({ ...lane, chain: chainHex(lane.chain) })), refusedUpdates });
+        return json(200, {
+          terminal,
+          lanes: lanes.map((lane) => ({ ...lane, chain: chainHex(lane.chain) })),
+          refusedUpdates,
+        });
       },
     ),
     route(
       "operator",
-      { method: "GET", path: "/api/exceptions", summary: "Messages off the happy path, oldest first", query: exceptionsQuery, answer: { status: 200 }, faults: [] },
+      {
+        method: "GET",
+        path: "/api/exceptions",
+        summary: "Messages off the happy path, oldest first",
+        query: exceptionsQuery,
+        answer: { status: 200 },
+        faults: [],
+      },
       async ({ request }) => {
         const { limit, after, states, terminal, fault, table } = queryOf(exceptionsQuery, request);
         const filter: ExceptionFilter = {
@@ -101,11 +145,20 @@ function lookRoutes(parts: HubApiParts): readonly Route[] {
     ),
     route(
       "operator",
-      { method: "GET", path: EXCEPTION, summary: "One exception with payload and history", answer: { status: 200 }, faults: ["NOT_FOUND"] },
+      {
+        method: "GET",
+        path: EXCEPTION,
+        summary: "One exception with payload and history",
+        answer: { status: 200 },
+        faults: ["NOT_FOUND"],
+      },
       async ({ params }) => {
         const at = placeOf(params);
         const exception = await exceptionAt(parts, at);
-        const [payload, events] = await Promise.all([payloadOf(ledger.bytes, at.lane, at.seq), ledger.trail.of(at.lane, at.seq)]);
+        const [payload, events] = await Promise.all([
+          payloadOf(ledger.bytes, at.lane, at.seq),
+          ledger.trail.of(at.lane, at.seq),
+        ]);
         return json(200, { exception, payload, events });
       },
     ),
@@ -114,15 +167,24 @@ function lookRoutes(parts: HubApiParts): readonly Route[] {
       {
         method: "GET",
         path: "/api/trace/{terminal}/{what}",
-        summary: "Where a message is and why: by its number, by `epoch/number`, or by a searchable value such as a receipt number",
+        summary:
+          "Where a message is and why: by its number, by `epoch/number`, or by a searchable value such as a receipt number",
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
-      async ({ params }) => json(200, await traceMessages(ledger, terminalId(params["terminal"] ?? ""), params["what"] ?? "")),
+      async ({ params }) =>
+        json(200, await traceMessages(ledger, terminalId(params["terminal"] ?? ""), params["what"] ?? "")),
     ),
     route(
       "operator",
-      { method: "GET", path: "/api/events", summary: "The audit trail, newest first", query: eventsQuery, answer: { status: 200 }, faults: [] },
+      {
+        method: "GET",
+        path: "/api/events",
+        summary: "The audit trail, newest first",
+        query: eventsQuery,
+        answer: { status: 200 },
+        faults: [],
+      },
       async ({ request }) => {
         const { limit, before } = queryOf(eventsQuery, request);
         return json(200, { events: await ledger.trail.recent(limit, before ?? null) });
@@ -144,9 +206,9 @@ function actRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): readonly Route[]
         faults: ["NOT_FOUND", "STATE_CONFLICT", "SETS_CHANGED"],
       },
       requeueCall,
-      async ({ caller: { actor }, params, body }) => {
+      async ({ caller: { actor }, params, body, text }) => {
         const at = placeOf(params);
-        await ledger.exceptions.requeue(at.lane, at.seq, actor, body.reason, revisionOf(body.payload, at.seq));
+        await ledger.exceptions.requeue(at.lane, at.seq, actor, body.reason, revisionOf(body.payload, at.seq, text));
         wake.received();
         return json(200, { exception: await ledger.exceptions.get(at.lane, at.seq) });
       },
@@ -170,7 +232,13 @@ function actRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): readonly Route[]
     ),
     jsonRoute(
       "operator",
-      { method: "POST", path: "/api/enroll-tokens", summary: "Make a token that enrols one terminal once", answer: { status: 201 }, faults: [] },
+      {
+        method: "POST",
+        path: "/api/enroll-tokens",
+        summary: "Make a token that enrols one terminal once",
+        answer: { status: 201 },
+        faults: [],
+      },
       tokenCall,
       async ({ caller: { actor }, body }) => {
         const token = newSecret(runtime.random);
@@ -182,7 +250,13 @@ function actRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): readonly Route[]
     ),
     route(
       "operator",
-      { method: "POST", path: "/api/terminals/{id}/revoke", summary: "End a terminal's key", answer: { status: 200 }, faults: ["NOT_FOUND"] },
+      {
+        method: "POST",
+        path: "/api/terminals/{id}/revoke",
+        summary: "End a terminal's key",
+        answer: { status: 200 },
+        faults: ["NOT_FOUND"],
+      },
       async ({ caller: { actor }, params }) => {
         const id = terminalId(params["id"] ?? "");
         if (!(await ledger.terminals.get(id))) throw new WaybillError("NOT_FOUND", `there is no terminal ${id}`);
@@ -193,7 +267,12 @@ function actRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): readonly Route[]
   ];
 }
 
-async function revoke({ ledger }: HubApiParts, gatekeeper: Gatekeeper, id: ReturnType<typeof terminalId>, by: Actor): Promise<void> {
+async function revoke(
+  { ledger }: HubApiParts,
+  gatekeeper: Gatekeeper,
+  id: ReturnType<typeof terminalId>,
+  by: Actor,
+): Promise<void> {
   await ledger.terminals.revoke(id, by);
   gatekeeper.forget(id);
 }
@@ -211,19 +290,24 @@ async function exceptionAt({ ledger }: HubApiParts, { lane, seq: number }: Place
   return found;
 }
 
+type Payload = z.output<typeof requeueCall>["payload"];
+
 /** The edited line in UTF-8, checked like any line that comes from a terminal, and still of the same number. */
-function revisionOf(payload: string | Readonly<Record<string, unknown>> | undefined, number: Seq): Uint8Array | null {
+function revisionOf(payload: Payload, number: Seq, request: string): Uint8Array | null {
   if (payload === undefined) return null;
   const text = typeof payload === "string" ? payload.trim() : JSON.stringify(payload);
   try {
+    // As JSON it has been read already: whatever that changed in silence can only be seen in the request itself.
+    if (typeof payload !== "string") checkLetterByLetter(request, 1);
     const line = readMessageLine(text, 1);
-    if (line.seq !== number || line.part !== 0) throw new WaybillError("LINE_INVALID", `seq: must be ${number}, and no part`, { facts: { path: "seq" } });
+    if (line.seq !== number || line.part !== 0)
+      throw new WaybillError("LINE_INVALID", `seq: must be ${number}, and no part`, { facts: { path: "seq" } });
   } catch (thrown) {
     const error = asWaybillError(thrown);
     if (error.code !== "LINE_INVALID") throw error;
     const path = `payload.${String(error.facts["path"] ?? "")}`;
     throw new WaybillError("REQUEST_INVALID", `payload: ${error.what}`, { facts: { path } });
   }
-  // On the wire and in the ledger a line never holds a newline of its own.
-  return Buffer.from(text.includes("\n") ? JSON.stringify(JSON.parse(text)) : text);
+  // A line holds no newline; within JSON one can only stand between its parts.
+  return Buffer.from(text.replaceAll(/[\r\n]+/g, " "));
 }

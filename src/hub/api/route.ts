@@ -75,7 +75,11 @@ export function jsonRoute<Kind extends CallerKind, Schema extends z.ZodType>(
   return { ...described, caller, body: "json", bodySchema: schema, handle: handle as Route["handle"] };
 }
 /** A route that reads its body itself. */
-export function bytesRoute<Kind extends CallerKind>(caller: Kind, described: Described, handle: Handler<Kind, Uint8Array>): Route {
+export function bytesRoute<Kind extends CallerKind>(
+  caller: Kind,
+  described: Described,
+  handle: Handler<Kind, Uint8Array>,
+): Route {
   return { ...described, caller, body: "bytes", handle: handle as Route["handle"] };
 }
 

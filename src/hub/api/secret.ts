@@ -5,4 +5,5 @@ import type { Random } from "../../base/runtime.ts";
 export const newSecret = (random: Random): string => Buffer.from(random.bytes(32)).toString("base64url");
 /** What is stored of a key or token. A plain hash is enough: there is nothing to guess in 256 random bits. */
 export const secretHash = (secret: string): Buffer => createHash("sha256").update(secret, "utf8").digest();
-export const sameHash = (a: Uint8Array, b: Uint8Array): boolean => a.byteLength === b.byteLength && timingSafeEqual(a, b);
+export const sameHash = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.byteLength === b.byteLength && timingSafeEqual(a, b);

@@ -13,12 +13,24 @@ export function serviceRoutes(parts: HubApiParts, gate: Gate, openapi: () => unk
   return [
     route(
       "anyone",
-      { method: "GET", path: "/healthz", summary: "The process answers", answer: { status: 200, schema: alive }, faults: [] },
+      {
+        method: "GET",
+        path: "/healthz",
+        summary: "The process answers",
+        answer: { status: 200, schema: alive },
+        faults: [],
+      },
       async () => json(200, { status: "ok" }),
     ),
     route(
       "anyone",
-      { method: "GET", path: "/readyz", summary: "Requests may be sent here; 503 with the reasons when not", answer: { status: 200 }, faults: [] },
+      {
+        method: "GET",
+        path: "/readyz",
+        summary: "Requests may be sent here; 503 with the reasons when not",
+        answer: { status: 200 },
+        faults: [],
+      },
       async () => {
         if (gate.draining) return json(503, { ready: false, parts: { hub: { state: "down", why: "shutting down" } } });
         const report = await health();
@@ -27,7 +39,13 @@ export function serviceRoutes(parts: HubApiParts, gate: Gate, openapi: () => unk
     ),
     route(
       "anyone",
-      { method: "GET", path: "/metrics", summary: "Figures in the Prometheus text format", answer: { status: 200 }, faults: [] },
+      {
+        method: "GET",
+        path: "/metrics",
+        summary: "Figures in the Prometheus text format",
+        answer: { status: 200 },
+        faults: [],
+      },
       async () => ({
         status: 200,
         headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },

@@ -6,7 +6,12 @@ import type { Log } from "../../observe/log.ts";
 import { HEADERS } from "../../wire/headers.ts";
 import type { WireRequest } from "./http.ts";
 
-type Sighting = { readonly terminal: TerminalId; readonly at: Instant; readonly skewMs: number | null; readonly version: string | null };
+type Sighting = {
+  readonly terminal: TerminalId;
+  readonly at: Instant;
+  readonly skewMs: number | null;
+  readonly version: string | null;
+};
 
 /** How often what was seen is written: one write for all terminals, however often each of them calls. */
 const WRITE_EVERY_MS = 10_000;
@@ -23,7 +28,11 @@ export class Sightings implements AsyncDisposable {
     this.#terminals = terminals;
     this.#runtime = runtime;
     this.#log = log;
-    this.#timer = runtime.timers.every(WRITE_EVERY_MS, () => this.write(), (thrown) => this.#log.warn({ error: thrown }, "sightings.unwritten"));
+    this.#timer = runtime.timers.every(
+      WRITE_EVERY_MS,
+      () => this.write(),
+      (thrown) => this.#log.warn({ error: thrown }, "sightings.unwritten"),
+    );
   }
 
   saw(terminal: TerminalId, request: WireRequest): void {

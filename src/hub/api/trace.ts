@@ -17,7 +17,11 @@ export type TracedMessage = {
   readonly events: readonly Event[];
   readonly payload: Payload;
 };
-export type TraceAnswer = { readonly terminal: TerminalId; readonly what: string; readonly messages: readonly TracedMessage[] };
+export type TraceAnswer = {
+  readonly terminal: TerminalId;
+  readonly what: string;
+  readonly messages: readonly TracedMessage[];
+};
 
 const MOST = 20;
 
@@ -27,12 +31,17 @@ const MOST = 20;
  */
 export async function traceMessages(ledger: Ledger, terminal: TerminalId, what: string): Promise<TraceAnswer> {
   const places = await placesOf(ledger, terminal, what);
-  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place)))).filter((message) => message !== null);
+  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place)))).filter(
+    (message) => message !== null,
+  );
   if (messages.length > 0) return { terminal, what, messages };
   if (!(await ledger.terminals.get(terminal))) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
   const current = (await ledger.lanes.of(terminal)).find((lane) => lane.current);
   const known = current ? `received through ${current.receivedThrough} of ${current.lane}` : "nothing received yet";
-  throw new WaybillError("NOT_FOUND", `terminal ${terminal} has sent no message ${JSON.stringify(what.slice(0, 200))} (${known})`);
+  throw new WaybillError(
+    "NOT_FOUND",
+    `terminal ${terminal} has sent no message ${JSON.stringify(what.slice(0, 200))} (${known})`,
+  );
 }
 
 type Place = { readonly lane: LaneName; readonly seq: Seq };
@@ -44,7 +53,8 @@ async function placesOf(ledger: Ledger, terminal: TerminalId, what: string): Pro
   if (!/^\d{1,15}$/.test(what)) return byValue;
   const lanes = (await ledger.lanes.of(terminal)).toSorted((a, b) => Number(b.current) - Number(a.current));
   const byNumber = lanes.map((lane) => ({ lane: lane.lane, seq: seq(Number(what)) }));
-  const isByNumber = (place: Place): boolean => byNumber.some((each) => each.lane === place.lane && each.seq === place.seq);
+  const isByNumber = (place: Place): boolean =>
+    byNumber.some((each) => each.lane === place.lane && each.seq === place.seq);
   return [...byNumber, ...byValue.filter((place) => !isByNumber(place))];
 }
 
@@ -67,7 +77,11 @@ function toldOf(kind: StateKind, exception: ExceptionRow | null, events: readonl
   return headline(stateOf(kind, exception, events));
 }
 
-function stateOf(kind: Exclude<StateKind, "processing">, exception: ExceptionRow | null, events: readonly Event[]): MessageState {
+function stateOf(
+  kind: Exclude<StateKind, "processing">,
+  exception: ExceptionRow | null,
+  events: readonly Event[],
+): MessageState {
   if (kind === "received" || kind === "loaded") return { kind };
   if (kind === "discarded") {
     const act = events.findLast((event) => event.kind.includes("discard"));

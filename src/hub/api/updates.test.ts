@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openApi, PUBLISHER, OPERATOR, type Answer, type ApiStation } from "../../../test/kit/api.ts";
+import { hurried, openApi, PUBLISHER, OPERATOR, type Answer, type ApiStation } from "../../../test/kit/api.ts";
 import { until } from "../../../test/kit/until.ts";
 import { readUpdates } from "../../wire/updates.ts";
 
 let hub: ApiStation;
 beforeAll(async () => {
-  hub = await openApi();
+  hub = await openApi({ runtime: hurried });
 });
 afterAll(() => hub.close());
 
@@ -36,7 +36,9 @@ describe("GET /v1/updates", () => {
     expect(first).toMatchObject({ more: true });
     expect(first.through).toBe(first.updates[1]?.id);
     const rest = await take(key, first.through);
-    expect([...first.updates, ...rest.updates].map(({ id }) => id)).toEqual((await take(key, after)).updates.map(({ id }) => id));
+    expect([...first.updates, ...rest.updates].map(({ id }) => id)).toEqual(
+      (await take(key, after)).updates.map(({ id }) => id),
+    );
   });
 
   test("waits for the first update and is woken by its publishing", async () => {
@@ -60,11 +62,19 @@ describe("GET /v1/updates", () => {
     const key = await hub.enrol("u6");
     const waiting = take(key, await head(), "&wait=25");
     await until(() => hub.updates.awaited);
-    const entry = { audience: "all", tx: "T", at: Date.now() as never, origin: null, trace: null, changes: Buffer.from(JSON.stringify(changes)), count: 1 };
+    const entry = {
+      audience: "all",
+      tx: "T",
+      at: Date.now() as never,
+      origin: null,
+      trace: null,
+      changes: Buffer.from(JSON.stringify(changes)),
+      count: 1,
+    };
     // The head must have been looked at once before it can be seen to move.
     await until(async () => {
       await hub.ledger.updates.publish([entry], "system" as never);
-      return Promise.race([waiting.then(() => true), new Promise<false>((resolve) => setTimeout(resolve, 300, false))]);
+      return Promise.race([waiting.then(() => true), new Promise<false>((resolve) => setTimeout(resolve, 100, false))]);
     });
     expect((await waiting).updates.length).toBeGreaterThan(0);
   });
@@ -88,14 +98,20 @@ describe("GET /v1/updates", () => {
 
   test("CURSOR_GONE for a cursor that this log never reached", async () => {
     const key = await hub.enrol("u9");
-    expect(await hub.call("GET", `/v1/updates?after=${(await head()) + 1_000}`, { key })).toMatchObject({ status: 410, json: { code: "CURSOR_GONE" } });
+    expect(await hub.call("GET", `/v1/updates?after=${(await head()) + 1_000}`, { key })).toMatchObject({
+      status: 410,
+      json: { code: "CURSOR_GONE" },
+    });
   });
 
   test.each(["after=x", "after=-1", "after=9999999999999999", "limit=0", "limit=x", "wait=31", "wait=-1", "wait=NaN"])(
     "REQUEST_INVALID for ?%s",
     async (query) => {
       const key = await hub.enrol("u10");
-      expect(await hub.call("GET", `/v1/updates?${query}`, { key })).toMatchObject({ status: 400, json: { code: "REQUEST_INVALID" } });
+      expect(await hub.call("GET", `/v1/updates?${query}`, { key })).toMatchObject({
+        status: 400,
+        json: { code: "REQUEST_INVALID" },
+      });
     },
   );
 });
@@ -104,19 +120,32 @@ describe("POST /v1/updates/ack", () => {
   test("is remembered as the terminal's cursor, with the rows it refused", async () => {
     const key = await hub.enrol("a1");
     const id = String((await publish("terminal:a1")).json["id"]);
-    const refused = [{ id, code: "CHECK_VIOLATED", detail: "price A: 9.90" }, { id, code: "SOMETHING_NEW", detail: "of a newer agent" }];
-    expect(await hub.call("POST", "/v1/updates/ack", { key, json: { appliedThrough: id, refused } })).toMatchObject({ status: 200 });
+    const refused = [
+      { id, code: "CHECK_VIOLATED", detail: "price A: 9.90" },
+      { id, code: "SOMETHING_NEW", detail: "of a newer agent" },
+    ];
+    expect(await hub.call("POST", "/v1/updates/ack", { key, json: { appliedThrough: id, refused } })).toMatchObject({
+      status: 200,
+    });
     const status = await hub.call("GET", "/v1/status", { key });
     expect(status.json).toMatchObject({ cursor: { appliedThrough: id } });
-    expect(status.json["refusedUpdates"]).toEqual(expect.arrayContaining([expect.objectContaining({ id, detail: "price A: 9.90" })]));
+    expect(status.json["refusedUpdates"]).toEqual(
+      expect.arrayContaining([expect.objectContaining({ id, detail: "price A: 9.90" })]),
+    );
   });
 });
 
 describe("POST /v1/updates", () => {
   test("answers 201 with the id, for a token with the role publisher only", async () => {
-    expect(await publish("all", { at: "2026-11-23T09:14:07Z" })).toMatchObject({ status: 201, json: { id: expect.stringMatching(/^\d+$/) } });
+    expect(await publish("all", { at: "2026-11-23T09:14:07Z" })).toMatchObject({
+      status: 201,
+      json: { id: expect.stringMatching(/^\d+$/) },
+    });
     const json = { audience: "all", changes };
-    expect(await hub.call("POST", "/v1/updates", { key: OPERATOR, json })).toMatchObject({ status: 403, json: { code: "FORBIDDEN" } });
+    expect(await hub.call("POST", "/v1/updates", { key: OPERATOR, json })).toMatchObject({
+      status: 403,
+      json: { code: "FORBIDDEN" },
+    });
     expect(await hub.call("POST", "/v1/updates", { key: await hub.enrol("p1"), json })).toMatchObject({ status: 401 });
   });
 
@@ -134,7 +163,9 @@ describe("POST /v1/updates", () => {
 
   test("refuses an integer that JSON.parse would have changed in silence (I13)", async () => {
     const body = JSON.stringify({ audience: "all", changes }).replace('"9.90"', "9007199254740993");
-    expect(await hub.call("POST", "/v1/updates", { key: PUBLISHER, body })).toMatchObject({ status: 400, json: { code: "REQUEST_INVALID" } });
+    expect(
+      await hub.call("POST", "/v1/updates", { key: PUBLISHER, body, headers: { "content-type": "application/json" } }),
+    ).toMatchObject({ status: 400, json: { code: "REQUEST_INVALID" } });
   });
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { instant } from "../../base/clock.ts";
 import { seq } from "../../base/ids.ts";
 import { chainNext, CHAIN_START } from "../../message/chain.ts";
 import type { OpenSubject } from "./subject.ts";
@@ -33,10 +34,17 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       for (const first of [1, 5, 9, 10, 14, 20]) {
         const other = new Till("t1");
         other.lines.push(...till.lines);
-        for (let n = first; n <= 20; n++) other.lines[n - 1] = { ...other.lines[n - 1]!, text: `{"seq":${n},"w":"other"}` };
-        expect(await sendAny(subject.ledger, other.messages(1, 20))).toMatchObject({ refused: "CHAIN_BROKEN", facts: { seq: first } });
+        for (let n = first; n <= 20; n++)
+          other.lines[n - 1] = { ...other.lines[n - 1]!, text: `{"seq":${n},"w":"other"}` };
+        expect(await sendAny(subject.ledger, other.messages(1, 20))).toMatchObject({
+          refused: "CHAIN_BROKEN",
+          facts: { seq: first },
+        });
         other.write(5);
-        expect(await sendAny(subject.ledger, other.messages(1, 25))).toMatchObject({ refused: "CHAIN_BROKEN", facts: { seq: first } });
+        expect(await sendAny(subject.ledger, other.messages(1, 25))).toMatchObject({
+          refused: "CHAIN_BROKEN",
+          facts: { seq: first },
+        });
       }
       expect(await storedText(subject.ledger, till)).toBe(till.text(1, 20));
     });
@@ -46,15 +54,24 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       const till = new Till("t1").write(5);
       await send(subject.ledger, till.messages(1, 5));
       const other = new Till("t1").write(7, { word: "other" });
-      expect(await sendAny(subject.ledger, other.messages(6, 7))).toMatchObject({ refused: "CHAIN_BROKEN", facts: { seq: 5 } });
+      expect(await sendAny(subject.ledger, other.messages(6, 7))).toMatchObject({
+        refused: "CHAIN_BROKEN",
+        facts: { seq: 5 },
+      });
     });
 
     test("a first number too high is SEQUENCE_GAP with the one expected", async () => {
       await using subject = await open();
       const till = new Till("t1").write(10);
-      expect(await sendAny(subject.ledger, till.messages(3, 4))).toMatchObject({ refused: "SEQUENCE_GAP", facts: { expected: 1 } });
+      expect(await sendAny(subject.ledger, till.messages(3, 4))).toMatchObject({
+        refused: "SEQUENCE_GAP",
+        facts: { expected: 1 },
+      });
       await send(subject.ledger, till.messages(1, 4));
-      expect(await sendAny(subject.ledger, till.messages(6, 10))).toMatchObject({ refused: "SEQUENCE_GAP", facts: { expected: 5 } });
+      expect(await sendAny(subject.ledger, till.messages(6, 10))).toMatchObject({
+        refused: "SEQUENCE_GAP",
+        facts: { expected: 5 },
+      });
     });
 
     test("lines that do not follow each other are SEQUENCE_GAP, whatever their sender says", async () => {
@@ -68,8 +85,26 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
     test("one submission's refusal does not touch another", async () => {
       await using subject = await open();
       const [a, b, c] = [new Till("a").write(3), new Till("b").write(3), new Till("c").write(3)];
-      const answers = await subject.ledger.lanes.append([a.messages(1, 3), b.messages(2, 3), c.messages(1, 2), c.messages(3, 3)]);
-      expect(answers).toMatchObject([{ receivedThrough: 3 }, { refused: "SEQUENCE_GAP" }, { receivedThrough: 2 }, { receivedThrough: 3 }]);
+      const answers = await subject.ledger.lanes.append([
+        a.messages(1, 3),
+        b.messages(2, 3),
+        c.messages(1, 2),
+        c.messages(3, 3),
+      ]);
+      expect(answers).toMatchObject([
+        { receivedThrough: 3 },
+        { refused: "SEQUENCE_GAP" },
+        { receivedThrough: 2 },
+        { receivedThrough: 3 },
+      ]);
+    });
+
+    test("all are stored in one transaction: a failure of the store leaves none of them", async () => {
+      await using subject = await open();
+      const [a, b] = [new Till("a").write(2).messages(1, 2), new Till("b").write(2).messages(1, 2)];
+      const unstorable = { ...b, lines: b.lines.map((line) => ({ ...line, at: instant(Number.NaN) })) };
+      await expect(subject.ledger.lanes.append([a, unstorable])).rejects.toMatchObject({ code: "INTERNAL" });
+      expect(await subject.ledger.lanes.of(a.terminal)).toEqual([]);
     });
 
     test("a message in parts moves receivedThrough only when it is whole, and a resend goes on inside it", async () => {
@@ -80,10 +115,20 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
         receivedThrough: 1,
         partial: { seq: 2, part: 2 },
       });
-      expect(await sendAny(subject.ledger, till.request(part(3), part(4)))).toMatchObject({ facts: { expected: 2, part: 3 } });
-      expect(await send(subject.ledger, till.request(part(1), part(3)))).toMatchObject({ partial: { seq: 2, part: 3 } });
-      expect(await send(subject.ledger, till.request({ seq: 1, part: 0 }, part(4)))).toMatchObject({ partial: { seq: 2, part: 4 } });
-      expect(await send(subject.ledger, till.request(part(4)))).toMatchObject({ receivedThrough: 3, duplicates: 0, partial: null });
+      expect(await sendAny(subject.ledger, till.request(part(3), part(4)))).toMatchObject({
+        facts: { expected: 2, part: 3 },
+      });
+      expect(await send(subject.ledger, till.request(part(1), part(3)))).toMatchObject({
+        partial: { seq: 2, part: 3 },
+      });
+      expect(await send(subject.ledger, till.request({ seq: 1, part: 0 }, part(4)))).toMatchObject({
+        partial: { seq: 2, part: 4 },
+      });
+      expect(await send(subject.ledger, till.request(part(4)))).toMatchObject({
+        receivedThrough: 3,
+        duplicates: 0,
+        partial: null,
+      });
       expect(await send(subject.ledger, till.request(part(2)))).toMatchObject({ receivedThrough: 3, duplicates: 2 });
       expect(await storedText(subject.ledger, till)).toBe(till.text(1, 3));
     });
@@ -93,9 +138,15 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       const till = new Till("t1").writeParts(4);
       await send(subject.ledger, till.request(undefined, { seq: 0, part: 3 }));
       const whole = new Till("t1").write(1);
-      expect(await sendAny(subject.ledger, whole.request())).toMatchObject({ refused: "CHAIN_BROKEN", facts: { seq: 1 } });
+      expect(await sendAny(subject.ledger, whole.request())).toMatchObject({
+        refused: "CHAIN_BROKEN",
+        facts: { seq: 1 },
+      });
       const shorter = new Till("t1").writeParts(2);
-      expect(await sendAny(subject.ledger, shorter.request())).toMatchObject({ refused: "CHAIN_BROKEN", facts: { seq: 1 } });
+      expect(await sendAny(subject.ledger, shorter.request())).toMatchObject({
+        refused: "CHAIN_BROKEN",
+        facts: { seq: 1 },
+      });
     });
 
     test("numbers that the sender has lost are missing: the lane goes on behind them and they never count as loaded", async () => {
@@ -103,10 +154,19 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       const { ledger } = subject;
       const till = new Till("t1").write(20);
       await send(ledger, till.messages(1, 4));
-      expect(await send(ledger, till.request({ seq: 9, part: 0 }, { seq: 15, part: 0 }, 10))).toMatchObject({ receivedThrough: 15 });
+      expect(await send(ledger, till.request({ seq: 9, part: 0 }, { seq: 15, part: 0 }, 10))).toMatchObject({
+        receivedThrough: 15,
+      });
       // The same again, and once more with what follows: nothing more is missing.
-      expect(await send(ledger, till.request({ seq: 9, part: 0 }, { seq: 15, part: 0 }, 10))).toMatchObject({ duplicates: 6 });
-      expect(await send(ledger, till.request({ seq: 12, part: 0 }, { seq: 20, part: 0 }, 10))).toMatchObject({ duplicates: 3 });
+      expect(await send(ledger, till.request({ seq: 9, part: 0 }, { seq: 15, part: 0 }, 10))).toMatchObject({
+        duplicates: 6,
+      });
+      expect(await send(ledger, till.request({ seq: 12, part: 0 }, { seq: 20, part: 0 }, 10))).toMatchObject({
+        duplicates: 3,
+      });
+      expect(await send(ledger, till.request({ seq: 9, part: 0 }, { seq: 12, part: 0 }, 10))).toMatchObject({
+        duplicates: 3,
+      });
       const events = await ledger.trail.of(till.lane, seq(7));
       expect(events.map(({ kind, from, through }) => [kind, from, through])).toEqual([["missing", 5, 9]]);
       const first = await claimOne(ledger);
@@ -126,9 +186,16 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       await send(ledger, till.request({ seq: 9, part: 0 }, { seq: 12, part: 0 }, 10));
       const ask = await claimOne(ledger);
       expect([ask.from, ask.through, ask.late]).toEqual([1, 0, []]);
+      // A settlement without an act of the centre has asked nobody.
+      await ledger.work.settle([loaded(ask, { version: ask.version })]);
+      await subject.advance(60_000);
+      const again = await claimOne(ledger);
+      expect([again.from, again.through]).toEqual([1, 0]);
       // The ledger was restored: the centre has loaded seven of them.
-      expect(await ledger.work.adopt(till.lane, ask.fence, { loadedThrough: seq(7), version: 3, passed: [] })).toBe("adopted");
-      await ledger.work.release([ask], 0, "asked");
+      expect(await ledger.work.adopt(till.lane, again.fence, { loadedThrough: seq(7), version: 3, passed: [] })).toBe(
+        "adopted",
+      );
+      await ledger.work.release([again], 0, "asked");
       const next = await claimOne(ledger);
       expect([next.from, next.through, next.version]).toEqual([10, 12, 3]);
       const states = await Promise.all([1, 7, 8, 9, 10].map((n) => ledger.trail.state(till.lane, seq(n))));
@@ -139,7 +206,9 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       await using subject = await open();
       const till = new Till("t1", "first").write(1);
       await send(subject.ledger, till.messages(1, 1));
-      expect(await subject.ledger.lanes.of(till.terminal)).toMatchObject([{ epoch: "first", current: true, receivedThrough: 1 }]);
+      expect(await subject.ledger.lanes.of(till.terminal)).toMatchObject([
+        { epoch: "first", current: true, receivedThrough: 1 },
+      ]);
     });
 
     test("a lane that a newer epoch has ended is EPOCH_CLOSED with the epoch that goes on", async () => {
@@ -147,10 +216,16 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       const old = new Till("t1", "old").write(3);
       await send(subject.ledger, old.messages(1, 2));
       const { epoch } = await subject.ledger.lanes.openEpoch(old.terminal, old.epoch, "install-1", "restored");
-      expect(await sendAny(subject.ledger, old.messages(3, 3))).toMatchObject({ refused: "EPOCH_CLOSED", facts: { epoch } });
+      expect(await sendAny(subject.ledger, old.messages(3, 3))).toMatchObject({
+        refused: "EPOCH_CLOSED",
+        facts: { epoch },
+      });
       await send(subject.ledger, new Till("t1", epoch).write(1).messages(1, 1));
       const lanes = await subject.ledger.lanes.of(old.terminal);
-      expect(lanes.map((lane) => [lane.epoch, lane.current])).toEqual([["old", false], [epoch, true]]);
+      expect(lanes.map((lane) => [lane.epoch, lane.current])).toEqual([
+        ["old", false],
+        [epoch, true],
+      ]);
     });
 
     test("an epoch is opened by compare-and-set, and the same call answers the same", async () => {
@@ -161,7 +236,10 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       expect(await lanes.openEpoch(terminal, null, "install-1", "new")).toEqual(first);
       const second = await lanes.openEpoch(terminal, first.epoch, "install-1", "restored");
       expect(second.epoch).not.toBe(first.epoch);
-      await expect(lanes.openEpoch(terminal, null, "install-1", "late")).rejects.toMatchObject({ code: "EPOCH_CLOSED", facts: { epoch: second.epoch } });
+      await expect(lanes.openEpoch(terminal, null, "install-1", "late")).rejects.toMatchObject({
+        code: "EPOCH_CLOSED",
+        facts: { epoch: second.epoch },
+      });
     });
 
     test("a second install within an hour waits for an operator", async () => {
@@ -179,7 +257,10 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       const till = new Till("t1").write(3).writeParts(3);
       await send(subject.ledger, till.request(undefined, { seq: 3, part: 2 }));
       await subject.restart();
-      expect(await send(subject.ledger, till.request({ seq: 3, part: 2 }))).toMatchObject({ receivedThrough: 4, duplicates: 0 });
+      expect(await send(subject.ledger, till.request({ seq: 3, part: 2 }))).toMatchObject({
+        receivedThrough: 4,
+        duplicates: 0,
+      });
       expect(await storedText(subject.ledger, till)).toBe(till.text(1, 4));
     });
 

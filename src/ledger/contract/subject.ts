@@ -1,4 +1,9 @@
+import type { LaneName } from "../../base/ids.ts";
+import type { StateKind } from "../../message/lifecycle.ts";
 import type { Ledger } from "../port.ts";
+
+/** A row of the view `message_state`. */
+export type StateRange = { readonly from: number; readonly through: number; readonly state: StateKind };
 
 /** A ledger under test, with a hand on its clock. Made anew for each test and gone with it. */
 export interface Subject extends AsyncDisposable {
@@ -7,5 +12,7 @@ export interface Subject extends AsyncDisposable {
   advance(ms: number): Promise<void>;
   /** Closes the ledger and opens the same one again, as after a restart; `ledger` is then the new one. */
   restart(): Promise<void>;
+  /** All rows of `message_state` for the lane, as anyone with SQL would read them. */
+  ranges(lane: LaneName): Promise<readonly StateRange[]>;
 }
 export type OpenSubject = () => Promise<Subject>;

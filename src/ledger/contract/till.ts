@@ -32,6 +32,8 @@ export class Till {
   readonly epoch: Epoch;
   readonly lines: WrittenLine[] = [];
   readonly #search = new Map<number, readonly string[]>();
+  /** The chain after each line, as far as it has been asked for. */
+  readonly #chains: Uint8Array[] = [];
 
   constructor(terminal: string, epoch = "E1") {
     this.terminal = terminalId(terminal);
@@ -45,7 +47,10 @@ export class Till {
   }
 
   /** Writes messages of one line each. */
-  write(count: number, options: { readonly search?: readonly string[]; readonly bytes?: number; readonly word?: string } = {}): this {
+  write(
+    count: number,
+    options: { readonly search?: readonly string[]; readonly bytes?: number; readonly word?: string } = {},
+  ): this {
     for (let i = 0; i < count; i++) {
       const n = this.last + 1;
       const filler = "x".repeat(options.bytes ?? 0);
@@ -59,29 +64,48 @@ export class Till {
     const n = this.last + 1;
     for (let part = 1; part <= parts; part++) {
       const more = part < parts;
-      this.lines.push({ seq: n, part, more, text: `{"seq":${n},"part":${part},"w":"${"x".repeat(options.bytes ?? 0)}"}` });
+      this.lines.push({
+        seq: n,
+        part,
+        more,
+        text: `{"seq":${n},"part":${part},"w":"${"x".repeat(options.bytes ?? 0)}"}`,
+      });
     }
     return this;
   }
 
   /** The request that sends all lines behind a place, as far as `until` says. */
-  request(after: Place = { seq: 0, part: 0 }, until: Place = { seq: this.last, part: 0 }, oldest: number | null = null): Submission {
-    let chain: Uint8Array = CHAIN_START;
+  request(
+    after: Place = { seq: 0, part: 0 },
+    until: Place = { seq: this.last, part: 0 },
+    oldest: number | null = null,
+  ): Submission {
     let before: Uint8Array = CHAIN_START;
     const sent: SubmittedLine[] = [];
     const chains: Uint8Array[] = [];
     const bytes: Uint8Array[] = [];
     let end = 0;
-    for (const line of this.lines) {
+    for (const [at, line] of this.lines.entries()) {
+      if (isBehind(line, until)) break;
+      const chain = this.#chainAfter(at);
+      if (!isBehind(line, after)) {
+        before = chain;
+        continue;
+      }
       const text = new TextEncoder().encode(line.text);
-      chain = chainNext(chain, text);
-      if (!isBehind(line, after)) before = chain;
-      if (!isBehind(line, after) || isBehind(line, until)) continue;
       end += text.byteLength + 1;
       bytes.push(text, NEWLINE);
       chains.push(chain);
       const search = this.#search.get(line.seq) ?? [];
-      sent.push({ seq: seq(line.seq), part: line.part, more: line.more, end, at: instant(line.seq), changes: 1, search });
+      sent.push({
+        seq: seq(line.seq),
+        part: line.part,
+        more: line.more,
+        end,
+        at: instant(line.seq),
+        changes: 1,
+        search,
+      });
     }
     return {
       terminal: this.terminal,
@@ -95,12 +119,22 @@ export class Till {
       chains: Buffer.concat(chains),
     };
   }
+  #chainAfter(at: number): Uint8Array {
+    for (let i = this.#chains.length; i <= at; i++) {
+      const text = new TextEncoder().encode(this.lines[i]!.text);
+      this.#chains.push(chainNext(this.#chains[i - 1] ?? CHAIN_START, text));
+    }
+    return this.#chains[at]!;
+  }
   /** Messages from…through. */
   messages(from: number, through: number): Submission {
     return this.request({ seq: from - 1, part: 0 }, { seq: through, part: 0 });
   }
   text(from: number, through: number): string {
-    return this.lines.filter((line) => line.seq >= from && line.seq <= through).map((line) => `${line.text}\n`).join("");
+    return this.lines
+      .filter((line) => line.seq >= from && line.seq <= through)
+      .map((line) => `${line.text}\n`)
+      .join("");
   }
 }
 
@@ -127,8 +161,11 @@ export async function sendAny(ledger: Ledger, submission: Submission): Promise<A
 export const WORKER = workerId("worker-1");
 export const LEASE_MS = 30_000;
 export const LIMIT = { lanes: 10, messages: 1_000, bytes: 10_000_000 };
-export const claimAll = (ledger: Ledger, limit: Partial<typeof LIMIT> = {}, worker = WORKER): Promise<readonly Claim[]> =>
-  ledger.work.claim(worker, { ...LIMIT, ...limit }, LEASE_MS);
+export const claimAll = (
+  ledger: Ledger,
+  limit: Partial<typeof LIMIT> = {},
+  worker = WORKER,
+): Promise<readonly Claim[]> => ledger.work.claim(worker, { ...LIMIT, ...limit }, LEASE_MS);
 export async function claimOne(ledger: Ledger, limit: Partial<typeof LIMIT> = {}): Promise<Claim> {
   const [claim] = await claimAll(ledger, { ...limit, lanes: 1 });
   if (!claim) throw new Error("nothing to claim");
@@ -165,7 +202,10 @@ export const passedOver = (n: number, given: Partial<ExceptionWrite> = {}): Exce
 export const behind = (lane: LaneName, n: number): ExceptionWrite["behind"] => ({ lane, seq: seq(n), on: "sale S-1" });
 
 /** Loads everything there is to load, `refuse` telling what is passed over. */
-export async function drain(ledger: Ledger, refuse: (n: Seq) => Partial<ExceptionWrite> | null = () => null): Promise<void> {
+export async function drain(
+  ledger: Ledger,
+  refuse: (n: Seq) => Partial<ExceptionWrite> | null = () => null,
+): Promise<void> {
   for (;;) {
     const claims = await claimAll(ledger);
     if (claims.length === 0) return;

@@ -1,2 +1,203 @@
+import { describe, expect, test } from "vitest";
+import { instant } from "../../base/clock.ts";
+import { actor, laneName, seq, terminalId, updateId, epoch, type TerminalId } from "../../base/ids.ts";
+import type { Ledger, StoredUpdate, UpdateEntry } from "../port.ts";
 import type { OpenSubject } from "./subject.ts";
-export function updatesContract(_adapter: string, _open: OpenSubject): void {}
+
+const SOURCE = laneName(terminalId("central"), epoch("C1"));
+const [T1, T2] = [terminalId("t1"), terminalId("t2")];
+const API = actor("publisher:shop");
+const ZERO = updateId(0);
+
+export function updatesContract(adapter: string, open: OpenSubject): void {
+  describe(`updates contract: ${adapter}`, () => {
+    test("forwarding is by number: a second publisher with the same numbers writes nothing", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      expect(await updates.forwarded(SOURCE)).toBe(0);
+      expect(await updates.forward(SOURCE, seq(0), seq(2), [entry("all"), entry("store:014")])).toBe(true);
+      expect(await updates.forward(SOURCE, seq(0), seq(2), [entry("all"), entry("store:014")])).toBe(false);
+      expect(await updates.forward(SOURCE, seq(1), seq(3), [entry("all")])).toBe(false);
+      expect(await updates.forward(SOURCE, seq(2), seq(3), [])).toBe(true);
+      expect(await updates.forwarded(SOURCE)).toBe(3);
+      expect(await updates.head()).toBe(2);
+    });
+
+    test("ids grow in the order of commits", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      const given = await Promise.all(
+        Array.from({ length: 20 }, () => updates.publish([entry("all"), entry("t")], API)),
+      );
+      expect(given.flat()).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
+    });
+
+    test("a reader gets all entries for its audiences and is told how far that is true", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      await updates.publish(
+        [entry("all"), entry("store:014"), entry("store:015"), entry("region:north"), entry("store:015")],
+        API,
+      );
+      const page = await updates.read(["all", "store:014", "all"], T1, ZERO, 1_000_000);
+      expect(page).toMatchObject({ through: 5, more: false });
+      expect(page.updates.map(({ id, audience }) => [id, audience])).toEqual([
+        [1, "all"],
+        [2, "store:014"],
+      ]);
+      expect(await updates.read(["all"], T1, page.through, 1_000_000)).toEqual({
+        through: 5,
+        more: false,
+        updates: [],
+      });
+      const [first] = page.updates;
+      expect(text(first!)).toBe(text(entry("all")));
+    });
+
+    test("an entry is left out for the terminal that it came from", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      await updates.publish([{ ...entry("all"), origin: T1 }, entry("all")], API);
+      const ids = async (terminal: TerminalId) =>
+        (await updates.read(["all"], terminal, ZERO, 1_000)).updates.map(({ id }) => id);
+      expect(await ids(T1)).toEqual([2]);
+      expect(await ids(T2)).toEqual([1, 2]);
+    });
+
+    test("pages of about the size asked for, at least one entry, give everything once and in order", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      const audiences = ["all", "store:014", "region:north"];
+      for (let i = 0; i < 60; i++)
+        await updates.publish([entry(audiences[i % 3]!, { bytes: 100 }), entry("other")], API);
+      const seen = await readAll(subject.ledger, audiences, 350);
+      expect(seen.updates).toEqual(Array.from({ length: 60 }, (_, i) => i * 2 + 1));
+      expect(seen.pages).toBeGreaterThan(15);
+      expect((await readAll(subject.ledger, audiences, 1)).updates).toHaveLength(60);
+    });
+
+    test("a page ends between two central transactions unless one alone is larger than the page", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      const tx = (name: string, count: number) =>
+        Array.from({ length: count }, () => entry("all", { tx: name, bytes: 100 }));
+      await updates.publish([...tx("a", 2), ...tx("b", 3), ...tx("c", 9)], API);
+      const page = await updates.read(["all"], T1, ZERO, 420);
+      expect(page.updates.map((update) => update.tx)).toEqual(["a", "a"]);
+      const next = await updates.read(["all"], T1, page.through, 420);
+      expect(next.updates.map((update) => update.tx)).toEqual(["b", "b", "b"]);
+      const inside = await updates.read(["all"], T1, next.through, 420);
+      expect(inside).toMatchObject({ more: true });
+      expect(inside.updates).toHaveLength(4);
+    });
+
+    test("more entries than are looked at at once are all given", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      await updates.publish(
+        Array.from({ length: 2_500 }, (_, i) => entry(i % 5 === 0 ? "rare" : "all")),
+        API,
+      );
+      const seen = await readAll(subject.ledger, ["rare", "all"], 10_000_000);
+      expect(seen.updates).toEqual(Array.from({ length: 2_500 }, (_, i) => i + 1));
+    });
+
+    test("a cursor above the head is CURSOR_GONE and says where the head is", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      await updates.publish([entry("all")], API);
+      await expect(updates.read(["all"], T1, updateId(2), 1_000)).rejects.toMatchObject({
+        code: "CURSOR_GONE",
+        facts: { head: 1 },
+      });
+    });
+
+    test("after a restore ids go on above every id that was shown, and older cursors go on from there", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      await updates.publish([entry("all")], API);
+      expect(await updates.beginTerm(updateId(1), "nothing was lost")).toBe(1);
+      const begun = await updates.beginTerm(updateId(9), "a terminal has taken updates through 9");
+      expect(begun).toBeGreaterThan(9);
+      expect(await updates.beginTerm(updateId(9), "a second terminal")).toBe(begun);
+      const [id] = await updates.publish([entry("all")], API);
+      expect(id).toBe(begun + 1);
+      const page = await updates.read(["all"], T1, updateId(9), 1_000);
+      expect(page.updates.map((update) => update.id)).toEqual([id]);
+      expect(page.through).toBe(id);
+    });
+
+    test("an acknowledgement remembers how far a terminal has applied, and what it refused, once", async () => {
+      await using subject = await open();
+      const { updates, terminals } = subject.ledger;
+      await enrolled(subject.ledger, T1);
+      await updates.publish([entry("all"), entry("all")], API);
+      const refused = [{ id: updateId(1), code: "CHECK_VIOLATED" as const, detail: "price -1" }];
+      await updates.acknowledge(T1, updateId(2), refused);
+      await updates.acknowledge(T1, updateId(2), refused);
+      expect(await terminals.get(T1)).toMatchObject({ appliedThrough: 2 });
+      expect(await updates.refusals(null, 10)).toMatchObject([
+        { terminal: T1, id: 1, code: "CHECK_VIOLATED", detail: "price -1" },
+      ]);
+      expect(await updates.refusals(T2, 10)).toEqual([]);
+    });
+
+    test("a refusal of a key is closed by a later update of the key", async () => {
+      await using subject = await open();
+      const { updates } = subject.ledger;
+      await enrolled(subject.ledger, T1);
+      const price = (article: number) => entry("all", { key: { article } });
+      await updates.publish([price(1), price(2)], API);
+      await updates.acknowledge(T1, updateId(2), [
+        { id: updateId(1), code: "CHECK_VIOLATED", detail: "price -1" },
+        { id: updateId(2), code: "CHECK_VIOLATED", detail: "price -2" },
+      ]);
+      await updates.publish([price(3), price(1)], API);
+      await updates.acknowledge(T1, updateId(4), []);
+      expect((await updates.refusals(T1, 10)).map(({ id }) => id)).toEqual([2]);
+    });
+  });
+}
+
+function entry(
+  audience: string,
+  given: { readonly tx?: string; readonly bytes?: number; readonly key?: Record<string, number> } = {},
+): UpdateEntry {
+  const changes = JSON.stringify([
+    { table: "price", op: "upsert", key: given.key ?? { article: 1 }, row: { text: "" } },
+  ]);
+  return {
+    audience,
+    tx: given.tx ?? `tx-${++transactions}`,
+    at: instant(1_000),
+    origin: null,
+    trace: null,
+    changes: new TextEncoder().encode(changes.padEnd(given.bytes ?? 0)),
+    count: 1,
+  };
+}
+let transactions = 0;
+
+const text = ({ changes }: Pick<StoredUpdate, "changes">): string => new TextDecoder().decode(changes);
+
+async function readAll(
+  ledger: Ledger,
+  audiences: readonly string[],
+  limitBytes: number,
+): Promise<{ updates: number[]; pages: number }> {
+  const updates: number[] = [];
+  let after = ZERO;
+  for (let pages = 1; ; pages++) {
+    const page = await ledger.updates.read(audiences, T1, after, limitBytes);
+    expect(page.updates.every(({ id }) => id > after && id <= page.through)).toBe(true);
+    updates.push(...page.updates.map(({ id }) => id));
+    after = page.through;
+    if (!page.more) return { updates, pages };
+  }
+}
+
+async function enrolled(ledger: Ledger, terminal: TerminalId): Promise<void> {
+  const hash = new Uint8Array(32).fill(terminal.length);
+  await ledger.terminals.createToken(hash, { terminal, tags: {}, validMs: 1_000, by: API });
+  await ledger.terminals.enroll(hash, terminal, {}, hash);
+}

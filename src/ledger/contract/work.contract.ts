@@ -74,7 +74,12 @@ export function workContract(adapter: string, open: OpenSubject): void {
         seen.push([claim.from, claim.through, claim.inParts]);
         await subject.ledger.work.settle([loaded(claim)]);
       }
-      expect(seen).toEqual([[1, 2, false], [3, 3, true], [4, 4, true], [5, 6, false]]);
+      expect(seen).toEqual([
+        [1, 2, false],
+        [3, 3, true],
+        [4, 4, true],
+        [5, 6, false],
+      ]);
     });
 
     test("settling moves the watermarks, and the claim tells the central row's version", async () => {
@@ -98,7 +103,11 @@ export function workContract(adapter: string, open: OpenSubject): void {
       expect(await ledger.work.settle([loaded(first, { exceptions: [passedOver(1)] })])).toEqual(["lost"]);
       expect(await ledger.exceptions.get(till.lane, seq(1))).toBeNull();
       expect(await ledger.work.settle([loaded(second)])).toEqual(["settled"]);
-      expect((await ledger.trail.of(till.lane, seq(1))).map(({ kind }) => kind)).toEqual(["received", "lease lost", "loaded"]);
+      expect((await ledger.trail.of(till.lane, seq(1))).map(({ kind }) => kind)).toEqual([
+        "received",
+        "lease lost",
+        "loaded",
+      ]);
     });
 
     test("a settlement counts by its fence, though its lease ran out, until another claims", async () => {
@@ -160,11 +169,12 @@ export function workContract(adapter: string, open: OpenSubject): void {
       for (const name of ["a", "b", "c"]) await send(ledger, new Till(name).write(8).messages(1, 8));
       await claimAll(ledger); // its worker dies
       await subject.advance(LEASE_MS);
+      await send(ledger, new Till("healthy").write(1).messages(1, 1));
       const [only, ...others] = await claimAll(ledger);
       expect(others).toEqual([]);
       expect([only!.from, only!.through]).toEqual([1, 4]);
       await ledger.work.settle([loaded(only!)]);
-      for (let i = 0; i < 5; i++) {
+      for (let i = 0; i < 6; i++) {
         const claims = await claimAll(ledger);
         expect(claims).toHaveLength(1);
         await ledger.work.settle(claims.map((claim) => loaded(claim)));
@@ -203,7 +213,13 @@ export function workContract(adapter: string, open: OpenSubject): void {
       const { subject } = await withMessages(3);
       await using _ = subject;
       const { ledger } = subject;
-      const sets = { writes: ["sale S-1"], adds: ["stock 7"], creates: ["sale S-1"], deletes: [], parents: ["store 014"] };
+      const sets = {
+        writes: ["sale S-1"],
+        adds: ["stock 7"],
+        creates: ["sale S-1"],
+        deletes: [],
+        parents: ["store 014"],
+      };
       const claim = await claimOne(ledger);
       await ledger.work.settle([
         loaded(claim, { exceptions: [passedOver(2, { state: "retrying", retryInMs: 500, attempts: 1, sets })] }),
@@ -214,18 +230,47 @@ export function workContract(adapter: string, open: OpenSubject): void {
       const again = await claimOne(ledger);
       expect([again.from, again.through]).toEqual([4, 3]);
       expect(again.late).toEqual([
-        { lane: claim.lane, seq: 2, state: "retrying", fault: "ROW_REFUSED", attempts: 1, sets, order: { verb: "load" }, revision: null },
+        {
+          lane: claim.lane,
+          seq: 2,
+          state: "retrying",
+          fault: "ROW_REFUSED",
+          attempts: 1,
+          sets,
+          order: { verb: "load" },
+          revision: null,
+        },
       ]);
       expect(again.open).toHaveLength(1);
+    });
+
+    test("a late message in the hand of a lost or stopped worker is what it was, and the trail says so", async () => {
+      const { subject, till } = await withMessages(2);
+      await using _ = subject;
+      const { ledger } = subject;
+      await ledger.work.settle([
+        loaded(await claimOne(ledger), { exceptions: [passedOver(1, { state: "retrying", retryInMs: 0 })] }),
+      ]);
+      await claimOne(ledger);
+      expect(await ledger.trail.state(till.lane, seq(1))).toBe("processing");
+      await subject.advance(LEASE_MS);
+      await ledger.work.release([await claimOne(ledger)], 0, "the hub stops");
+      expect(await ledger.trail.state(till.lane, seq(1))).toBe("retrying");
+      const kinds = (await ledger.trail.of(till.lane, seq(1))).map(({ kind }) => kind);
+      expect(kinds).toEqual(["received", "retrying", "lease lost", "handed back"]);
+      expect((await ledger.trail.of(till.lane, seq(2))).map(({ kind }) => kind)).toEqual(["received", "loaded"]);
     });
 
     test("held messages are given when what they wait behind is closed, in their order", async () => {
       const { subject, till } = await withMessages(6);
       await using _ = subject;
       const { ledger } = subject;
-      const held = (n: number, on: number) => passedOver(n, { state: "held", fault: null, behind: behind(till.lane, on) });
+      const held = (n: number, on: number) =>
+        passedOver(n, { state: "held", fault: null, behind: behind(till.lane, on) });
       const claim = await claimOne(ledger);
-      await ledger.work.settle([loaded(claim, { exceptions: [held(4, 2), passedOver(2, { state: "retrying", retryInMs: 10 }), held(5, 4)] })]);
+      await ledger.work.settle([
+        loaded(claim, { exceptions: [held(4, 2), passedOver(2, { state: "retrying", retryInMs: 10 }), held(5, 4)] }),
+      ]);
       expect((await ledger.exceptions.get(till.lane, seq(2)))!.holds).toBe(2);
       await subject.advance(10);
       const first = await claimOne(ledger);
@@ -251,7 +296,9 @@ export function workContract(adapter: string, open: OpenSubject): void {
       const claim = await claimOne(ledger);
       await subject.advance(10);
       await ledger.work.settle([loaded(await claimOne(ledger))]);
-      await ledger.work.settle([loaded(claim, { exceptions: [passedOver(1, { state: "held", behind: behind(till.lane, 1) })] })]);
+      await ledger.work.settle([
+        loaded(claim, { exceptions: [passedOver(1, { state: "held", behind: behind(till.lane, 1) })] }),
+      ]);
       expect((await claimOne(ledger)).late.map(({ lane, seq: n }) => [lane, n])).toEqual([[newer.lane, 1]]);
     });
 
@@ -290,16 +337,23 @@ export function workContract(adapter: string, open: OpenSubject): void {
         { seq: seq(3), state: "dead", fault: "ROW_REFUSED", attempts: 1 } as const,
         { seq: seq(5), state: "held", fault: null, attempts: 0 } as const,
       ];
-      expect(await ledger.work.adopt(till.lane, claim.fence, { loadedThrough: seq(8), version: 4, passed })).toBe("adopted");
+      expect(await ledger.work.adopt(till.lane, claim.fence, { loadedThrough: seq(8), version: 4, passed })).toBe(
+        "adopted",
+      );
       await ledger.work.release([claim], 0, "adopted");
       const next = await claimOne(ledger);
       expect([next.from, next.through, next.version]).toEqual([9, 10, 4]);
-      expect(next.open.map(({ seq: n, state, sets }) => [n, state, sets])).toEqual([[3, "dead", null], [5, "held", null]]);
+      expect(next.open.map(({ seq: n, state, sets }) => [n, state, sets])).toEqual([
+        [3, "dead", null],
+        [5, "held", null],
+      ]);
       expect(next.late.map(({ seq: n }) => n)).toEqual([5]);
       const kinds = async (n: number) => (await ledger.trail.of(till.lane, seq(n))).map(({ kind }) => kind);
       expect(await kinds(2)).toEqual(["received", "adopted"]);
       expect(await kinds(3)).toEqual(["received", "adopted"]);
-      expect(await ledger.work.adopt(till.lane, claim.fence, { loadedThrough: seq(9), version: 5, passed })).toBe("lost");
+      expect(await ledger.work.adopt(till.lane, claim.fence, { loadedThrough: seq(9), version: 5, passed })).toBe(
+        "lost",
+      );
     });
 
     test("an exception that the centre no longer names was loaded late, and frees what waits behind it", async () => {
@@ -308,11 +362,18 @@ export function workContract(adapter: string, open: OpenSubject): void {
       const { ledger } = subject;
       const claim = await claimOne(ledger);
       await ledger.work.settle([
-        loaded(claim, { exceptions: [passedOver(2, { state: "retrying", retryInMs: 0 }), passedOver(3, { state: "held", behind: behind(till.lane, 2) })] }),
+        loaded(claim, {
+          exceptions: [
+            passedOver(2, { state: "retrying", retryInMs: 0 }),
+            passedOver(3, { state: "held", behind: behind(till.lane, 2) }),
+          ],
+        }),
       ]);
       const late = await claimOne(ledger); // loads message 2, then dies before it settles
       const passed = [{ seq: seq(3), state: "held", fault: null, attempts: 0 } as const];
-      expect(await ledger.work.adopt(till.lane, late.fence, { loadedThrough: seq(4), version: 2, passed })).toBe("adopted");
+      expect(await ledger.work.adopt(till.lane, late.fence, { loadedThrough: seq(4), version: 2, passed })).toBe(
+        "adopted",
+      );
       await ledger.work.release([late], 0, "adopted");
       expect(await ledger.trail.state(till.lane, seq(2))).toBe("loaded");
       expect((await claimOne(ledger)).late.map(({ seq: n }) => n)).toEqual([3]);
@@ -333,13 +394,19 @@ export function workContract(adapter: string, open: OpenSubject): void {
       till.write(1);
       await send(ledger, till.messages(11, 11));
       const found = await claimOne(ledger);
-      expect(await ledger.work.adopt(till.lane, found.fence, { loadedThrough: seq(2), version: 1, passed: [] })).toBe("behind");
+      expect(await ledger.work.adopt(till.lane, found.fence, { loadedThrough: seq(2), version: 1, passed: [] })).toBe(
+        "behind",
+      );
       await ledger.work.release([found], 0, "behind");
       const steps: unknown[] = [];
       for (;;) {
         const [claim] = await claimAll(ledger);
         if (!claim) break;
-        steps.push([claim.from, claim.through, claim.late.map((item) => [item.seq, item.order.verb, item.revision !== null])]);
+        steps.push([
+          claim.from,
+          claim.through,
+          claim.late.map((item) => [item.seq, item.order.verb, item.revision !== null]),
+        ]);
         const given = claim.late.filter((item) => item.order.verb === "discard");
         const exceptions = given.map((item) => passedOver(item.seq, { state: "discarded" }));
         await ledger.work.settle([loaded(claim, { exceptions })]);

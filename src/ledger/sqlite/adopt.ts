@@ -14,7 +14,12 @@ export type CentreWord = Parameters<Work["adopt"]>[2];
 type PassedWord = CentreWord["passed"][number];
 
 /** See the port. The caller still holds the lease afterwards; its claim is void. */
-export function adoptLane(store: Store, name: LaneName, fence: number, centre: CentreWord): "adopted" | "behind" | "lost" {
+export function adoptLane(
+  store: Store,
+  name: LaneName,
+  fence: number,
+  centre: CentreWord,
+): "adopted" | "behind" | "lost" {
   const lane = laneByName(store, name);
   if (!lane || lane.leasedBy === null || lane.fence !== fence) return "lost";
   const now = store.now();
@@ -63,7 +68,11 @@ function rewind(store: Store, lane: LaneRow, loadedThrough: Seq): void {
     lane.id,
     loadedThrough,
   );
-  store.run("delete from exception where lane = ? and seq > ? and replay = 0 and verb = 'load'", lane.id, loadedThrough);
+  store.run(
+    "delete from exception where lane = ? and seq > ? and replay = 0 and verb = 'load'",
+    lane.id,
+    loadedThrough,
+  );
 }
 
 /** The centre is ahead: a worker loaded and died before it settled, or this ledger was restored. */

@@ -4,10 +4,21 @@ import type { FaultCode, ErrorFacts } from "../../base/errors.ts";
 import { CHAIN_START, sameChain } from "../../message/chain.ts";
 import type { Acknowledgement, Refused, Submission, SubmittedLine } from "../port.ts";
 import { isBlocked } from "./due.ts";
+import { beginLane } from "./epochs.ts";
 import { record } from "./events.ts";
 import { currentLane, laneById, laneByName, nameOf, openCounts, type LaneRow } from "./lane-row.ts";
-import { beginLane } from "./lanes.ts";
-import { chainAt, cutIntoRuns, firstDifference, isAfter, placeOf, storeGap, storeRun, type Place } from "./runs.ts";
+import {
+  chainAt,
+  chainAfter,
+  cutIntoRuns,
+  firstDifference,
+  isAfter,
+  placeOf,
+  storeGap,
+  storeRun,
+  type Place,
+} from "./runs.ts";
+import { searchKey } from "./search-key.ts";
 import type { Store } from "./store.ts";
 
 /** What of a lane an append is judged by. */
@@ -68,7 +79,8 @@ function firstDisorder({ after, part, lines }: Submission): number | null {
   let place: Place = { seq: after, part };
   for (const line of lines) {
     const next = place.seq + 1;
-    const follows = line.seq === next && (place.part > 0 ? line.part === place.part + 1 : line.part === 0 || line.part === 1);
+    const follows =
+      line.seq === next && (place.part > 0 ? line.part === place.part + 1 : line.part === 0 || line.part === 1);
     if (!follows || (line.part === 0 && line.more)) return next;
     place = placeOf(line);
   }
@@ -95,7 +107,14 @@ function countKnown(lines: readonly SubmittedLine[], tip: Place): number {
  * The first number that has come with other content than is stored; null when all agree. Since each chain covers all that
  * came before, one comparison, at the last known line, is enough while all is well.
  */
-function firstBroken(store: Store, lane: Standing, submission: Submission, tip: Place, start: Place, overlap: number): Seq | null {
+function firstBroken(
+  store: Store,
+  lane: Standing,
+  submission: Submission,
+  tip: Place,
+  start: Place,
+  overlap: number,
+): Seq | null {
   const ours = (place: Place): Uint8Array | null => {
     if (place.seq === tip.seq && place.part === tip.part) return lane.partChain ?? lane.chain;
     if (place.seq === tip.seq && place.part === 0) return lane.chain;
@@ -110,32 +129,39 @@ function firstBroken(store: Store, lane: Standing, submission: Submission, tip: 
   const hasFresh = submission.lines.length > overlap;
   // A message that began in parts goes on with the next part; nothing else may follow what is stored of it.
   if (hasFresh && (joint.seq !== tip.seq || joint.part !== tip.part)) return seq(tip.seq + 1);
-  const lastChain = last ? submission.chains.subarray(overlap * 32 - 32, overlap * 32) : submission.chain;
+  const lastChain = last ? chainAfter(submission, overlap - 1) : submission.chain;
   if (agrees(joint, lastChain)) return null;
   if (!last || !agrees(start, submission.chain)) return start.part > 0 ? seq(start.seq + 1) : start.seq;
-  return firstDifference(store, lane.id, submission.lines.slice(0, overlap), submission.chains);
+  return firstDifference(store, lane.id, submission, overlap);
 }
 
-function storeFresh(store: Store, laneId: number, submission: Submission, overlap: number, skipTo: Place | null): Standing {
+function storeFresh(
+  store: Store,
+  laneId: number,
+  submission: Submission,
+  overlap: number,
+  skipTo: Place | null,
+): Standing {
   const now = store.now();
   if (skipTo) skip(store, laneById(store, laneId), skipTo.seq, submission.chain, now);
   const before = laneById(store, laneId);
   const fresh = submission.lines.slice(overlap);
-  if (fresh.length === 0) return before;
+  const last = fresh.at(-1);
+  if (!last) return before;
   for (const run of cutIntoRuns(submission, overlap)) storeRun(store, laneId, run, now);
   rememberKeys(store, before, fresh);
 
   const lastWhole = submission.lines.findLastIndex((line) => !line.more);
-  const end = placeOf(submission.lines.at(-1)!);
-  const endChain = submission.chains.subarray(-32);
   const wholeIsFresh = lastWhole >= overlap;
-  const chain = wholeIsFresh ? submission.chains.subarray(lastWhole * 32, lastWhole * 32 + 32) : before.chain;
+  const chain = wholeIsFresh ? chainAfter(submission, lastWhole) : before.chain;
+  const end = placeOf(last);
+  const partChain = end.part > 0 ? chainAfter(submission, submission.lines.length - 1) : null;
   store.run(
     "update lane_in set received_through = ?, chain = ?, part = ?, part_chain = ?, received_at = ? where lane = ?",
     end.seq,
     chain,
     end.part,
-    end.part > 0 ? endChain : null,
+    partChain,
     now,
     laneId,
   );
@@ -150,7 +176,7 @@ function storeFresh(store: Store, laneId: number, submission: Submission, overla
     });
     wake(store, before, end.seq, now);
   }
-  return { ...before, receivedThrough: end.seq, chain, part: end.part, partChain: end.part > 0 ? endChain : null };
+  return { ...before, receivedThrough: end.seq, chain, part: end.part, partChain };
 }
 
 /** The common case of `reconsider`, without reading the lane again: most appends find it waiting for work already. */
@@ -167,7 +193,7 @@ function rememberKeys(store: Store, lane: LaneRow, lines: readonly SubmittedLine
       store.run(
         "insert or ignore into message_key (terminal, value, lane, seq) values (?, ?, ?, ?)",
         lane.terminal,
-        value,
+        searchKey(value),
         lane.id,
         line.seq,
       );
@@ -183,9 +209,22 @@ function skip(store: Store, lane: LaneRow, through: Seq, chain: Uint8Array, now:
   // What the centre is known to have loaded is not missing, even when this ledger never had it or has lost it.
   const lost = seq(Math.max(from, lane.loadedThrough + 1));
   if (lost <= through) {
-    store.run("insert into missing (lane, from_seq, through_seq, noted_at) values (?, ?, ?, ?)", lane.id, lost, through, now);
+    store.run(
+      "insert into missing (lane, from_seq, through_seq, noted_at) values (?, ?, ?, ?)",
+      lane.id,
+      lost,
+      through,
+      now,
+    );
     const detail = "the terminal no longer has these messages";
-    record(store, { lane: lane.id, from: lost, through, kind: "missing", actor: actor(`terminal:${lane.terminal}`), detail });
+    record(store, {
+      lane: lane.id,
+      from: lost,
+      through,
+      kind: "missing",
+      actor: actor(`terminal:${lane.terminal}`),
+      detail,
+    });
   }
   store.run(
     "update lane_in set received_through = ?, chain = ?, part = 0, part_chain = null where lane = ?",

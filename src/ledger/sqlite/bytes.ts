@@ -11,7 +11,8 @@ export const bytesOn = (store: Store): LedgerBytes => ({
     if (!row) return [];
     const pieces: StoredPiece[] = [];
     let bytes = 0;
-    const start = afterPart > 0 ? { seq: from, part: afterPart } : { seq: seq(from - 1), part: Number.MAX_SAFE_INTEGER };
+    const start =
+      afterPart > 0 ? { seq: from, part: afterPart } : { seq: seq(from - 1), part: Number.MAX_SAFE_INTEGER };
     for (const piece of piecesAfter(store, row.id, start)) {
       if (piece.from > through) break;
       pieces.push(piece);

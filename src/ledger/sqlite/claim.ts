@@ -22,7 +22,7 @@ export function claimLanes(store: Store, worker: WorkerId, limit: ClaimLimit, le
     limit.lanes + SPARE_CANDIDATES,
   );
   const claims: Claim[] = [];
-  let last = 0;
+  let first = 0;
   for (const { lane } of candidates) {
     if (claims.length >= limit.lanes) break;
     const row = laneById(store, lane);
@@ -34,11 +34,11 @@ export function claimLanes(store: Store, worker: WorkerId, limit: ClaimLimit, le
       reconsider(store, lane, now);
       continue;
     }
-    claims.push(claim);
-    last = lane;
+    if (claims.push(claim) === 1) first = lane;
     if (suspect) break;
   }
-  if (claims.length === 1) rememberAlone(store, last, claims[0]!);
+  const [only, ...others] = claims;
+  if (only && others.length === 0) rememberAlone(store, first, only);
   return claims;
 }
 
@@ -147,7 +147,8 @@ function nextRange(store: Store, lane: LaneRow, messages: number, bytes: number)
     from,
   );
   for (const run of runs) {
-    if (run.part > 0) return through < from ? { from, through: from, inParts: true } : { from, through, inParts: false };
+    if (run.part > 0)
+      return through < from ? { from, through: from, inParts: true } : { from, through, inParts: false };
     through = seq(Math.min(run.through, last));
     taken += run.bytes;
     if (through >= last || taken >= bytes) break;
@@ -227,9 +228,7 @@ function lateItems(store: Store, lane: LaneRow, limit: number, now: Instant): La
     .map((row) => ({
       ...openOf(row),
       order:
-        row.verb === "discard"
-          ? { verb: "discard", by: row.by ?? SYSTEM, reason: row.reason ?? "" }
-          : { verb: "load" },
+        row.verb === "discard" ? { verb: "discard", by: row.by ?? SYSTEM, reason: row.reason ?? "" } : { verb: "load" },
       revision: row.line,
     }));
 }

@@ -24,7 +24,13 @@ export function record(store: Store, event: NewEvent): void {
 const NONE = seq(0);
 
 /** An event about no message in particular. */
-export function note(store: Store, kind: EventKind | (string & {}), actor: Actor, detail: string, lane: number | null = null): void {
+export function note(
+  store: Store,
+  kind: EventKind | (string & {}),
+  actor: Actor,
+  detail: string,
+  lane: number | null = null,
+): void {
   record(store, { lane, from: NONE, through: NONE, kind, actor, detail });
 }
 

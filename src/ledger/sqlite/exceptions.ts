@@ -16,7 +16,11 @@ const OPEN_STATES = ["received", "retrying", "held", "dead"] as const;
 export const exceptionsOn = (store: Store): Exceptions => ({
   list: async (filter, limit, after) => list(store, filter, limit, after),
   get: async (lane, seq) => {
-    const row = store.get<StoredRow>(`${SELECT} where l.id = ? and e.seq = ?`, laneByName(store, lane)?.id ?? null, seq);
+    const row = store.get<StoredRow>(
+      `${SELECT} where l.id = ? and e.seq = ?`,
+      laneByName(store, lane)?.id ?? null,
+      seq,
+    );
     return row ? shown(store, row) : null;
   },
   requeue: async (lane, seq, by, reason, revision) =>
@@ -59,7 +63,9 @@ function ordered(store: Store, name: LaneName, seq: Seq, verb: "requeue" | "disc
   const state = lane ? stateOf(store, lane.id, seq) : null;
   if (!lane || state === null) throw new WaybillError("NOT_FOUND", `there is no message ${name}/${seq}`);
   if (moved(state, verb) === null) {
-    throw new WaybillError("STATE_CONFLICT", `message ${name}/${seq} is ${state}; ${verb} is not possible`, { facts: { state } });
+    throw new WaybillError("STATE_CONFLICT", `message ${name}/${seq} is ${state}; ${verb} is not possible`, {
+      facts: { state },
+    });
   }
   const pending = store.get<{ by: Actor }>(
     `select order_by as "by" from exception where lane = ? and seq = ? and verb = 'discard'`,
@@ -74,7 +80,11 @@ function ordered(store: Store, name: LaneName, seq: Seq, verb: "requeue" | "disc
 }
 
 function addRevision(store: Store, lane: LaneRow, seq: Seq, by: Actor, line: Uint8Array): number {
-  const last = store.get<{ n: number | null }>("select max(n) as n from revision where lane = ? and seq = ?", lane.id, seq);
+  const last = store.get<{ n: number | null }>(
+    "select max(n) as n from revision where lane = ? and seq = ?",
+    lane.id,
+    seq,
+  );
   const n = (last?.n ?? 0) + 1;
   store.run(
     "insert into revision (lane, seq, n, line, made_by, made_at) values (?, ?, ?, ?, ?, ?)",
@@ -123,7 +133,12 @@ const LIST = `${SELECT}
     and (?5 is null or exists (select 1 from json_each(e.tables) t where t.value = ?5))
   order by e.id limit ?6`;
 
-function list(store: Store, filter: ExceptionFilter, limit: number, after: string | null): Awaited<ReturnType<Exceptions["list"]>> {
+function list(
+  store: Store,
+  filter: ExceptionFilter,
+  limit: number,
+  after: string | null,
+): Awaited<ReturnType<Exceptions["list"]>> {
   const rows = store.all<StoredRow>(
     LIST,
     JSON.stringify(filter.states ?? OPEN_STATES),
@@ -143,7 +158,8 @@ function list(store: Store, filter: ExceptionFilter, limit: number, after: strin
 
 function readCursor(after: string | null): number {
   if (after === null) return 0;
-  if (!/^\d{1,15}$/.test(after)) throw new WaybillError("REQUEST_INVALID", "`after` is not the `next` of a page before");
+  if (!/^\d{1,15}$/.test(after))
+    throw new WaybillError("REQUEST_INVALID", "`after` is not the `next` of a page before");
   return Number(after);
 }
 

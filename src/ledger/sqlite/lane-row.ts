@@ -1,5 +1,12 @@
-import type { Epoch, LaneName, Seq, TerminalId, WorkerId } from "../../base/ids.ts";
-import { laneName, splitLane } from "../../base/ids.ts";
+import {
+  laneName,
+  splitLane,
+  type Epoch,
+  type LaneName,
+  type Seq,
+  type TerminalId,
+  type WorkerId,
+} from "../../base/ids.ts";
 import type { Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import type { Store } from "./store.ts";

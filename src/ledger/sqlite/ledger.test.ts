@@ -1,15 +1,19 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { later, instant, type Instant } from "../../base/clock.ts";
+import { DatabaseSync } from "node:sqlite";
+import { instant, later, type Instant } from "../../base/clock.ts";
+import type { LaneName } from "../../base/ids.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import { exceptionsContract } from "../contract/exceptions.contract.ts";
 import { lanesContract } from "../contract/lanes.contract.ts";
-import { trailContract } from "../contract/trail.contract.ts";
+import { requestsContract } from "../contract/requests.contract.ts";
+import { sequencesContract } from "../contract/sequences.contract.ts";
 import { terminalsContract } from "../contract/terminals.contract.ts";
+import { trailContract } from "../contract/trail.contract.ts";
 import { updatesContract } from "../contract/updates.contract.ts";
 import { workContract } from "../contract/work.contract.ts";
-import type { Subject } from "../contract/subject.ts";
+import type { StateRange, Subject } from "../contract/subject.ts";
 import { openSqliteLedger } from "./ledger.ts";
 
 async function open(): Promise<Subject> {
@@ -29,11 +33,27 @@ async function open(): Promise<Subject> {
       await ledger[Symbol.asyncDispose]();
       ledger = await start();
     },
+    ranges: async (lane) => readRanges(join(folder, "ledger.db"), lane),
     [Symbol.asyncDispose]: async () => {
       await ledger[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+function readRanges(path: string, lane: LaneName): StateRange[] {
+  const db = new DatabaseSync(path, { readOnly: true });
+  try {
+    const rows = db
+      .prepare(
+        `select s.from_seq as "from", s.through_seq as through, s.state
+         from message_state s join lane l on l.id = s.lane where l.terminal || '/' || l.epoch = ? order by 1`,
+      )
+      .all(lane);
+    return rows as StateRange[];
+  } finally {
+    db.close();
+  }
 }
 
 lanesContract("SQLite", open);
@@ -42,3 +62,5 @@ exceptionsContract("SQLite", open);
 updatesContract("SQLite", open);
 terminalsContract("SQLite", open);
 trailContract("SQLite", open);
+requestsContract("SQLite", open);
+sequencesContract("SQLite", open);

@@ -1,3 +1,6 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { WaybillError } from "../../base/errors.ts";
 import { holdLock } from "../../base/lock.ts";
 import type { Ledger, LedgerBytes } from "../port.ts";
 import { bytesOn } from "./bytes.ts";
@@ -19,7 +22,7 @@ export const IN_MEMORY = ":memory:";
  * @throws ALREADY_RUNNING, SCHEMA_NEWER, CONFIG_INVALID (another program's database), DATABASE_UNAVAILABLE.
  */
 export async function openSqliteLedger(path: string, parts: LedgerParts): Promise<Ledger> {
-  const lock = path === IN_MEMORY ? null : holdLock(path, "the ledger");
+  const lock = path === IN_MEMORY ? null : lockFile(path);
   let store: Store | null = null;
   try {
     store = new Store(connect(path, { readOnly: false }), parts);
@@ -44,6 +47,16 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
       lock?.[Symbol.dispose]();
     },
   };
+}
+
+/** The first start makes the folder too: `sqlite:./data/ledger.db` needs no preparation. */
+function lockFile(path: string): Disposable {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+  } catch (thrown) {
+    throw new WaybillError("DATABASE_UNAVAILABLE", `the ledger's folder cannot be made for ${path}`, { cause: thrown });
+  }
+  return holdLock(path, "the ledger");
 }
 
 /** Only one process holds a ledger, so every lease found at the start is of a process that is gone: overdue at once. */

@@ -45,8 +45,7 @@ export function migrate(store: Store): void {
   }
 }
 
-const version = (store: Store): number =>
-  store.get<{ user_version: number }>("pragma user_version")?.user_version ?? 0;
+const version = (store: Store): number => store.get<{ user_version: number }>("pragma user_version")?.user_version ?? 0;
 
 function refuseForeign(store: Store): void {
   const tables = store.get<{ n: number }>("select count(*) as n from sqlite_schema");
@@ -59,6 +58,8 @@ function refuseForeign(store: Store): void {
 export function requireForm(store: Store): void {
   const present = version(store);
   const known = migrations().length;
-  if (present > known) throw new WaybillError("SCHEMA_NEWER", `the ledger is at form ${present}, this Waybill knows ${known}`);
-  if (present < known) throw new WaybillError("DATABASE_UNAVAILABLE", "the ledger has not been opened by this version yet");
+  if (present > known)
+    throw new WaybillError("SCHEMA_NEWER", `the ledger is at form ${present}, this Waybill knows ${known}`);
+  if (present < known)
+    throw new WaybillError("DATABASE_UNAVAILABLE", "the ledger has not been opened by this version yet");
 }

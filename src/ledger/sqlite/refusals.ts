@@ -1,5 +1,5 @@
 import type { TerminalId, UpdateId } from "../../base/ids.ts";
-import type { Change } from "../../message/change.ts";
+import type { Change, Row } from "../../message/change.ts";
 import type { Store } from "./store.ts";
 
 type Entry = { readonly id: UpdateId; readonly changes: Uint8Array };
@@ -40,5 +40,6 @@ const entry = (store: Store, id: UpdateId): Entry | undefined =>
 function keysOf(of: Entry | undefined): Set<string> {
   if (!of) return new Set();
   const changes = JSON.parse(new TextDecoder().decode(of.changes)) as readonly Pick<Change, "table" | "key">[];
-  return new Set(changes.map(({ table, key }) => JSON.stringify([table, Object.entries(key).toSorted()])));
+  const inOrder = (key: Row): unknown[] => Object.entries(key).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return new Set(changes.map(({ table, key }) => JSON.stringify([table, inOrder(key)])));
 }

@@ -1,7 +1,8 @@
 import { seq as asSeq, type Seq } from "../../base/ids.ts";
 import type { Instant } from "../../base/clock.ts";
+import { WaybillError } from "../../base/errors.ts";
 import { CHAIN_START, chainNext, sameChain } from "../../message/chain.ts";
-import type { StoredPiece, SubmittedLine } from "../port.ts";
+import type { StoredPiece, Submission, SubmittedLine } from "../port.ts";
 import type { Store } from "./store.ts";
 
 /** A place in a lane: behind message `seq`, or behind part `part` (> 0) of message `seq` + 1. */
@@ -15,45 +16,48 @@ export const placeOf = (line: SubmittedLine): Place =>
 /** Lines that are stored together as one row: so many bytes at most, or one line. A claim by bytes can stop only between runs. */
 const RUN_BYTES = 256 * 1024;
 
+/** What of a submission is stored; `chains` holds 32 bytes a line. */
+type Lines = Pick<Submission, "body" | "lines" | "chains">;
+
+/** The chain after line `at` of a submission. */
+export const chainAfter = ({ chains }: Pick<Lines, "chains">, at: number): Uint8Array =>
+  chains.subarray(at * 32, at * 32 + 32);
+
 export type RunWrite = {
-  readonly lines: readonly SubmittedLine[];
+  readonly first: SubmittedLine;
+  readonly last: SubmittedLine;
+  readonly changes: number;
   readonly body: Uint8Array;
   /** After the last line. */
   readonly chain: Uint8Array;
 };
 
-/** Cuts lines first…last of a submission into runs: whole messages together, parts of one message together. */
-export function cutIntoRuns(
-  submission: { readonly body: Uint8Array; readonly lines: readonly SubmittedLine[]; readonly chains: Uint8Array },
-  first: number,
-): RunWrite[] {
-  const { body, lines, chains } = submission;
+/** Cuts lines `from`… of a submission into runs: whole messages together, parts of one message together. */
+export function cutIntoRuns(submission: Lines, from: number): RunWrite[] {
   const runs: RunWrite[] = [];
-  let start = first;
-  for (let at = first; at < lines.length; at++) {
-    const line = lines[at]!;
-    const next = lines[at + 1];
-    const begin = start === 0 ? 0 : lines[start - 1]!.end;
-    const joins =
-      next !== undefined &&
-      (line.part === 0 ? next.part === 0 : next.part > 0 && next.seq === line.seq) &&
-      next.end - begin <= RUN_BYTES;
-    if (joins) continue;
-    runs.push({
-      lines: lines.slice(start, at + 1),
-      body: body.subarray(begin, line.end),
-      chain: chains.subarray(at * 32, at * 32 + 32),
-    });
-    start = at + 1;
+  let begin = submission.lines[from - 1]?.end ?? 0;
+  let first: SubmittedLine | null = null;
+  let changes = 0;
+  for (const [at, line] of submission.lines.entries()) {
+    if (at < from) continue;
+    first ??= line;
+    changes += line.changes;
+    const next = submission.lines[at + 1];
+    if (next && areKin(line, next) && next.end - begin <= RUN_BYTES) continue;
+    const body = submission.body.subarray(begin, line.end);
+    runs.push({ first, last: line, changes, body, chain: chainAfter(submission, at) });
+    begin = line.end;
+    first = null;
+    changes = 0;
   }
   return runs;
 }
 
+const areKin = (line: SubmittedLine, next: SubmittedLine): boolean =>
+  line.part === 0 ? next.part === 0 : next.part > 0 && next.seq === line.seq;
+
 export function storeRun(store: Store, lane: number, run: RunWrite, now: Instant): void {
-  const first = run.lines[0]!;
-  const last = run.lines.at(-1)!;
-  let changes = 0;
-  for (const line of run.lines) changes += line.changes;
+  const { first, last, changes, body, chain } = run;
   store.run(
     `insert into run (lane, from_seq, through_seq, part, through_part, bytes, changes, committed_at, received_at, chain, body)
      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -62,12 +66,12 @@ export function storeRun(store: Store, lane: number, run: RunWrite, now: Instant
     last.seq,
     first.part,
     last.part,
-    run.body.byteLength,
+    body.byteLength,
     changes,
     last.at,
     now,
-    run.chain,
-    run.body,
+    chain,
+    body,
   );
 }
 
@@ -85,7 +89,13 @@ export function storeGap(store: Store, lane: number, from: Seq, through: Seq, ch
   );
 }
 
-type ChainRow = { readonly from: Seq; readonly through: Seq; readonly part: number; readonly throughPart: number; readonly chain: Uint8Array };
+type ChainRow = {
+  readonly from: Seq;
+  readonly through: Seq;
+  readonly part: number;
+  readonly throughPart: number;
+  readonly chain: Uint8Array;
+};
 
 // The last run that ends at or before a place. Runs of parts end inside message seq + 1 unless they hold its last part.
 const RUN_ENDING_BY = `
@@ -141,22 +151,23 @@ export const piecesAfter = (store: Store, lane: number, after: Place): Generator
   store.each<StoredPiece>(PIECES, lane, after.seq, after.part);
 
 /**
- * The number of the first of `lines` that is not what is stored under its number; the last of them is known to differ.
- * Once a chain differs it differs for ever, so the first difference is found by halving.
+ * The number of the first line that is not what is stored under its number, among the first `count`, of which the last is
+ * known to differ. Once a chain differs it differs for ever, so the first difference is found by halving.
  */
-export function firstDifference(
-  store: Store,
-  lane: number,
-  lines: readonly SubmittedLine[],
-  chains: Uint8Array,
-): Seq {
+export function firstDifference(store: Store, lane: number, submission: Lines, count: number): Seq {
+  const line = (at: number): SubmittedLine => {
+    const found = submission.lines[at];
+    if (!found)
+      throw new WaybillError("INTERNAL", `a submission of ${submission.lines.length} lines has no line ${at}`);
+    return found;
+  };
   let low = 0;
-  let high = lines.length - 1;
+  let high = count - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
-    const stored = chainAt(store, lane, placeOf(lines[middle]!));
-    if (stored && sameChain(stored, chains.subarray(middle * 32, middle * 32 + 32))) low = middle + 1;
+    const stored = chainAt(store, lane, placeOf(line(middle)));
+    if (stored && sameChain(stored, chainAfter(submission, middle))) low = middle + 1;
     else high = middle;
   }
-  return lines[high]!.seq;
+  return line(high).seq;
 }

@@ -23,7 +23,10 @@ export function settleLane(store: Store, outcome: LaneOutcome): "settled" | "los
   if (!lane || lane.leasedBy === null || lane.fence !== outcome.fence) return "lost";
   const { leasedBy } = lane;
   if (outcome.loadedThrough < lane.loadedThrough || outcome.loadedThrough > lane.claimedThrough) {
-    throw refusal(lane, `loaded through ${outcome.loadedThrough} of the claim ${lane.loadedThrough + 1}–${lane.claimedThrough}`);
+    throw refusal(
+      lane,
+      `loaded through ${outcome.loadedThrough} of the claim ${lane.loadedThrough + 1}–${lane.claimedThrough}`,
+    );
   }
   const now = store.now();
   const worker = actor(`worker:${leasedBy}`);
@@ -53,7 +56,8 @@ export function settleLane(store: Store, outcome: LaneOutcome): "settled" | "los
     outcome.lagMs,
     lane.id,
   );
-  advance(store, lane.id, outcome.loadedThrough);
+  // A version that moved is the centre's word that it knew no more than we do.
+  if (outcome.version > lane.version) advance(store, lane.id, outcome.loadedThrough);
   reconsider(store, lane.id, acted || lane.claimedThrough === lane.loadedThrough ? now : later(now, IDLE_LANE_MS));
   reconsiderNewer(store, lane, now);
   return "settled";
@@ -76,10 +80,19 @@ export function advance(store: Store, lane: number, loadedThrough: Seq): void {
     at = next.through;
   }
   if (at === loadedThrough) return;
-  store.run("update lane_out set loaded_through = ?1, claimed_through = max(claimed_through, ?1) where lane = ?2", at, lane);
+  store.run(
+    "update lane_out set loaded_through = ?1, claimed_through = max(claimed_through, ?1) where lane = ?2",
+    at,
+    lane,
+  );
 }
 
-type Claimed = { readonly state: StateKind; readonly verb: "load" | "discard"; readonly by: Actor | null; readonly reason: string | null };
+type Claimed = {
+  readonly state: StateKind;
+  readonly verb: "load" | "discard";
+  readonly by: Actor | null;
+  readonly reason: string | null;
+};
 
 /** The exception if this lease has it in hand. */
 const claimedOne = (store: Store, lane: LaneRow, n: Seq): Claimed | undefined =>
@@ -92,7 +105,8 @@ const claimedOne = (store: Store, lane: LaneRow, n: Seq): Claimed | undefined =>
   );
 
 function closeLate(store: Store, lane: LaneRow, n: Seq, worker: Actor, now: Instant): void {
-  if (claimedOne(store, lane, n)?.verb !== "load") throw refusal(lane, `message ${n} loaded late without being claimed`);
+  if (claimedOne(store, lane, n)?.verb !== "load")
+    throw refusal(lane, `message ${n} loaded late without being claimed`);
   store.run(
     `update exception set state = 'loaded', closed_at = ?, due_at = null, replay = 0,
        behind_lane = null, behind_seq = null, behind_on = null
@@ -117,7 +131,8 @@ function writeException(
   if (!known && !isNew) throw refusal(lane, `message ${write.seq} ${write.state} without being claimed`);
   // An order to discard is not tried: it leaves its state only when it is done.
   const from = known?.verb === "discard" ? known.state : "processing";
-  if (moved(from, VERB_OF[write.state]) !== write.state) throw refusal(lane, `message ${write.seq} from ${from} to ${write.state}`);
+  if (moved(from, VERB_OF[write.state]) !== write.state)
+    throw refusal(lane, `message ${write.seq} from ${from} to ${write.state}`);
   const dueAt = write.state === "retrying" ? later(now, write.retryInMs ?? 0) : null;
   const closedAt = write.state === "discarded" ? now : null;
   const detail = write.state === "discarded" ? (known?.reason ?? write.detail) : write.detail;
@@ -142,7 +157,14 @@ function writeException(
     now,
     closedAt,
   );
-  recordOne(store, lane.id, write.seq, write.state, write.state === "discarded" ? (known?.by ?? worker) : worker, detail);
+  recordOne(
+    store,
+    lane.id,
+    write.seq,
+    write.state,
+    write.state === "discarded" ? (known?.by ?? worker) : worker,
+    detail,
+  );
 }
 
 /** A held message is due when its blocker is closed; that may have happened, in an older lane, since this one was claimed. */
@@ -173,7 +195,14 @@ function recordLoaded(
   for (const end of [...passed.map((write) => write.seq), loadedThrough + 1]) {
     if (end < from) continue;
     if (end > from) {
-      record(store, { lane: lane.id, from: seq(from), through: seq(end - 1), kind: "loaded", actor: worker, detail: "" });
+      record(store, {
+        lane: lane.id,
+        from: seq(from),
+        through: seq(end - 1),
+        kind: "loaded",
+        actor: worker,
+        detail: "",
+      });
     }
     from = end + 1;
   }
@@ -181,4 +210,3 @@ function recordLoaded(
 
 const refusal = (lane: LaneRow, what: string): WaybillError =>
   new WaybillError("STATE_CONFLICT", `a settlement of ${nameOf(lane)} says ${what}`);
-

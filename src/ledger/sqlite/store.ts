@@ -1,12 +1,10 @@
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { Clock, Instant } from "../../base/clock.ts";
 import { WaybillError, type FaultCode } from "../../base/errors.ts";
 import type { Random } from "../../base/runtime.ts";
 
 /** What a ledger needs of the outside world. */
 export type LedgerParts = { readonly clock: Clock; readonly random: Random };
-
-type SqlRow = Record<string, SQLOutputValue>;
 
 /**
  * One SQLite connection and its prepared statements. Each port method runs synchronously in one `write` or in plain reads,
@@ -30,7 +28,7 @@ export class Store {
 
   /** The row as the query's columns name it: the caller's type says what the SQL beside it selects. */
   get<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return this.#run(() => this.#prepared(sql).get(...values) as SqlRow | undefined) as Row | undefined;
+    return this.#run(() => this.#prepared(sql).get(...values)) as Row | undefined;
   }
   all<Row>(sql: string, ...values: SQLInputValue[]): Row[] {
     return this.#run(() => this.#prepared(sql).all(...values)) as Row[];

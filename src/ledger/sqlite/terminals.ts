@@ -18,7 +18,8 @@ export const terminalsOn = (store: Store): Terminals => ({
       );
       note(store, "token made", by, `for ${terminal ?? "a new terminal"}`);
     }),
-  enroll: async (tokenHash, terminal, tags, keyHash) => store.write(() => enroll(store, tokenHash, terminal, tags, keyHash)),
+  enroll: async (tokenHash, terminal, tags, keyHash) =>
+    store.write(() => enroll(store, tokenHash, terminal, tags, keyHash)),
   byKey: async (keyHash) => one(store, "key_hash = ?", keyHash),
   get: async (terminal) => one(store, "id = ?", terminal),
   list: async (limit, after) =>
@@ -104,11 +105,17 @@ function enroll(
 
 const UNKNOWN = "no such enrolment token";
 
-function refusal(token: TokenRow | undefined, terminal: TerminalId, known: Terminal | null, now: Instant): string | null {
+function refusal(
+  token: TokenRow | undefined,
+  terminal: TerminalId,
+  known: Terminal | null,
+  now: Instant,
+): string | null {
   if (!token) return UNKNOWN;
   if (token.usedBy !== null) return "the enrolment token has been used";
   if (token.expiresAt <= now) return "the enrolment token has expired";
-  if (token.terminal !== null && token.terminal !== terminal) return `the enrolment token is for another terminal than ${terminal}`;
+  if (token.terminal !== null && token.terminal !== terminal)
+    return `the enrolment token is for another terminal than ${terminal}`;
   // Else anyone with a token for some new till could take the place of one that is there.
   if (token.terminal === null && known) return `terminal ${terminal} is enrolled already; its token must name it`;
   return null;

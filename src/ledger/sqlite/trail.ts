@@ -3,6 +3,7 @@ import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type Up
 import type { Event, Overview, TerminalLine, Trail } from "../port.ts";
 import { note, WIDEST_SPAN } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
+import { searchKey } from "./search-key.ts";
 import { stateOf } from "./message-state.ts";
 import type { Store } from "./store.ts";
 
@@ -10,11 +11,7 @@ export const trailOn = (store: Store): Trail => ({
   of: async (lane, n) => eventsOf(store, lane, n),
   recent: async (limit, before) =>
     store
-      .all<EventRow>(
-        `${SELECT} where e.id < ? order by e.id desc limit ?`,
-        before ?? Number.MAX_SAFE_INTEGER,
-        limit,
-      )
+      .all<EventRow>(`${SELECT} where e.id < ? order by e.id desc limit ?`, before ?? Number.MAX_SAFE_INTEGER, limit)
       .map(shown),
   state: async (lane, n) => {
     const row = laneByName(store, lane);
@@ -26,7 +23,7 @@ export const trailOn = (store: Store): Trail => ({
         `select l.epoch, k.seq from message_key k join lane l on l.id = k.lane
          where k.terminal = ? and k.value = ? order by k.lane desc, k.seq desc limit ?`,
         terminal,
-        value,
+        searchKey(value),
         limit,
       )
       .map((row) => ({ lane: laneName(terminal, row.epoch), seq: row.seq })),

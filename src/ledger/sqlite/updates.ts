@@ -1,6 +1,16 @@
 import { WaybillError, type FaultCode } from "../../base/errors.ts";
 import type { Instant } from "../../base/clock.ts";
-import { actor, seq, SYSTEM, updateId, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
+import {
+  actor,
+  seq,
+  SYSTEM,
+  termOf,
+  updateId,
+  updateIdOf,
+  type Seq,
+  type TerminalId,
+  type UpdateId,
+} from "../../base/ids.ts";
 import type { StoredUpdate, UpdateEntry, UpdateLog } from "../port.ts";
 import { note } from "./events.ts";
 import { closeRefusals } from "./refusals.ts";
@@ -29,6 +39,15 @@ export const updatesOn = (store: Store): UpdateLog => ({
     }),
   read: async (audiences, except, after, limitBytes) => read(store, audiences, except, after, limitBytes),
   head: async () => headOf(store).id,
+  beginTerm: async (shown, why) =>
+    store.write(() => {
+      const { id } = headOf(store);
+      if (shown <= id) return id;
+      const begun = updateIdOf(termOf(shown) + 1, 0);
+      store.run("update update_head set id = ?", begun);
+      note(store, "term begun", SYSTEM, `after ${id}, since ${shown} was shown: ${why}`);
+      return begun;
+    }),
   acknowledge: async (terminal, appliedThrough, refused) =>
     store.write(() => acknowledge(store, terminal, appliedThrough, refused)),
   refusals: async (terminal, limit) =>
@@ -50,7 +69,8 @@ function headOf(store: Store): Head {
   return head;
 }
 
-const asText = (ids: readonly UpdateId[]): string => (ids.length > 0 ? ` as updates ${ids[0]}–${ids.at(-1)}` : " for nobody");
+const asText = (ids: readonly UpdateId[]): string =>
+  ids.length > 0 ? ` as updates ${ids[0]}–${ids.at(-1)}` : " for nobody";
 
 function add(store: Store, entries: readonly UpdateEntry[]): UpdateId[] {
   if (entries.length === 0) return [];
@@ -105,12 +125,12 @@ function read(
       LOOK,
     );
     found.push(...rows);
-    if (rows.length === LOOK) complete = Math.min(complete, rows.at(-1)!.id);
+    if (rows.length === LOOK) complete = Math.min(complete, rows.at(-1)?.id ?? complete);
   }
   const candidates = found.filter(({ id }) => id <= complete).toSorted((a, b) => a.id - b.id);
   const taken = candidates.slice(0, pageLength(candidates, limitBytes));
   const cut = taken.length < candidates.length;
-  const through = cut ? taken.at(-1)!.id : updateId(complete);
+  const through = updateId(cut ? (taken.at(-1)?.id ?? after) : complete);
   return { through, more: cut || complete < head.id, updates: taken.map(({ id }) => entryOf(store, id)) };
 }
 
@@ -119,7 +139,7 @@ function pageLength(candidates: readonly Candidate[], limitBytes: number): numbe
   let bytes = 0;
   let wholeTransactions = 0;
   for (const [at, { tx, bytes: size }] of candidates.entries()) {
-    if (at > 0 && candidates[at - 1]!.tx !== tx) wholeTransactions = at;
+    if (at > 0 && candidates[at - 1]?.tx !== tx) wholeTransactions = at;
     bytes += size;
     if (at > 0 && bytes > limitBytes) return wholeTransactions > 0 ? wholeTransactions : at;
   }
@@ -141,7 +161,10 @@ function acknowledge(
   appliedThrough: UpdateId,
   refused: Parameters<UpdateLog["acknowledge"]>[2],
 ): void {
-  const before = store.get<{ through: UpdateId }>("select applied_through as through from terminal where id = ?", terminal);
+  const before = store.get<{ through: UpdateId }>(
+    "select applied_through as through from terminal where id = ?",
+    terminal,
+  );
   if (!before) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
   // Not only upwards: a terminal restored from yesterday's image takes yesterday's updates again.
   store.run("update terminal set applied_through = ? where id = ?", appliedThrough, terminal);

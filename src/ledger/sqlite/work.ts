@@ -41,13 +41,26 @@ export const workOn = (store: Store): Work => ({
 });
 
 /** Nothing is judged, so a suspect lane stays as suspect as it was. */
-function handBack(store: Store, name: Parameters<Work["adopt"]>[0], fence: number, retryInMs: number, why: string): void {
+function handBack(
+  store: Store,
+  name: Parameters<Work["adopt"]>[0],
+  fence: number,
+  retryInMs: number,
+  why: string,
+): void {
   const lane = laneByName(store, name);
   if (!lane || lane.leasedBy === null || lane.fence !== fence) return;
   const worker = actor(`worker:${lane.leasedBy}`);
   if (lane.claimedThrough > lane.loadedThrough) {
     const from = seq(lane.loadedThrough + 1);
-    record(store, { lane: lane.id, from, through: lane.claimedThrough, kind: "handed back", actor: worker, detail: why });
+    record(store, {
+      lane: lane.id,
+      from,
+      through: lane.claimedThrough,
+      kind: "handed back",
+      actor: worker,
+      detail: why,
+    });
   }
   for (const { n } of claimedLate(store, lane)) recordOne(store, lane.id, n, "handed back", worker, why);
   const now = store.now();

@@ -37,7 +37,8 @@ export function sqliteCapture(
     return remade;
   };
   const installed = (): void => {
-    if (!hasTables(connection)) throw new WaybillError("STATE_CONFLICT", `${connection.path}: capture is not installed`);
+    if (!hasTables(connection))
+      throw new WaybillError("STATE_CONFLICT", `${connection.path}: capture is not installed`);
   };
 
   return {
@@ -55,7 +56,13 @@ export function sqliteCapture(
         const quietGapMs = readPlan(connection)?.quietGapMs ?? Number.POSITIVE_INFINITY;
         const packed = await packer.run(limits, quietGapMs, (position) => outgoing.withMarks(position));
         const { packedThrough } = readPosition(connection);
-        return { packedThrough, packedMessages: packed.messages, packedChanges: packed.changes, more: packed.more, remade };
+        return {
+          packedThrough,
+          packedMessages: packed.messages,
+          packedChanges: packed.changes,
+          more: packed.more,
+          remade,
+        };
       });
     },
     lines: async (after, limitBytes) => {
@@ -107,7 +114,9 @@ function readState(connection: Connection, catalog: Catalog, outgoing: Outgoing)
   const position = outgoing.withMarks(readPosition(connection));
   const { epoch, packedThrough, chain, receivedThrough, loadedThrough, droppedThrough, droppedChain } = position;
   const outbox = connection
-    .statement("select count(*) as n, (select o.at from waybill_outbox as o order by o.id limit 1) as at from waybill_outbox")
+    .statement(
+      "select count(*) as n, (select o.at from waybill_outbox as o order by o.id limit 1) as at from waybill_outbox",
+    )
     .get();
   return {
     epoch,

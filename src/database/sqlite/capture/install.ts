@@ -31,7 +31,9 @@ export class Installer {
         made: findings.flatMap((finding) => (finding.state === "stale" ? [finding.subject.table] : [])),
         unchanged: findings.flatMap((finding) => (finding.state === "sound" ? [finding.subject.table] : [])),
         removed,
-        refused: findings.flatMap((finding) => (finding.state === "refused" ? [{ table: finding.table, why: finding.why }] : [])),
+        refused: findings.flatMap((finding) =>
+          finding.state === "refused" ? [{ table: finding.table, why: finding.why }] : [],
+        ),
       };
     });
   }
@@ -68,12 +70,18 @@ export class Installer {
       const { packedThrough, receivedThrough } = readPosition(this.#connection);
       const rows = Number(this.#connection.statement("select count(*) as n from waybill_outbox").get()?.["n"]);
       if (!options.lose && (rows > 0 || receivedThrough < packedThrough)) {
-        throw new WaybillError("STATE_CONFLICT", `${rows} changes and ${packedThrough - receivedThrough} messages wait to be sent`);
+        throw new WaybillError(
+          "STATE_CONFLICT",
+          `${rows} changes and ${packedThrough - receivedThrough} messages wait to be sent`,
+        );
       }
       const ours = this.#connection
-        .statement(`select type, name from sqlite_schema where name like 'waybill\\_%' escape '\\' and type in ('trigger', 'table') order by type desc`)
+        .statement(
+          `select type, name from sqlite_schema where name like 'waybill\\_%' escape '\\' and type in ('trigger', 'table') order by type desc`,
+        )
         .all();
-      for (const { type, name } of ours) this.#connection.db.exec(`drop ${String(type)} if exists ${quoted(String(name))}`);
+      for (const { type, name } of ours)
+        this.#connection.db.exec(`drop ${String(type)} if exists ${quoted(String(name))}`);
     });
   }
 
@@ -94,11 +102,22 @@ export class Installer {
       if ("why" in subject) return { state: "refused", table, why: subject.why };
       const layout = subject.columns.length <= width ? knownLayout(this.#connection, subject) : null;
       const missing = EVENTS.some((event) => !stored.has(triggerName(event, table)));
-      const same = layout !== null && triggersFor(subject, layout, plan.role).every(({ name, sql }) => stored.get(name) === sql);
+      const same =
+        layout !== null &&
+        !this.#isOvertaken(table) &&
+        triggersFor(subject, layout, plan.role).every(({ name, sql }) => stored.get(name) === sql);
       if (same) return { state: "sound", subject };
-      // With all its triggers in place and the columns as they were, nothing was missed: only our own wording is new.
+      // With all its triggers in place and the columns as they were, nothing was missed: only the wording or the order is new.
       return { state: "stale", subject, unseen: hasLayout(this.#connection, table) && (missing || layout === null) };
     });
+  }
+
+  /** Has the application made a trigger on the table after ours? SQLite would fire it before ours. */
+  #isOvertaken(table: string): boolean {
+    const sql = `select 1 from sqlite_schema as theirs join sqlite_schema as ours on ours.tbl_name = theirs.tbl_name
+      where theirs.type = 'trigger' and theirs.tbl_name = ? collate nocase and theirs.name not like 'waybill\\_%' escape '\\'
+        and ours.type = 'trigger' and ours.name like 'waybill\\_%' escape '\\' and ours.rowid < theirs.rowid limit 1`;
+    return this.#connection.statement(sql).get(table) !== undefined;
   }
 
   /** Within the caller's transaction. @returns the tables that are being resynchronised */
@@ -135,7 +154,9 @@ export class Installer {
   /** Our triggers on the application's tables. */
   #ourTriggers(): readonly (Trigger & { readonly table: string })[] {
     const rows = this.#connection
-      .statement(`select s.name, s.sql, s.tbl_name from sqlite_schema as s where s.type = 'trigger' and s.name like 'waybill\\_%' escape '\\'`)
+      .statement(
+        `select s.name, s.sql, s.tbl_name from sqlite_schema as s where s.type = 'trigger' and s.name like 'waybill\\_%' escape '\\'`,
+      )
       .all();
     return rows
       .map((row) => ({ name: String(row["name"]), sql: String(row["sql"]), table: String(row["tbl_name"]) }))

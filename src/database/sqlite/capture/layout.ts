@@ -14,11 +14,14 @@ export type Layout = {
   readonly key: readonly string[];
 };
 
-const shapeOf = (subject: Subject): string => JSON.stringify({ columns: subject.columns.map(({ name, kind }) => [name, kind]), key: subject.key });
+const shapeOf = (subject: Subject): string =>
+  JSON.stringify({ columns: subject.columns.map(({ name, kind }) => [name, kind]), key: subject.key });
 
 /** The id of the layout that the table has now; null when it has none yet. */
 export function knownLayout(connection: Connection, subject: Subject): number | null {
-  const row = connection.statement("select l.id from waybill_layout as l where l.tbl = ? and l.shape = ?").get(subject.table, shapeOf(subject));
+  const row = connection
+    .statement("select l.id from waybill_layout as l where l.tbl = ? and l.shape = ?")
+    .get(subject.table, shapeOf(subject));
   return row ? Number(row["id"]) : null;
 }
 
@@ -26,7 +29,10 @@ export function knownLayout(connection: Connection, subject: Subject): number | 
 export function ensureLayout(connection: Connection, subject: Subject): number {
   const known = knownLayout(connection, subject);
   if (known !== null) return known;
-  return Number(connection.statement("insert into waybill_layout (tbl, shape) values (?, ?)").run(subject.table, shapeOf(subject)).lastInsertRowid);
+  return Number(
+    connection.statement("insert into waybill_layout (tbl, shape) values (?, ?)").run(subject.table, shapeOf(subject))
+      .lastInsertRowid,
+  );
 }
 
 export const hasLayout = (connection: Connection, table: string): boolean =>
@@ -37,11 +43,17 @@ export function readLayout(connection: Connection, id: number): Layout {
   const row = connection.statement("select l.tbl, l.shape from waybill_layout as l where l.id = ?").get(id);
   if (!row) throw new WaybillError("INTERNAL", `waybill_outbox names layout ${id}, which waybill_layout does not have`);
   const { columns, key } = JSON.parse(String(row["shape"])) as { columns: [string, string][]; key: string[] };
-  return { id, table: String(row["tbl"]), columns: columns.map(([name, kind]) => ({ name, kind: kindNamed(kind) })), key };
+  return {
+    id,
+    table: String(row["tbl"]),
+    columns: columns.map(([name, kind]) => ({ name, kind: kindNamed(kind) })),
+    key,
+  };
 }
 
 function kindNamed(text: string): ColumnKind {
   const kind = KINDS.find((known) => known === text);
-  if (kind === undefined) throw new WaybillError("INTERNAL", `waybill_layout names a kind of column that is none: ${text}`);
+  if (kind === undefined)
+    throw new WaybillError("INTERNAL", `waybill_layout names a kind of column that is none: ${text}`);
   return kind;
 }

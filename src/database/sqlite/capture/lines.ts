@@ -24,7 +24,10 @@ export class LineWriter {
   #at = "";
 
   /** @param part the parts of this message that were written before, 0 for none; `chain` is the chain after them */
-  constructor(of: { readonly seq: Seq; readonly part: number; readonly chain: Uint8Array; readonly trace: string }, partBytes: number) {
+  constructor(
+    of: { readonly seq: Seq; readonly part: number; readonly chain: Uint8Array; readonly trace: string },
+    partBytes: number,
+  ) {
     this.#seq = of.seq;
     this.#part = of.part;
     this.#chain = of.chain;
@@ -68,14 +71,29 @@ export class LineWriter {
       `{"seq":${this.#seq},${part}"at":"${this.#at}","trace":"${this.#trace}","changes":[${this.#changes.join(",")}]}`,
     );
     this.#chain = chainNext(this.#chain, bytes);
-    this.lines.push({ seq: this.#seq, part: this.#part, more, bytes, chain: this.#chain, changes: this.#changes.length, at: this.#at });
+    this.lines.push({
+      seq: this.#seq,
+      part: this.#part,
+      more,
+      bytes,
+      chain: this.#chain,
+      changes: this.#changes.length,
+      at: this.#at,
+    });
     this.#changes = [];
     this.#bytes = 0;
   }
 }
 
 /** Stands for a change with a value above the limit: a message of its own that the hub makes a dead letter of. */
-export function refusedLine(number: number, row: OutboxRow, encoder: Encoder, chain: Uint8Array, trace: string, valueBytes: number): PackedLine {
+export function refusedLine(
+  number: number,
+  row: OutboxRow,
+  encoder: Encoder,
+  chain: Uint8Array,
+  trace: string,
+  valueBytes: number,
+): PackedLine {
   const at = isoOfJulian(row.at);
   const key = encoder.key(row);
   // A key of that size cannot be carried either; the message then names the table alone.

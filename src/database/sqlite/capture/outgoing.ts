@@ -24,14 +24,20 @@ export class Outgoing {
   }
 
   acknowledge(marks: Marks): void {
-    this.#marks = { receivedThrough: higher(this.#marks?.receivedThrough, marks.receivedThrough), loadedThrough: higher(this.#marks?.loadedThrough, marks.loadedThrough) };
+    this.#marks = {
+      receivedThrough: higher(this.#marks?.receivedThrough, marks.receivedThrough),
+      loadedThrough: higher(this.#marks?.loadedThrough, marks.loadedThrough),
+    };
   }
 
   /** The position with what the other side has said since it was written. Loaded implies received. */
   withMarks(position: Position): Position {
     const upTo = (mark: Seq): Seq => seq(Math.min(mark, position.packedThrough));
     const loadedThrough = higher(position.loadedThrough, upTo(this.#marks?.loadedThrough ?? seq(0)));
-    const receivedThrough = higher(higher(position.receivedThrough, loadedThrough), upTo(this.#marks?.receivedThrough ?? seq(0)));
+    const receivedThrough = higher(
+      higher(position.receivedThrough, loadedThrough),
+      upTo(this.#marks?.receivedThrough ?? seq(0)),
+    );
     return { ...position, receivedThrough, loadedThrough };
   }
 
@@ -51,7 +57,11 @@ export class Outgoing {
     const lower = (mark: Seq): Seq => seq(Math.min(mark, receivedThrough));
     this.#connection.immediate(() => {
       const position = readPosition(this.#connection);
-      writePosition(this.#connection, { ...position, receivedThrough: lower(position.receivedThrough), loadedThrough: lower(position.loadedThrough) });
+      writePosition(this.#connection, {
+        ...position,
+        receivedThrough: lower(position.receivedThrough),
+        loadedThrough: lower(position.loadedThrough),
+      });
     });
   }
 
@@ -79,7 +89,8 @@ export class Outgoing {
         if (line.seq <= old.packedThrough) complete = chain;
         after = { seq: line.seq, part: line.part };
       }
-      if (moved.length > 0) this.#connection.immediate(() => moved.forEach((line) => storeLine(this.#connection, epoch, line)));
+      if (moved.length > 0)
+        this.#connection.immediate(() => moved.forEach((line) => storeLine(this.#connection, epoch, line)));
       return moved.length > 0;
     });
     this.#connection.immediate(() =>
@@ -115,7 +126,9 @@ export class Outgoing {
   /** The last message of a step: about STEP_BYTES from the oldest on, at least one message. */
   #lastWithin(epoch: Epoch, through: Seq): Seq {
     const rows = this.#connection
-      .statement("select m.seq, length(m.bytes) as bytes from waybill_message as m where m.epoch = ? and m.seq <= ? order by m.seq, m.part")
+      .statement(
+        "select m.seq, length(m.bytes) as bytes from waybill_message as m where m.epoch = ? and m.seq <= ? order by m.seq, m.part",
+      )
       .iterate(epoch, through);
     let bytes = 0;
     let last: number | null = null;
@@ -135,7 +148,8 @@ export class Outgoing {
       .all(epoch ?? "");
     if (ids.length === 0) return false;
     this.#connection.immediate(() => {
-      for (const { id } of ids) this.#connection.statement("delete from waybill_message where rowid = ?").run(Number(id));
+      for (const { id } of ids)
+        this.#connection.statement("delete from waybill_message where rowid = ?").run(Number(id));
     });
     return true;
   }

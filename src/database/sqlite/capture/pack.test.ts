@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { epoch, seq } from "../../../base/ids.ts";
-import { chainIsWhole, LIMITS, Replica, Till } from "./fixture.ts";
+import { chainIsWhole, LIMITS, Replica, Till } from "./till.test-kit.ts";
 
 const ITEM = "create table item (id integer primary key, name text, price)";
 const make = (tables = ["item"]): Promise<Till> => Till.with(ITEM, { tables });
@@ -11,14 +11,21 @@ const fill = (till: Till, from: number, through: number, text = "x"): void => {
   for (let id = from; id <= through; id++) insert.run(id, text);
   till.app.exec("commit");
 };
-const numbers = async (till: Till): Promise<number[]> => (await till.messages()).map((message) => message.changes.length);
+const numbers = async (till: Till): Promise<number[]> =>
+  (await till.messages()).map((message) => message.changes.length);
 
 describe("pack", () => {
   test("makes one message of what was committed, with number, time, trace and chain", async () => {
     using till = await make();
     till.app.exec("insert into item values (1, 'é', 12); update item set price = 12.5");
     const before = Date.now() - 1;
-    expect(await till.pack()).toEqual({ packedThrough: 1, packedMessages: 1, packedChanges: 2, more: false, remade: [] });
+    expect(await till.pack()).toEqual({
+      packedThrough: 1,
+      packedMessages: 1,
+      packedChanges: 2,
+      more: false,
+      remade: [],
+    });
     const [line] = await till.capture.lines({ seq: seq(0), part: 0 }, 1);
     const text = Buffer.from(line?.bytes ?? []).toString();
     const message = JSON.parse(text) as { at: string; trace: string };
@@ -126,7 +133,12 @@ describe("pack", () => {
     await till.pack({ valueBytes: 1_999 });
     till.app.exec("insert into item values (4, 'd', 1)");
     await till.pack({ valueBytes: 2_000 });
-    const [refused, message] = await till.messages();
+    till.app.exec("insert into item values (1000, zeroblob(2000), 1)"); // in the place of an outbox row that was looked at
+    await till.pack({ valueBytes: 1_999 });
+    till.app.exec("insert into item values (1001, zeroblob(2000), 1)");
+    await till.pack({ valueBytes: 1_999 });
+    const [refused, message, , ...again] = await till.messages();
+    expect(again.map((one) => one.refused)).toEqual(["VALUE_TOO_LARGE", "VALUE_TOO_LARGE"]);
     expect(refused).toMatchObject({ seq: 1, refused: "VALUE_TOO_LARGE", table: "item", key: { id: 2 } });
     expect(refused?.changes).toEqual([]);
     expect(message?.changes.map(({ key }) => key["id"])).toEqual([1, 3]);
@@ -154,7 +166,10 @@ describe("acknowledgements", () => {
     }
     return till;
   };
-  const mark = (receivedThrough: number, loadedThrough: number) => ({ receivedThrough: seq(receivedThrough), loadedThrough: seq(loadedThrough) });
+  const mark = (receivedThrough: number, loadedThrough: number) => ({
+    receivedThrough: seq(receivedThrough),
+    loadedThrough: seq(loadedThrough),
+  });
 
   test("are known at once, written by flush, and drop what is loaded beyond the newest", async () => {
     using till = await sent();
@@ -172,7 +187,12 @@ describe("acknowledgements", () => {
     expect(state.receivedChain).toEqual(lines[1]?.chain);
     await till.capture.acknowledge(mark(99, 99));
     await till.capture.flush({ keep: 0 });
-    expect(await till.capture.state()).toMatchObject({ receivedThrough: 5, loadedThrough: 5, oldest: 6, receivedChain: lines[2]?.chain });
+    expect(await till.capture.state()).toMatchObject({
+      receivedThrough: 5,
+      loadedThrough: 5,
+      oldest: 6,
+      receivedChain: lines[2]?.chain,
+    });
   });
 
   test("are forgotten by rewind as far as the other side lost them", async () => {
@@ -181,7 +201,11 @@ describe("acknowledgements", () => {
     await till.capture.flush({ keep: 3 });
     const lines = await till.capture.lines({ seq: seq(0), part: 0 }, 1e6);
     await till.capture.rewind(seq(2));
-    expect(await till.capture.state()).toMatchObject({ receivedThrough: 2, loadedThrough: 2, receivedChain: lines[0]?.chain });
+    expect(await till.capture.state()).toMatchObject({
+      receivedThrough: 2,
+      loadedThrough: 2,
+      receivedChain: lines[0]?.chain,
+    });
     await till.capture.rewind(seq(0));
     expect(await till.capture.state()).toMatchObject({ receivedThrough: 0, oldest: 2 });
     fill(till, 9, 9);

@@ -23,12 +23,15 @@ import { widthOf } from "./tables.ts";
 export class Packer {
   readonly #connection: Connection;
   readonly #runtime: { readonly clock: Clock; readonly random: Random; readonly timers: Timers };
-  /** Bytes that a step takes from the outbox, fitted to how long the last one held the lock. */
+  /** Bytes that a step takes from the outbox, fitted to how long the last one took. */
   #stepBytes = 512 * 1024;
   /** Outbox rows through this id hold no value above `valueBytes`; 0 when that is not known. */
   #checked: { through: number; valueBytes: number } = { through: 0, valueBytes: 0 };
 
-  constructor(connection: Connection, runtime: { readonly clock: Clock; readonly random: Random; readonly timers: Timers }) {
+  constructor(
+    connection: Connection,
+    runtime: { readonly clock: Clock; readonly random: Random; readonly timers: Timers },
+  ) {
     this.#connection = connection;
     this.#runtime = runtime;
   }
@@ -43,9 +46,12 @@ export class Packer {
     let messages = 0;
     let changes = 0;
     for (;;) {
+      const started = clock.elapsed();
       const step = this.#connection.snapshot(() => this.#prepare(limits, quietGapMs));
       if (!step) return { messages, changes, more: false };
-      const heldMs = this.#store(step, settle, limits.lockMs);
+      const heldMs = this.#store(step, settle);
+      // Reading counts too: without a write-ahead log, a reader keeps the application from committing.
+      this.#fit(clock.elapsed() - started, step, limits.lockMs);
       messages += step.to.packedThrough - step.from.packedThrough;
       changes += step.lines.reduce((sum, line) => sum + line.changes, 0);
       if (step.last) return { messages, changes, more: false };
@@ -67,12 +73,25 @@ export class Packer {
     return this.#message(position, position.epoch, encoder, top, limits, quietGapMs);
   }
 
-  #message(position: Position, epoch: Epoch, encoder: Encoder, top: number, limits: PackLimits, quietGapMs: number): Step {
+  #message(
+    position: Position,
+    epoch: Epoch,
+    encoder: Encoder,
+    top: number,
+    limits: PackLimits,
+    quietGapMs: number,
+  ): Step {
     const number = seq(position.packedThrough + 1);
-    const open = position.open ?? { part: 0, through: top, chain: position.chain, trace: newTrace(this.#runtime.random) };
+    const open = position.open ?? {
+      part: 0,
+      through: top,
+      chain: position.chain,
+      trace: newTrace(this.#runtime.random),
+    };
     const { rows, ended } = this.#take(encoder, top, quietGapMs, position.open !== null);
     const through = rows.at(-1)?.id;
-    if (through === undefined) throw new WaybillError("INTERNAL", `waybill_outbox has lost the rows of message ${number}`);
+    if (through === undefined)
+      throw new WaybillError("INTERNAL", `waybill_outbox has lost the rows of message ${number}`);
     const writer = new LineWriter({ ...open, seq: number }, limits.partBytes);
     for (const row of straighten(rows, encoder)) writer.add(encoder.change(row), row.at);
     if (ended) writer.end();
@@ -88,9 +107,19 @@ export class Packer {
     const lines: PackedLine[] = [];
     let { packedThrough, chain }: { packedThrough: Seq; chain: Uint8Array } = position;
     for (const id of ids) {
-      const values = oneRow(this.#connection.exact(`select ${encoder.columns} from waybill_outbox as o where o.id = ?`), [BigInt(id)]);
+      const values = oneRow(
+        this.#connection.exact(`select ${encoder.columns} from waybill_outbox as o where o.id = ?`),
+        [BigInt(id)],
+      );
       if (!values) continue;
-      const line = refusedLine(packedThrough + 1, encoder.row(values), encoder, chain, newTrace(this.#runtime.random), limits.valueBytes);
+      const line = refusedLine(
+        packedThrough + 1,
+        encoder.row(values),
+        encoder,
+        chain,
+        newTrace(this.#runtime.random),
+        limits.valueBytes,
+      );
       lines.push(line);
       ({ seq: packedThrough, chain } = line);
     }
@@ -98,10 +127,17 @@ export class Packer {
   }
 
   /** The rows of this step, and whether the message ends with them. */
-  #take(encoder: Encoder, top: number, quietGapMs: number, begun: boolean): { readonly rows: ReturnType<Encoder["row"]>[]; readonly ended: boolean } {
+  #take(
+    encoder: Encoder,
+    top: number,
+    quietGapMs: number,
+    begun: boolean,
+  ): { readonly rows: ReturnType<Encoder["row"]>[]; readonly ended: boolean } {
     const rows: ReturnType<Encoder["row"]>[] = [];
     const cut = this.#cut(top);
-    const statement = this.#connection.exact(`select ${encoder.columns} from waybill_outbox as o where o.id <= ? order by o.id`);
+    const statement = this.#connection.exact(
+      `select ${encoder.columns} from waybill_outbox as o where o.id <= ? order by o.id`,
+    );
     let bytes = 0;
     for (const values of statement.iterate(BigInt(cut)) as unknown as Iterable<Parameters<Encoder["row"]>[0]>) {
       const row = encoder.row(values);
@@ -118,25 +154,33 @@ export class Packer {
   }
 
   /** @returns how long the write lock was held, in milliseconds */
-  #store(step: Step, settle: (position: Position) => Position, lockMs: number): number {
+  #store(step: Step, settle: (position: Position) => Position): number {
     const { clock } = this.#runtime;
     let began = 0;
     this.#connection.immediate(() => {
       began = clock.elapsed();
       const now = readPosition(this.#connection);
-      if (now.packedThrough !== step.from.packedThrough || now.open?.part !== step.from.open?.part || now.epoch !== step.epoch) {
+      if (
+        now.packedThrough !== step.from.packedThrough ||
+        now.open?.part !== step.from.open?.part ||
+        now.epoch !== step.epoch
+      ) {
         throw new WaybillError("ALREADY_RUNNING", `another process packs the outbox of ${this.#connection.path}`);
       }
       for (const line of step.lines) storeLine(this.#connection, step.epoch, line);
       this.#discard(step);
       writePosition(this.#connection, settle(step.to));
     });
-    const heldMs = clock.elapsed() - began;
     // An outbox that was emptied, or has lost its last row, gives the same ids to other rows.
     if (step.last || "ids" in step.consumed) this.#checked = { through: 0, valueBytes: 0 };
-    if (heldMs > lockMs / 2) this.#stepBytes = Math.max(MIN_STEP_BYTES, Math.floor(this.#stepBytes / 2));
-    else if (heldMs < lockMs / 8 && step.to.open !== null) this.#stepBytes = Math.min(MAX_STEP_BYTES, this.#stepBytes * 2);
-    return heldMs;
+    return clock.elapsed() - began;
+  }
+
+  /** Halves the next steps when one took more than half of `lockMs`; doubles them when a full one took less than an eighth. */
+  #fit(tookMs: number, step: Step, lockMs: number): void {
+    if (tookMs > lockMs / 2) this.#stepBytes = Math.max(MIN_STEP_BYTES, Math.floor(this.#stepBytes / 2));
+    else if (tookMs < lockMs / 8 && step.to.open !== null)
+      this.#stepBytes = Math.min(MAX_STEP_BYTES, this.#stepBytes * 2);
   }
 
   #discard(step: Step): void {

@@ -14,14 +14,17 @@ import { subjectOf, type Subject } from "./subject.ts";
 
 /** Within the caller's transaction. A resync of this table for the same audience begins anew. */
 export function startResync(connection: Connection, table: string, aim: string | null): void {
-  const running = connection.statement("select r.id from waybill_resync as r where r.tbl = ? and r.aim is ?").get(table, aim)?.["id"];
+  const running = connection
+    .statement("select r.id from waybill_resync as r where r.tbl = ? and r.aim is ?")
+    .get(table, aim)?.["id"];
   if (running !== undefined) finish(connection, Number(running));
   connection.statement("insert into waybill_resync (tbl, aim) values (?, ?)").run(table, aim);
 }
 
 /** @throws TABLE_UNKNOWN when the table is not captured */
 export function requestResync(connection: Connection, catalog: Catalog, table: string, aim: string | null): void {
-  if (!catalog.tables.get(table)?.captured) throw new WaybillError("TABLE_UNKNOWN", `table ${table} is not captured, so it cannot be resynchronised`);
+  if (!catalog.tables.get(table)?.captured)
+    throw new WaybillError("TABLE_UNKNOWN", `table ${table} is not captured, so it cannot be resynchronised`);
   connection.immediate(() => startResync(connection, table, aim));
 }
 
@@ -41,7 +44,9 @@ export function stepResync(connection: Connection, catalog: Catalog, pageRows: n
 }
 
 export function resyncs(connection: Connection): readonly { readonly table: string; readonly rows: number }[] {
-  return connection.statement("select r.tbl, r.rows from waybill_resync as r order by r.id").all()
+  return connection
+    .statement("select r.tbl, r.rows from waybill_resync as r order by r.id")
+    .all()
     .map((row) => ({ table: String(row["tbl"]), rows: Number(row["rows"]) }));
 }
 
@@ -53,7 +58,13 @@ function oldest(connection: Connection): Running | null {
   return { id: Number(row["id"]), table: String(row["tbl"]), aim: row["aim"] === null ? null : String(row["aim"]) };
 }
 
-function writePage(connection: Connection, running: Running, shape: SqliteTable, subject: Subject, pageRows: number): void {
+function writePage(
+  connection: Connection,
+  running: Running,
+  shape: SqliteTable,
+  subject: Subject,
+  pageRows: number,
+): void {
   const after = allRows(
     connection.exact("select a.value from waybill_resync_after as a where a.resync = ? order by a.position"),
     [BigInt(running.id)],
@@ -63,10 +74,16 @@ function writePage(connection: Connection, running: Running, shape: SqliteTable,
   const page = ` from ${quoted(shape.name)} as t where ${key.map((name) => `${name} is not null`).join(" and ")}${beyond} order by ${key.join(", ")} limit ?`;
   const limit = BigInt(pageRows);
   const last = oneRow(
-    connection.exact(`select ${key.map((_, i) => `p.k${i}`).join(", ")} from (select ${key.map((name, i) => `${name} as k${i}`).join(", ")}${page}) as p limit -1 offset ?`),
+    connection.exact(
+      `select ${key.map((_, i) => `p.k${i}`).join(", ")} from (select ${key.map((name, i) => `${name} as k${i}`).join(", ")}${page}) as p limit -1 offset ?`,
+    ),
     [...after, limit, limit - 1n],
   );
-  connection.statement("insert into waybill_cut (through) select max(o.id) from waybill_outbox as o having max(o.id) is not null").run();
+  connection
+    .statement(
+      "insert into waybill_cut (through) select max(o.id) from waybill_outbox as o having max(o.id) is not null",
+    )
+    .run();
   const columns = subject.columns;
   const written = connection
     .exact(
@@ -74,14 +91,20 @@ function writePage(connection: Connection, running: Running, shape: SqliteTable,
         `select ?, 'upsert', julianday('now'), ?, ${columns.map(({ name }) => `t.${quoted(name)}`).join(", ")}${page}`,
     )
     .run(BigInt(ensureLayout(connection, subject)), running.aim, ...after, limit);
-  connection.statement("insert into waybill_cut (through) select max(o.id) from waybill_outbox as o having max(o.id) is not null").run();
+  connection
+    .statement(
+      "insert into waybill_cut (through) select max(o.id) from waybill_outbox as o having max(o.id) is not null",
+    )
+    .run();
   if (last === undefined) return finish(connection, running.id);
   connection.statement("update waybill_resync set rows = rows + ? where id = ?").run(written.changes, running.id);
   remember(connection, running.id, last);
 }
 
 function remember(connection: Connection, resync: number, key: readonly SqlValue[]): void {
-  const statement = connection.statement("insert or replace into waybill_resync_after (resync, position, value) values (?, ?, ?)");
+  const statement = connection.statement(
+    "insert or replace into waybill_resync_after (resync, position, value) values (?, ?, ?)",
+  );
   for (const [position, value] of key.entries()) statement.run(resync, position, value);
 }
 

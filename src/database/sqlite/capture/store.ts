@@ -29,12 +29,15 @@ export type OpenMessage = {
 export function readPosition(connection: Connection): Position {
   const row = connection.statement("select c.* from waybill_capture as c").get();
   if (!row) throw new WaybillError("INTERNAL", `${connection.path}: capture is not installed`);
-  const open = row["open_part"] === null ? null : {
-    part: Number(row["open_part"]),
-    through: Number(row["open_through"]),
-    chain: row["open_chain"] as Uint8Array,
-    trace: String(row["open_trace"]),
-  };
+  const open =
+    row["open_part"] === null
+      ? null
+      : {
+          part: Number(row["open_part"]),
+          through: Number(row["open_through"]),
+          chain: row["open_chain"] as Uint8Array,
+          trace: String(row["open_trace"]),
+        };
   return {
     epoch: row["epoch"] === null ? null : epoch(String(row["epoch"])),
     packedThrough: seq(Number(row["packed_through"])),
@@ -56,8 +59,17 @@ export function writePosition(connection: Connection, to: Position): void {
          dropped_through = ?, dropped_chain = ?, open_part = ?, open_through = ?, open_chain = ?, open_trace = ?`,
     )
     .run(
-      to.epoch, to.packedThrough, to.chain, to.receivedThrough, to.loadedThrough, to.droppedThrough, to.droppedChain,
-      open?.part ?? null, open?.through ?? null, open?.chain ?? null, open?.trace ?? null,
+      to.epoch,
+      to.packedThrough,
+      to.chain,
+      to.receivedThrough,
+      to.loadedThrough,
+      to.droppedThrough,
+      to.droppedChain,
+      open?.part ?? null,
+      open?.through ?? null,
+      open?.chain ?? null,
+      open?.trace ?? null,
     );
 }
 
@@ -69,7 +81,8 @@ export function writePlan(connection: Connection, plan: CapturePlan): void {
   connection.statement("update waybill_capture set plan = ?").run(JSON.stringify(plan));
 }
 
-export const isOff = (connection: Connection): boolean => connection.statement("select c.off from waybill_capture as c").get()?.["off"] === 1;
+export const isOff = (connection: Connection): boolean =>
+  connection.statement("select c.off from waybill_capture as c").get()?.["off"] === 1;
 export function setOff(connection: Connection, off: boolean): void {
   connection.statement("update waybill_capture set off = ?").run(off ? 1 : 0);
 }
@@ -77,7 +90,9 @@ export function setOff(connection: Connection, off: boolean): void {
 /** A line to be stored, as `PackedLine`. Within the caller's transaction. */
 export function storeLine(connection: Connection, of: Epoch, line: PackedLine): void {
   connection
-    .statement("insert into waybill_message (epoch, seq, part, more, bytes, chain, changes, at) values (?, ?, ?, ?, ?, ?, ?, ?)")
+    .statement(
+      "insert into waybill_message (epoch, seq, part, more, bytes, chain, changes, at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
     .run(of, line.seq, line.part, line.more ? 1 : 0, line.bytes, line.chain, line.changes, line.at);
 }
 
@@ -94,7 +109,12 @@ export function readLines(
       `select m.seq, m.part, m.more, m.bytes, m.chain, m.changes, m.at from waybill_message as m
        where m.epoch = ? and (m.seq, m.part) > (?, ?) and m.seq <= ? order by m.seq, m.part`,
     )
-    .iterate(position.epoch, after.seq, after.part === 0 ? Number.MAX_SAFE_INTEGER : after.part, position.packedThrough);
+    .iterate(
+      position.epoch,
+      after.seq,
+      after.part === 0 ? Number.MAX_SAFE_INTEGER : after.part,
+      position.packedThrough,
+    );
   const lines: PackedLine[] = [];
   let bytes = 0;
   for (const row of rows) {

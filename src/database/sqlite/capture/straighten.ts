@@ -7,37 +7,51 @@ import type { Encoder, OutboxRow } from "./encode.ts";
  * then recorded first, and the statement's own record, which shows the row with the stamp already, after it. Such an
  * update is left out: the statement's record tells all of it, with the before-image that the statement found.
  *
- * It is known by two signs: both records are of one statement (SQLite's clock stands still within one), and the later one
- * does not begin where the earlier one ended: it is an insert, or its before-image is another row.
+ * It is known by its signs: both records are of one moment (SQLite's clock stands still within a statement), both show the
+ * same row after, and the later one begins where the row was before the early one, as far as older records tell.
  */
 export function straighten(rows: readonly OutboxRow[], encoder: Encoder): readonly OutboxRow[] {
   if (!rows.some((row) => row.op === "update")) return rows;
   const left = new Set<OutboxRow>();
-  /** By key: the records of the row that the next one may have to overrule, latest last. */
-  const trails = new Map<string, OutboxRow[]>();
+  /** By key: what was recorded of the row that has the key now, latest last. */
+  const trails = new Map<string, readonly OutboxRow[]>();
   for (const row of rows) {
     const table = encoder.table(row);
     const from = `${table}${encoder.key(row)}`;
     const to = `${table}${encoder.newKey(row)}`;
     const trail = trails.get(from) ?? [];
-    leaveOut(trail, left, (last) => row.op === "insert" || !sameValues(last.after, row.before), row);
+    const kept = trail.slice(0, beginning(trail, row));
+    for (const stamp of trail.slice(kept.length)) left.add(stamp);
     // A row that has moved onto a key can only have been stamped there before its own record.
-    if (from !== to) leaveOut(trails.get(to) ?? [], left, () => true, row);
+    if (from !== to) for (const stamp of (trails.get(to) ?? []).filter((early) => isStamp(early, row))) left.add(stamp);
     trails.delete(from);
-    if (row.op === "update") trails.set(to, [...trail.slice(-8), row]);
+    if (row.op !== "delete") trails.set(to, [...kept.slice(-8), row]);
   }
   return left.size === 0 ? rows : rows.filter((row) => !left.has(row));
 }
 
-function leaveOut(trail: OutboxRow[], left: Set<OutboxRow>, overruled: (last: OutboxRow) => boolean, by: OutboxRow): void {
-  for (let last = trail.at(-1); last !== undefined; last = trail.at(-1)) {
-    if (last.at !== by.at || last.layout !== by.layout || by.op === "upsert" || !overruled(last)) return;
-    left.add(last);
-    trail.pop();
+/** How many records of the trail are older than the statement that wrote `row`; the rest are stamps that came too early. */
+function beginning(trail: readonly OutboxRow[], row: OutboxRow): number {
+  const last = trail.at(-1);
+  if (last === undefined || row.op === "upsert") return trail.length;
+  const beforeLast = trail.at(-2);
+  const fits = beforeLast === undefined || sameValues(beforeLast.after, last.before);
+  if (fits && sameValues(last.after, row.before)) return trail.length;
+  if (row.op !== "delete" && !isStamp(last, row)) return trail.length;
+  for (let at = trail.length - 1; at >= 0; at--) {
+    const stamp = trail[at];
+    if (stamp?.op !== "update" || stamp.at !== row.at || stamp.layout !== row.layout) return trail.length;
+    const earlier = trail[at - 1];
+    if (earlier === undefined || sameValues(earlier.after, row.before)) return at;
   }
+  return trail.length;
 }
 
-const sameValues = (a: readonly SqlValue[], b: readonly SqlValue[]): boolean => a.length === b.length && a.every((value, i) => same(value, b[i] ?? null));
+const isStamp = (early: OutboxRow, row: OutboxRow): boolean =>
+  early.op === "update" && early.at === row.at && early.layout === row.layout && sameValues(early.after, row.after);
+
+const sameValues = (a: readonly SqlValue[], b: readonly SqlValue[]): boolean =>
+  a.length === b.length && a.every((value, i) => same(value, b[i] ?? null));
 
 function same(a: SqlValue, b: SqlValue): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0;

@@ -23,19 +23,32 @@ export type Unique = {
 };
 
 /** The subject, or why the table cannot be captured and what to do. */
-export function subjectOf(connection: Connection, shape: SqliteTable | undefined, table: string): Subject | { readonly why: string } {
+export function subjectOf(
+  connection: Connection,
+  shape: SqliteTable | undefined,
+  table: string,
+): Subject | { readonly why: string } {
   if (!shape) return { why: "there is no such table (views and virtual tables cannot be captured)" };
-  if (shape.key.length === 0) return { why: "it has no key: declare a PRIMARY KEY, or a UNIQUE constraint over NOT NULL columns" };
+  if (shape.key.length === 0)
+    return { why: "it has no key: declare a PRIMARY KEY, or a UNIQUE constraint over NOT NULL columns" };
   const columns = shape.columns.filter((column) => !column.generated).map(({ name, kind }) => ({ name, kind }));
-  if (columns.length > MAX_WIDTH) return { why: `it has ${columns.length} columns; ${MAX_WIDTH} is the most that can be captured` };
+  if (columns.length > MAX_WIDTH)
+    return { why: `it has ${columns.length} columns; ${MAX_WIDTH} is the most that can be captured` };
   const generated = shape.key.find((name) => !columns.some((column) => column.name === name));
-  if (generated !== undefined) return { why: `its key column ${generated} is generated; declare a key of stored columns` };
+  if (generated !== undefined)
+    return { why: `its key column ${generated} is generated; declare a key of stored columns` };
   const details = columnDetails(connection, table);
   const rowid = shape.withoutRowid ? null : rowidName(details);
   return { table, columns, key: shape.key, rowid, uniques: uniquesOf(connection, table, rowid, details) };
 }
 
-type ColumnDetail = { readonly name: string; readonly type: string; readonly notnull: number; readonly dflt: string | null; readonly pk: number };
+type ColumnDetail = {
+  readonly name: string;
+  readonly type: string;
+  readonly notnull: number;
+  readonly dflt: string | null;
+  readonly pk: number;
+};
 
 function columnDetails(connection: Connection, table: string): readonly ColumnDetail[] {
   const rows = connection
@@ -54,22 +67,38 @@ function integerKey(columns: readonly ColumnDetail[]): string | null {
   return key.length === 1 && key[0]?.type.toLowerCase() === "integer" ? key[0].name : null;
 }
 
-function uniquesOf(connection: Connection, table: string, rowid: string | null, columns: readonly ColumnDetail[]): readonly Unique[] {
+function uniquesOf(
+  connection: Connection,
+  table: string,
+  rowid: string | null,
+  columns: readonly ColumnDetail[],
+): readonly Unique[] {
   const uniques: Unique[] = [];
-  if (rowid !== null) uniques.push({ clash: `t.${quoted(rowid)} = NEW.${quoted(rowid)}`, touched: `NEW.${quoted(rowid)} IS NOT OLD.${quoted(rowid)}` });
+  if (rowid !== null)
+    uniques.push({
+      clash: `t.${quoted(rowid)} = NEW.${quoted(rowid)}`,
+      touched: `NEW.${quoted(rowid)} IS NOT OLD.${quoted(rowid)}`,
+    });
   const indexes = connection.statement('select name, partial from pragma_index_list(?) where "unique" = 1').all(table);
-  for (const index of indexes) uniques.push(uniqueOf(connection, String(index["name"]), index["partial"] === 1, columns));
+  for (const index of indexes)
+    uniques.push(uniqueOf(connection, String(index["name"]), index["partial"] === 1, columns));
   return uniques;
 }
 
 type IndexPart = { readonly name: string | null; readonly coll: string };
 
 function uniqueOf(connection: Connection, index: string, partial: boolean, columns: readonly ColumnDetail[]): Unique {
-  const parts = connection.statement("select name, coll from pragma_index_xinfo(?) where key = 1 order by seqno").all(index) as unknown as IndexPart[];
-  const sql = connection.statement("select sql from sqlite_schema where type = 'index' and name = ?").get(index)?.["sql"];
+  const parts = connection
+    .statement("select name, coll from pragma_index_xinfo(?) where key = 1 order by seqno")
+    .all(index) as unknown as IndexPart[];
+  const sql = connection.statement("select sql from sqlite_schema where type = 'index' and name = ?").get(index)?.[
+    "sql"
+  ];
   const text = typeof sql === "string" ? readIndexText(sql) : null; // the index of a constraint has no text, nor needs one
   const clashes = parts.map((part, i) =>
-    part.name === null ? expressionClash(text?.terms[i] ?? "NULL", columns) : columnClash(part.name, part.coll, columns),
+    part.name === null
+      ? expressionClash(text?.terms[i] ?? "NULL", columns)
+      : columnClash(part.name, part.coll, columns),
   );
   // The condition makes the index usable for the search. That NEW meets it is not asked: a row too many is no harm.
   if (text?.where) clashes.push(`(${text.where})`);
@@ -88,7 +117,10 @@ const LITERAL = /^(?:x?'(?:[^']|'')*'|[+-]?[\d.]+(?:e[+-]?\d+)?)$/i;
 function columnClash(name: string, collation: string, columns: readonly ColumnDetail[]): string {
   const detail = columns.find((column) => column.name === name);
   // OR REPLACE puts the default in place of a refused NULL, after the BEFORE triggers have seen the NULL.
-  const value = detail?.notnull === 1 && detail.dflt !== null && LITERAL.test(detail.dflt) ? `coalesce(NEW.${quoted(name)}, ${detail.dflt})` : `NEW.${quoted(name)}`;
+  const value =
+    detail?.notnull === 1 && detail.dflt !== null && LITERAL.test(detail.dflt)
+      ? `coalesce(NEW.${quoted(name)}, ${detail.dflt})`
+      : `NEW.${quoted(name)}`;
   return `t.${quoted(name)} = ${value} COLLATE ${quoted(collation)}`;
 }
 

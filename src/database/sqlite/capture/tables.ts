@@ -12,9 +12,11 @@ import { GATE_TABLE } from "./gate.ts";
  * `waybill_note` holds rows that the running statement may displace (see triggers.ts); between statements it is garbage.
  * `waybill_cut` holds outbox ids that end a message; an application may insert a row as the first act of a transaction.
  */
-const outbox = (width: number): string => `create table if not exists waybill_outbox (id integer primary key, layout, op, at, origin, aim${columns("o", width)}${columns("n", width)})`;
+const outbox = (width: number): string =>
+  `create table if not exists waybill_outbox (id integer primary key, layout, op, at, origin, aim${columns("o", width)}${columns("n", width)})`;
 const note = (width: number): string => `create table if not exists waybill_note (tbl, event${columns("o", width)})`;
-const columns = (letter: string, width: number): string => Array.from({ length: width }, (_, i) => `, ${letter}${i}`).join("");
+const columns = (letter: string, width: number): string =>
+  Array.from({ length: width }, (_, i) => `, ${letter}${i}`).join("");
 
 const TABLES = [
   GATE_TABLE,
@@ -51,7 +53,8 @@ export function makeTables(connection: Connection): void {
 }
 
 export const hasTables = (connection: Connection): boolean =>
-  connection.statement("select 1 from sqlite_schema where type = 'table' and name = 'waybill_capture'").get() !== undefined;
+  connection.statement("select 1 from sqlite_schema where type = 'table' and name = 'waybill_capture'").get() !==
+  undefined;
 
 /** How many columns of a table the outbox can take now. */
 export function widthOf(connection: Connection): number {

@@ -6,8 +6,9 @@ import type { Subject } from "./subject.ts";
 /**
  * The triggers that write `waybill_outbox`, five to a table. What they must withstand:
  *
- * - *An application's own trigger that stamps the row.* SQLite promises no order among triggers, so what is recorded after
- *   an insert or update is the row as it is now, found by its rowid, not NEW (pack.ts straightens what came too early).
+ * - *An application's own trigger that stamps the row.* SQLite promises no order among triggers (it fires the youngest first,
+ *   so ours are kept the youngest), and what is recorded after an insert or update is the row as it is now, found by its
+ *   rowid, not NEW (straighten.ts puts right what came too early).
  * - *REPLACE*, by the statement or by a constraint's own clause: it deletes rows that stand in the way by any unique key,
  *   and unless `recursive_triggers` is on, no DELETE trigger hears of it. So a BEFORE trigger notes the rows that could be
  *   displaced, and the AFTER trigger records as deleted those whose key is gone, or has become the new row's.
@@ -16,8 +17,9 @@ import type { Subject } from "./subject.ts";
  * - *The application's conflict clause*, which governs the statements in its triggers too: nothing here can conflict.
  * - *Any version and setting of SQLite* the application may have: no function but julianday, no row values, no upsert.
  *
- * What they cannot see: a row displaced by REPLACE when, in the same statement, an application's own BEFORE trigger wrote to
- * the same table in the same way. Reconciliation finds such a row.
+ * What they cannot see, and reconciliation finds: a row displaced by REPLACE when, in the same statement, an application's own
+ * BEFORE trigger wrote to the same table in the same way; a row that OR FAIL keeps although an application's trigger, younger
+ * than ours, failed over it.
  */
 export type Trigger = { readonly name: string; readonly sql: string };
 
@@ -35,14 +37,21 @@ export function triggersFor(subject: Subject, layout: number, role: CaptureRole)
     : null;
   return [
     at.trigger("before_insert", "BEFORE INSERT", null, [...at.settleNotes("insert", null), ...at.takeNotes("insert")]),
-    at.trigger("before_update", "BEFORE UPDATE", touched, [...at.settleNotes("update", null), ...at.takeNotes("update")]),
-    at.trigger("after_insert", "AFTER INSERT", null, [...at.settleNotes("insert", at.isNewKey()), at.recordRow("insert")]),
+    at.trigger("before_update", "BEFORE UPDATE", touched, [
+      ...at.settleNotes("update", null),
+      ...at.takeNotes("update"),
+      `${at.forgetOld()} AND NOT (${at.isOldKey()})`, // its old key will be gone, but not by displacement
+    ]),
+    at.trigger("after_insert", "AFTER INSERT", null, [
+      ...at.settleNotes("insert", at.isNewKey()),
+      at.recordRow("insert"),
+    ]),
     // An update that took no notes settles none: it may be a stamp within another update of the same table, whose they are.
     at.trigger("after_update", "AFTER UPDATE", null, [
       ...at.settleNotes("update", `${at.isNewKey()} AND NOT (${at.isOldKey()})`, touched),
       at.recordRow("update"),
     ]),
-    at.trigger("after_delete", "AFTER DELETE", null, [at.recordDelete(), at.forgetDeleted()]),
+    at.trigger("after_delete", "AFTER DELETE", null, [at.recordDelete(), at.forgetOld()]),
   ];
 }
 
@@ -61,7 +70,8 @@ class Site {
     this.#layout = layout;
     this.#role = role;
     this.#named = `'${subject.table.replaceAll("'", "''")}'`;
-    this.#origin = role === "central" ? `(SELECT g.origin FROM waybill_gate AS g WHERE g.tbl = ${this.#named})` : "NULL";
+    this.#origin =
+      role === "central" ? `(SELECT g.origin FROM waybill_gate AS g WHERE g.tbl = ${this.#named})` : "NULL";
   }
 
   trigger(event: Event, moment: string, when: string | null, statements: readonly string[]): Trigger {
@@ -92,16 +102,19 @@ class Site {
     return `${this.#into(values.map((_, i) => `o${i}`))} SELECT ${this.#head("delete")}, ${values.join(", ")}`;
   }
 
-  /** Records as deleted the noted rows that are gone, and those for which `or` holds; then no note is left. Not unless `when`. */
+  /**
+   * Records as deleted the noted rows that are gone, whichever statement noted them, and of this event's those for which `or`
+   * holds; then these notes, and all of this event, have done their duty. Not unless `when`.
+   */
   settleNotes(event: "insert" | "update", or: string | null, when: string | null = null): readonly string[] {
-    const { columns, table } = this.#subject;
-    const old = columns.map((_, i) => `o${i}`);
-    const gone = `NOT EXISTS (SELECT 1 FROM ${quoted(table)} AS t WHERE ${this.#keyOfNote("t")})`;
+    const old = this.#subject.columns.map((_, i) => `o${i}`);
+    const newer = `SELECT 1 FROM waybill_note AS m WHERE m.tbl = n.tbl AND m.rowid > n.rowid AND ${this.#sameNote()}`;
+    const displaced = `${this.#isGone("n")} AND NOT EXISTS (${newer})${or === null ? "" : ` OR n.event = '${event}' AND ${or}`}`;
     const condition = when === null ? "" : ` AND (${when})`;
     return [
       `${this.#into(old)} SELECT ${this.#head("delete")}, ${old.map((name) => `n.${name}`).join(", ")} FROM waybill_note AS n ` +
-        `WHERE n.tbl = ${this.#named} AND n.event = '${event}' AND (${or === null ? gone : `${gone} OR (${or})`})${condition}`,
-      `DELETE FROM waybill_note WHERE tbl = ${this.#named} AND event = '${event}'${condition}`,
+        `WHERE n.tbl = ${this.#named} AND (${displaced})${condition}`,
+      `DELETE FROM waybill_note WHERE tbl = ${this.#named} AND (event = '${event}' OR ${this.#isGone("waybill_note")})${condition}`,
     ];
   }
 
@@ -120,8 +133,11 @@ class Site {
     });
   }
 
-  /** With recursive_triggers on, REPLACE fires this trigger for what it displaces: then the note has done its duty. */
-  forgetDeleted(): string {
+  /**
+   * What became of the row is recorded, so a note of it has done its duty. With recursive_triggers on, REPLACE itself fires
+   * the DELETE trigger for what it displaces.
+   */
+  forgetOld(): string {
     return `DELETE FROM waybill_note WHERE tbl = ${this.#named} AND ${this.#keyOf("OLD", (i) => `o${i}`)}`;
   }
 
@@ -135,13 +151,24 @@ class Site {
   #equalKey(row: "NEW" | "OLD"): string {
     return this.#subject.key.map((name) => `t.${quoted(name)} = ${row}.${quoted(name)}`).join(" AND ");
   }
+  #isGone(note: "n" | "waybill_note"): string {
+    return `NOT EXISTS (SELECT 1 FROM ${quoted(this.#subject.table)} AS t WHERE ${this.#keyOf("t", (i) => `${note}.o${i}`)})`;
+  }
   #keyOfNote(row: "t" | "NEW"): string {
     return this.#keyOf(row, (i) => `n.o${i}`);
   }
+  #sameNote(): string {
+    return this.#keyPlaces.map((i) => `m.o${i} IS n.o${i}`).join(" AND ");
+  }
   /** IS, not =: tables that allow NULL in their key have such rows. */
   #keyOf(row: "t" | "NEW" | "OLD", noted: (column: number) => string): string {
+    const { key } = this.#subject;
+    return this.#keyPlaces.map((place, i) => `${row}.${quoted(key[i] ?? "")} IS ${noted(place)}`).join(" AND ");
+  }
+  /** Where the key's columns stand among the columns. */
+  get #keyPlaces(): readonly number[] {
     const { key, columns } = this.#subject;
-    return key.map((name) => `${row}.${quoted(name)} IS ${noted(columns.findIndex((column) => column.name === name))}`).join(" AND ");
+    return key.map((name) => columns.findIndex((column) => column.name === name));
   }
 
   #into(columns: readonly string[]): string {

@@ -30,9 +30,13 @@ export class Till implements Disposable {
 
   static async with(schema: string, plan: Partial<CapturePlan> & Pick<CapturePlan, "tables">): Promise<Till> {
     const till = new Till(schema);
-    await till.capture.install({ role: "terminal", quietGapMs: 1_000, ...plan });
-    await till.capture.beginEpoch(epoch("e1"));
+    await till.start(plan);
     return till;
+  }
+
+  async start(plan: Partial<CapturePlan> & Pick<CapturePlan, "tables">): Promise<void> {
+    await this.capture.install({ role: "terminal", quietGapMs: 1_000, ...plan });
+    await this.capture.beginEpoch(epoch("e1"));
   }
 
   /** As after a kill: whatever was only in memory is gone. */
@@ -94,7 +98,9 @@ export class Till implements Disposable {
     const shape = this.catalog.table(table);
     const columns = carried(shape);
     const list = columns.map((column) => `t.${quoted(column.name)}`).join(", ");
-    const rows = allRows(this.connection.exact(`select ${list} from ${quoted(table)} as t`), []).map((row) => rowToWire(columns, row));
+    const rows = allRows(this.connection.exact(`select ${list} from ${quoted(table)} as t`), []).map((row) =>
+      rowToWire(columns, row),
+    );
     return new Map(rows.map((row) => [keyOf(row, shape.key), row]));
   }
 
@@ -138,7 +144,9 @@ export class Replica {
       throw new Error(`${change.op} of ${this.#table} ${key}, which is ${now ? "there" : "absent"}`);
     }
     if (change.before && JSON.stringify(change.before) !== JSON.stringify(now)) {
-      throw new Error(`${change.op} of ${this.#table} ${key}: before is ${JSON.stringify(change.before)}, the row ${JSON.stringify(now)}`);
+      throw new Error(
+        `${change.op} of ${this.#table} ${key}: before is ${JSON.stringify(change.before)}, the row ${JSON.stringify(now)}`,
+      );
     }
     this.rows.delete(key);
     if (change.row) this.rows.set(this.#keyOf(change.row), change.row);

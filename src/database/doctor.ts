@@ -1,0 +1,26 @@
+import { WaybillError } from "../base/errors.ts";
+
+/** Something about a database that costs exactness, keeps a table from being synchronised, or slows its application. */
+export type Finding = {
+  /** `harm`: values or rows are affected now. `risk`: they can be. `advice`: it works, and could work better. */
+  readonly weight: "harm" | "risk" | "advice";
+  readonly table: string | null;
+  readonly column: string | null;
+  readonly what: string;
+  /** What a person can do about it. */
+  readonly remedy: string;
+};
+
+/**
+ * Looks the database over, reading only. It may read whole tables: for people who wait, not for a running agent.
+ * @param tables those that are to be kept in step; null for all
+ * @throws DATABASE_UNAVAILABLE; CONFIG_INVALID for a scheme we do not know
+ */
+export async function examine(url: string, tables: readonly string[] | null): Promise<readonly Finding[]> {
+  const scheme = url.slice(0, Math.max(0, url.indexOf(":")));
+  if (scheme !== "sqlite") {
+    throw new WaybillError("CONFIG_INVALID", `database URL with scheme ${JSON.stringify(scheme)}: known are sqlite`);
+  }
+  const { examineSqlite } = await import("./sqlite/doctor.ts");
+  return examineSqlite(url, tables);
+}

@@ -1,0 +1,174 @@
+import { isoOf } from "../../base/clock.ts";
+import { asWaybillError, WaybillError } from "../../base/errors.ts";
+import { epoch, laneName, seq, type LaneName, type Seq, type TerminalId } from "../../base/ids.ts";
+import type { Submission } from "../../ledger/port.ts";
+import { CHAIN_START, chainHex } from "../../message/chain.ts";
+import {
+  documentAnswers,
+  documentLine,
+  holdsDocument,
+  readDocuments,
+  type Document,
+  type DocumentAnswer,
+} from "../../wire/documents.ts";
+import { readSubmission, submissionBody } from "../../wire/submission.ts";
+import { Turn } from "../turn.ts";
+import type { Gate } from "./gate.ts";
+import { ndjson } from "./http.ts";
+import type { Intake } from "./intake.ts";
+import type { HubApiParts } from "./parts.ts";
+import { payloadOf } from "./payload.ts";
+import { bytesRoute, type Route } from "./route.ts";
+
+/** The epoch of a terminal that cannot number: the hub numbers for it, in a lane like any other. */
+const EPOCH = epoch("documents");
+/** How often another hub process may be faster with the same lane before we give up. */
+const TRIES = 5;
+/** Messages that carry one document's id as a searchable value: the document itself, and perhaps values that look like it. */
+const CANDIDATES = 20;
+
+type Parts = Pick<HubApiParts, "ledger" | "runtime" | "settings">;
+
+/**
+ * The hub numbers and remembers ids. Both need nothing of their own: a document's id is a searchable value of the message it
+ * becomes, stored in the same transaction; and its number is taken by compare-and-set on the lane's watermark and chain, so
+ * that two hub processes never give one number twice. Within one process the requests of a terminal take turns.
+ */
+export class DocumentDesk {
+  readonly #parts: Parts;
+  readonly #intake: Intake;
+  readonly #turns = new Map<TerminalId, { readonly turn: Turn; users: number }>();
+
+  constructor(parts: Parts, intake: Intake) {
+    this.#parts = parts;
+    this.#intake = intake;
+  }
+
+  /** @throws ID_REUSED with `id` and `line`, nothing is stored then; EPOCH_CLOSED when this terminal numbers by itself */
+  async take(terminal: TerminalId, documents: readonly Document[]): Promise<readonly DocumentAnswer[]> {
+    const place = this.#turns.get(terminal) ?? { turn: new Turn(), users: 0 };
+    this.#turns.set(terminal, place);
+    place.users++;
+    try {
+      return await place.turn.run(() => this.#number(terminal, documents));
+    } finally {
+      if (--place.users === 0) this.#turns.delete(terminal);
+    }
+  }
+
+  async #number(terminal: TerminalId, documents: readonly Document[]): Promise<readonly DocumentAnswer[]> {
+    for (let tries = 1; ; tries++) {
+      const { answers, submission } = await this.#plan(terminal, documents);
+      if (submission === null) return answers;
+      try {
+        await this.#intake.submit(submission);
+        return answers;
+      } catch (thrown) {
+        const { code } = asWaybillError(thrown);
+        // Another process numbered meanwhile: look again from where the lane is now.
+        if ((code !== "CHAIN_BROKEN" && code !== "SEQUENCE_GAP") || tries === TRIES) throw thrown;
+      }
+    }
+  }
+
+  /** Gives every document its number: the one it has, or the next ones of the lane. */
+  async #plan(
+    terminal: TerminalId,
+    documents: readonly Document[],
+  ): Promise<{ answers: readonly DocumentAnswer[]; submission: Submission | null }> {
+    const { ledger, runtime, settings } = this.#parts;
+    const lane = (await ledger.lanes.of(terminal)).find((each) => each.epoch === EPOCH);
+    const after = lane?.receivedThrough ?? seq(0);
+    const fresh = new Map<string, { readonly document: Document; readonly seq: number }>();
+    const lines: string[] = [];
+    const answers: DocumentAnswer[] = [];
+    for (const [index, document] of documents.entries()) {
+      const twin = fresh.get(document.id);
+      if (twin && !sameDocument(twin.document, document)) throw reused(document, index);
+      const known = twin?.seq ?? (await this.#known(laneName(terminal, EPOCH), terminal, document, index));
+      if (known === null) {
+        const number = after + lines.length + 1;
+        lines.push(documentLine(number, document, isoOf(document.at ?? runtime.clock.now())));
+        fresh.set(document.id, { document, seq: number });
+      }
+      answers.push({
+        id: document.id,
+        seq: known ?? after + lines.length,
+        state: known === null ? "accepted" : "duplicate",
+      });
+    }
+    if (lines.length === 0) return { answers, submission: null };
+    const header = { epoch: EPOCH, after, chain: chainHex(lane?.chain ?? CHAIN_START) };
+    const body = submissionBody(
+      header,
+      lines.map((line) => Buffer.from(line)),
+    );
+    const read = readSubmission(body, {
+      terminal,
+      maxLines: lines.length,
+      search: settings.search,
+      receivedAt: runtime.clock.now(),
+    });
+    const ids = [...fresh.keys()];
+    return {
+      answers,
+      submission: {
+        ...read,
+        lines: read.lines.map((line, index) => ({ ...line, search: [...line.search, ids[index] ?? ""] })),
+      },
+    };
+  }
+
+  /** The number of this document when it is stored already. @throws ID_REUSED */
+  async #known(lane: LaneName, terminal: TerminalId, document: Document, index: number): Promise<Seq | null> {
+    const { ledger } = this.#parts;
+    for (const found of await ledger.trail.find(terminal, document.id, CANDIDATES)) {
+      if (found.lane !== lane) continue;
+      const { lines } = await payloadOf(ledger.bytes, found.lane, found.seq);
+      const held = lines[0] === undefined ? "other id" : holdsDocument(lines[0], document);
+      if (held === "same") return found.seq;
+      if (held === "other body") throw reused(document, index);
+    }
+    return null;
+  }
+}
+
+const sameDocument = (a: Document, b: Document): boolean =>
+  a.type === b.type && JSON.stringify(a.body) === JSON.stringify(b.body);
+
+const reused = ({ id }: Document, index: number): WaybillError =>
+  new WaybillError("ID_REUSED", `document ${JSON.stringify(id)} is known with another body`, {
+    facts: { id, line: index + 1 },
+  });
+
+export function documentRoutes(parts: HubApiParts, intake: Intake, gate: Gate): readonly Route[] {
+  const desk = new DocumentDesk(parts, intake);
+  return [
+    bytesRoute(
+      "terminal",
+      {
+        method: "POST",
+        path: "/v1/documents",
+        summary:
+          "Store documents of a sender that cannot number: NDJSON, one a line; the hub numbers them and remembers their ids",
+        answer: { status: 200, ndjson: true },
+        faults: [
+          "LINE_INVALID",
+          "TOO_LARGE",
+          "ID_REUSED",
+          "EPOCH_CLOSED",
+          "CHAIN_BROKEN",
+          "SEQUENCE_GAP",
+          "OVERLOADED",
+          "UNAVAILABLE",
+          "MEDIA_TYPE",
+        ],
+      },
+      async ({ caller: { terminal }, body }) => {
+        gate.mayStore();
+        const documents = readDocuments(body, parts.settings.limits.lines);
+        return ndjson(documentAnswers(await desk.take(terminal.id, documents)));
+      },
+    ),
+  ];
+}

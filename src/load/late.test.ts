@@ -1,0 +1,172 @@
+import { expect, test } from "vitest";
+import type { Change, Row } from "../message/change.ts";
+import { Centre, Desk, lane, rules } from "./load.test-kit.ts";
+
+const DDL = `
+  create table sale (id text primary key, total text not null, state text, check (state is null or state <> 'bad'));
+  create table audit (id text primary key, of text not null);`;
+const till = lane("till-1");
+const other = lane("till-2");
+const insert = (id: string, more: Row = {}): Change => ({
+  table: "sale",
+  op: "insert",
+  key: { id },
+  row: { id, total: "9.90", state: null, ...more },
+});
+const update = (id: string, before: Row, row: Row): Change => {
+  const old = { id, total: "9.90", state: null, ...before };
+  return { table: "sale", op: "update", key: { id }, before: old, row: { ...old, ...row } };
+};
+const upsert = (id: string, more: Row = {}): Change => ({ ...insert(id, more), op: "upsert" });
+
+test("a late update that another lane has overtaken is dead, with both values", async () => {
+  await using centre = await Centre.open(DDL);
+  const desk = new Desk(centre.database, rules({ sale: {} }));
+  desk.receive(
+    till,
+    [insert("S-1")],
+    [update("S-1", {}, { state: "bad" })],
+    [update("S-1", { state: "bad" }, { state: "bad", total: "5.00" })],
+  );
+  await desk.drain();
+  desk.receive(other, [update("S-1", {}, { total: "7.00" })]);
+  await desk.drain();
+  desk.requeue(till, 2, [update("S-1", {}, { state: "paid" })]);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual(["3 dead CONFLICT_DETECTED"]);
+  expect(desk.exception(till, 3).detail).toBe("sale id=S-1: total: centre 7.00, before 9.90, after 5.00");
+  expect(centre.rows("select total, state from sale")).toEqual([["7.00", "paid"]]);
+});
+
+test("a late message is tried again and again, waits grow, and at the last attempt it is dead", async () => {
+  await using centre = await Centre.open(
+    `create table child (id text primary key, parent text references child (id));`,
+  );
+  const desk = new Desk(centre.database, rules({ child: {} }));
+  desk.receive(till, [{ table: "child", op: "insert", key: { id: "c" }, row: { id: "c", parent: "p" } }]);
+  const told = async (): Promise<unknown> => {
+    await desk.drain();
+    const { state, attempts, retryInMs } = desk.exception(till, 1);
+    desk.requeue(till, 1);
+    return [state, attempts, retryInMs];
+  };
+  expect(await told()).toEqual(["retrying", 1, 750]);
+  expect(await told()).toEqual(["retrying", 2, 1500]);
+  expect(await told()).toEqual(["dead", 3, null]);
+  centre.sql.exec("insert into child values ('p', null)");
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual([]);
+});
+
+test("a late message that still waits behind another costs no attempt", async () => {
+  await using centre = await Centre.open(DDL);
+  const desk = new Desk(centre.database, rules({ sale: {} }));
+  desk.receive(
+    till,
+    [insert("S-1", { state: "bad" })],
+    [insert("S-2", { state: "bad" })],
+    [
+      update("S-1", { state: "bad" }, { state: "bad", total: "1.00" }),
+      update("S-2", { state: "bad" }, { state: "bad", total: "1.00" }),
+    ],
+  );
+  await desk.drain();
+  expect(desk.exceptions(till)[2]).toBe("3 held behind 1");
+  desk.requeue(till, 1, [insert("S-1")]);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual(["2 dead CHECK_VIOLATED", "3 held behind 2"]);
+  expect(desk.exception(till, 3).attempts).toBe(0);
+});
+
+test("an edit that touches rows later messages touched is refused; one that touches free rows is loaded", async () => {
+  await using centre = await Centre.open(DDL);
+  const desk = new Desk(centre.database, rules({ sale: {} }));
+  desk.receive(till, [insert("S-1", { state: "bad" })], [upsert("S-7")], [insert("S-2")]);
+  await desk.drain();
+  desk.requeue(till, 1, [insert("S-1"), upsert("S-7", { total: "0.00" })]);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual(["1 dead SETS_CHANGED"]);
+  expect(desk.exception(till, 1).detail).toBe("it touches ~sale id=S-7 now, which message 2 touched after it");
+  desk.requeue(till, 1, [insert("S-1"), upsert("S-8")]);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual([]);
+  expect(centre.rows("select id, total from sale order by id")).toEqual([
+    ["S-1", "9.90"],
+    ["S-2", "9.90"],
+    ["S-7", "9.90"],
+    ["S-8", "9.90"],
+  ]);
+});
+
+test("a transform deployed since that touches more rows is refused too when they are taken", async () => {
+  await using centre = await Centre.open(DDL);
+  const before = new Desk(centre.database, rules({ sale: {}, audit: {} }));
+  before.receive(
+    till,
+    [insert("S-1", { state: "bad" })],
+    [{ table: "audit", op: "insert", key: { id: "S-1" }, row: { id: "S-1", of: "till" } }],
+  );
+  await before.drain();
+  const transform = (change: Change): Change[] => [
+    change,
+    { table: "audit", op: "upsert", key: change.key, row: { ...change.key, of: "hub" } },
+  ];
+  const after = new Desk(centre.database, rules({ sale: { transform }, audit: {} }));
+  after.lanes.set(till, before.lane(till));
+  after.requeue(till, 1, [insert("S-1")]);
+  await after.drain();
+  expect(after.exceptions(till)).toEqual(["1 dead SETS_CHANGED"]);
+  expect(centre.rows("select of from audit")).toEqual([["till"]]);
+});
+
+test("an exception that the ledger learned of from the centre alone holds up only what its line touches", async () => {
+  await using centre = await Centre.open(DDL);
+  const desk = new Desk(centre.database, rules({ sale: {} }));
+  desk.receive(till, [insert("S-1", { state: "bad" })]);
+  await desk.drain();
+  desk.receive(till, [update("S-1", {}, { total: "1.00" })], [insert("S-2")]);
+  const claims = desk
+    .claims()
+    .map((claim) => ({ ...claim, open: claim.open.map((known) => ({ ...known, sets: null })) }));
+  await desk.load(claims);
+  expect(desk.exceptions(till)).toEqual(["1 dead CHECK_VIOLATED", "2 held behind 1"]);
+  expect(centre.rows("select id from sale")).toEqual([["S-2"]]);
+});
+
+test("a discarded message is given up at the centre, and those behind it go on", async () => {
+  await using centre = await Centre.open(DDL);
+  const desk = new Desk(centre.database, rules({ sale: {} }));
+  desk.receive(till, [insert("S-1", { state: "bad" })], [upsert("S-1", { state: "bad" })]);
+  await desk.drain();
+  const { version } = desk.lane(till);
+  desk.discard(till, 1);
+  await desk.load(desk.claims());
+  expect(desk.lane(till).version).toBe(version + 1);
+  expect(desk.exception(till, 1)).toMatchObject({ state: "discarded", detail: "a test sale" });
+  await desk.drain();
+  expect(desk.exceptions(till)[1]).toBe("2 dead CHECK_VIOLATED"); // free to be tried, and as bad as the first
+  desk.requeue(till, 2, [upsert("S-1")]);
+  await desk.drain();
+  expect(centre.rows("select id from sale")).toEqual([["S-1"]]);
+  expect(centre.passed()).toEqual([[till, 1, "discarded"]]);
+});
+
+test("when a lane is replayed, an exception just above the watermark takes the watermark with it", async () => {
+  await using centre = await Centre.open(DDL);
+  const desk = new Desk(centre.database, rules({ sale: {} }));
+  desk.receive(till, [insert("S-1")], [insert("S-2")], [insert("S-3")]);
+  await desk.load(desk.claims(1));
+  const [claim] = desk.claims();
+  const open = { lane: till, seq: 2 as never, state: "received", fault: null, attempts: 1, sets: null } as const;
+  const report = await desk.loader.load([
+    {
+      ...claim!,
+      from: 2 as never,
+      through: 1 as never,
+      open: [open],
+      late: [{ ...open, order: { verb: "load" }, revision: null }],
+    },
+  ]);
+  expect(report.outcomes[0]).toMatchObject({ closed: [2], loadedThrough: 1 });
+  expect(centre.rows("select loaded_through from waybill_lane")).toEqual([[2]]);
+});
