@@ -60,7 +60,7 @@ export function operatorAt(address: string, token: string, runtime: Runtime): Op
     get: (path, query = {}) => {
       const words = new URLSearchParams();
       for (const [name, value] of Object.entries(query)) if (value !== undefined) words.set(name, String(value));
-      return call("GET", words.size > 0 ? `${path}?${words}` : path);
+      return call("GET", words.size > 0 ? `${path}?${words.toString()}` : path);
     },
     post: (path, body) => call("POST", path, body),
   };

@@ -6,7 +6,7 @@ import type { Loader, LoadReport } from "../load/port.ts";
 import { chainNext, sameChain } from "../message/chain.ts";
 import type { HubSettings } from "./settings.ts";
 import { TransactionSplit, type Aims, type CapturedChange, type DownTables } from "./split.ts";
-import { Turn } from "./turn.ts";
+import { Turn } from "../base/turn.ts";
 
 /** The terminal's part of the name of the central lane; terminals cannot have it, for theirs have an epoch of their own. */
 const CENTRAL = terminalId("central");

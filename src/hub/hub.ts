@@ -81,7 +81,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
       healthOf({ hub: closing ? down("the hub is shutting down") : WELL, ...engine.health() });
     const api = createHubApi({
       ledger,
-      settings: await withOperatorToken(settings),
+      settings: await withOperatorToken(settings, runtime),
       runtime,
       log,
       metrics,
@@ -142,8 +142,8 @@ async function snapshotFor(id: TerminalId, ledger: Ledger, engine: Engine, log: 
   }
 }
 
-async function withOperatorToken(settings: HubSettings): Promise<HubSettings> {
-  const token = await ensureOperatorToken(settings.ledgerUrl);
+async function withOperatorToken(settings: HubSettings, runtime: Runtime): Promise<HubSettings> {
+  const token = await ensureOperatorToken(settings.ledgerUrl, runtime.random);
   if (token === null) return settings;
   return { ...settings, tokens: [...settings.tokens, { name: "local", role: "operator", hash: tokenHash(token) }] };
 }

@@ -151,18 +151,16 @@ function downOf(name: string, table: TableConfig): DownTable {
   };
 }
 
+const PLACE = /\{([^}]+)\}/g;
+
 /** "store:{store_id}" reads the column; a row whose column is null has no audience. */
 function audienceOf(given: string | AudienceOf): AudienceOf {
   if (typeof given === "function") return given;
-  const columns = [...given.matchAll(/\{([^}]+)\}/g)].map((match) => match[1] ?? "");
+  const columns = [...given.matchAll(PLACE)].map((match) => match[1] ?? "");
   if (columns.length === 0) return () => given;
   return (row: Row) => {
-    let audience = given;
-    for (const column of columns) {
-      const value = field(row, column);
-      if (value === null || value === undefined) return [];
-      audience = audience.replace(`{${column}}`, String(value));
-    }
-    return audience;
+    const values = new Map(columns.map((column) => [column, field(row, column) ?? null]));
+    if ([...values.values()].some((value) => value === null || typeof value === "object")) return [];
+    return given.replace(PLACE, (_, column: string) => `${values.get(column) as string | number | boolean}`);
   };
 }

@@ -1,6 +1,6 @@
-import { randomBytes } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { WaybillError } from "../base/errors.ts";
+import type { Random } from "../base/runtime.ts";
 
 /**
  * People on the hub's own machine need no log-in of their own: who can read the ledger's folder can read this token. The hub
@@ -11,10 +11,10 @@ export const operatorTokenPath = (ledgerUrl: string): string | null =>
     ? `${ledgerUrl.slice("sqlite:".length)}.operator-token`
     : null;
 
-export async function ensureOperatorToken(ledgerUrl: string): Promise<string | null> {
+export async function ensureOperatorToken(ledgerUrl: string, random: Random): Promise<string | null> {
   const path = operatorTokenPath(ledgerUrl);
   if (path === null) return null;
-  const fresh = randomBytes(32).toString("base64url");
+  const fresh = Buffer.from(random.bytes(32)).toString("base64url");
   try {
     await writeFile(path, `${fresh}\n`, { mode: 0o600, flag: "wx" });
     return fresh;

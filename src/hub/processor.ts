@@ -10,8 +10,8 @@ import { BatchSize } from "./batch-size.ts";
 import { Breaker } from "./breaker.ts";
 import { Leases, type Lease } from "./leases.ts";
 import type { HubSettings } from "./settings.ts";
-import { Turn } from "./turn.ts";
-import { Wake } from "./wake.ts";
+import { Turn } from "../base/turn.ts";
+import { Wake } from "../base/wake.ts";
 
 /** Between two looks for work at the least, when the ledger says "now" but gave nothing. */
 const LEAST_WAIT_MS = 5;

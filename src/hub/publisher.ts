@@ -9,7 +9,7 @@ import { WELL, degraded, type Health } from "../observe/health.ts";
 import { audiencesOf } from "../wire/manifest.ts";
 import type { Central, Outgoing, SnapshotOrder } from "./central.ts";
 import type { HubSettings } from "./settings.ts";
-import { Wake } from "./wake.ts";
+import { Wake } from "../base/wake.ts";
 
 const RETRY: BackoffPolicy = { firstMs: 200, factor: 2, capMs: 30_000 };
 /** From this many waiting terminals on, a snapshot goes to everyone: each row once, instead of once a terminal. */

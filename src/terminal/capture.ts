@@ -3,7 +3,7 @@ import type { PackLimits } from "../database/port.ts";
 import type { Log } from "../observe/log.ts";
 import { restMs } from "./slice.ts";
 import type { Station } from "./station.ts";
-import type { Wake } from "./wake.ts";
+import type { Wake } from "../base/wake.ts";
 
 /** Acknowledgements are written down after so many messages or so long, whichever comes first: each write may meet a till's. */
 const FLUSH_MESSAGES = 1_000;
@@ -23,7 +23,7 @@ export type CaptureParts = {
 };
 
 /**
- * Turns what the application committed into numbered messages, puts tables into the lane that are owed as they are, and
+ * Turn what the application committed into numbered messages, puts tables into the lane that are owed as they are, and
  * lets go of messages that are loaded. It works whether or not the hub can be reached.
  */
 export class Packer {

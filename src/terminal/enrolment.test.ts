@@ -49,6 +49,16 @@ describe("enrolment", () => {
     await expect(enrol(new FakeHub({}), dir.path, undefined)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
   });
 
+  test("a wrong token does not cost a terminal the key that works", async () => {
+    await using dir = tempDir();
+    const hub = new FakeHub({});
+    await enrol(hub, dir.path, hub.token);
+    const before = JSON.parse(readFileSync(dir.file("terminal.key"), "utf8")) as { key: string };
+    expect(await enrol(hub, dir.path, "a token of yesterday")).toBe(false);
+    const after = JSON.parse(readFileSync(dir.file("terminal.key"), "utf8")) as { key: string; enrolled: boolean };
+    expect(after).toMatchObject({ key: before.key, enrolled: true });
+  });
+
   test("a wrong token is told, and a right one afterwards works", async () => {
     await using dir = tempDir();
     const hub = new FakeHub({});

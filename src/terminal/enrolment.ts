@@ -2,16 +2,23 @@ import { hash } from "node:crypto";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { WaybillError } from "../base/errors.ts";
+import { asWaybillError, WaybillError } from "../base/errors.ts";
 import type { Random } from "../base/runtime.ts";
 import type { HubClient } from "./hub-client.ts";
 
 /**
  * The terminal's key, in the agent's state folder, readable by its owner only. `enrolled` turns true when the hub has
  * said that it knows the key. `token` is the hash of the token it was enrolled with: another token in the config
- * (given after a key was revoked) enrols anew.
+ * (given after a key was revoked) enrols anew. `last` is the key that worked before, until the new one does: a token that
+ * is wrong must not cost a working terminal its key.
  */
-const keyFile = z.object({ terminal: z.string(), key: z.string(), token: z.string(), enrolled: z.boolean() });
+const keyFile = z.object({
+  terminal: z.string(),
+  key: z.string(),
+  token: z.string(),
+  enrolled: z.boolean(),
+  last: z.string().optional(),
+});
 type KeyFile = z.infer<typeof keyFile>;
 
 export type EnrolmentParts = {
@@ -44,7 +51,8 @@ export async function ensureEnrolled(parts: EnrolmentParts): Promise<boolean> {
         `terminal ${parts.terminal} has no key yet: set \`token\` to one made by \`waybill enroll\``,
       );
     }
-    file = { terminal: parts.terminal, key: newKey(parts.random), token, enrolled: false };
+    const last = file?.enrolled ? file.key : file?.last;
+    file = { terminal: parts.terminal, key: newKey(parts.random), token, enrolled: false, ...(last && { last }) };
     await writeKeyFile(path, file);
   }
   if (!file.enrolled) {
@@ -54,8 +62,16 @@ export async function ensureEnrolled(parts: EnrolmentParts): Promise<boolean> {
         `terminal ${parts.terminal} is not enrolled yet: \`token\` is still needed`,
       );
     }
-    await parts.client.enrol({ token: parts.token, terminal: parts.terminal, tags: parts.tags, key: file.key });
-    await writeKeyFile(path, { ...file, enrolled: true });
+    const { last, ...fresh } = file;
+    try {
+      await parts.client.enrol({ token: parts.token, terminal: parts.terminal, tags: parts.tags, key: file.key });
+    } catch (thrown) {
+      if (last === undefined || asWaybillError(thrown).code !== "TOKEN_INVALID") throw thrown;
+      await writeKeyFile(path, { ...fresh, key: last, enrolled: true }); // this token will not be tried again
+      parts.client.authenticate(last);
+      return false;
+    }
+    await writeKeyFile(path, { ...fresh, enrolled: true });
   }
   parts.client.authenticate(file.key);
   return !file.enrolled;

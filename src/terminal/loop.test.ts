@@ -4,7 +4,7 @@ import { WaybillError } from "../base/errors.ts";
 import { systemRuntime, type Runtime } from "../base/runtime.ts";
 import { silentLog } from "../observe/log.ts";
 import { Loop } from "./loop.ts";
-import { Wake } from "./wake.ts";
+import { Wake } from "../base/wake.ts";
 
 /** Time that stands still except where a loop sleeps; every sleep is written down and ends at once. */
 function stillRuntime(random = 0.5): Runtime & { readonly slept: number[] } {

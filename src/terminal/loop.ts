@@ -4,7 +4,7 @@ import { asWaybillError, type FaultCode } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { LogEvent } from "../observe/log-events.ts";
 import type { Log } from "../observe/log.ts";
-import type { Wake } from "./wake.ts";
+import type { Wake } from "../base/wake.ts";
 
 /**
  * - `running`: the last step succeeded;

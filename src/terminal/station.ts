@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Epoch, Seq } from "../base/ids.ts";
 import type { Database } from "../database/port.ts";
 import { SliceSize } from "./slice.ts";
-import { Turns } from "./turns.ts";
+import { Turn } from "../base/turn.ts";
 
 /** What the loops know of the lane without asking the database; read from it at the start, moved together with it. */
 export type Marks = { packedThrough: Seq; receivedThrough: Seq; loadedThrough: Seq; epoch: Epoch | null };
@@ -16,7 +16,7 @@ export class Station {
   readonly pages: SliceSize;
   readonly slices: SliceSize;
   readonly marks: Marks = { packedThrough: 0 as Seq, receivedThrough: 0 as Seq, loadedThrough: 0 as Seq, epoch: null };
-  readonly #turns = new Turns();
+  readonly #turns = new Turn();
   readonly #clock: Clock;
 
   constructor(database: Database, clock: Clock, lockMs: number) {
@@ -33,7 +33,7 @@ export class Station {
 
   /** Runs `work` alone on the database. It must not wait for anything but the database. */
   use<T>(work: (database: Database) => Promise<T>): Promise<T> {
-    return this.#turns.take(() => work(this.database));
+    return this.#turns.run(() => work(this.database));
   }
 
   /** The same, and how long it took without the wait for its turn. */

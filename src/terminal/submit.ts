@@ -7,7 +7,7 @@ import type { Log } from "../observe/log.ts";
 import type { AcknowledgementAnswer } from "../wire/calls.ts";
 import type { HubClient } from "./hub-client.ts";
 import type { Station } from "./station.ts";
-import type { Wake } from "./wake.ts";
+import type { Wake } from "../base/wake.ts";
 
 /** While messages are received but not loaded, the hub is asked how far it is: seldom, and more seldom the longer it takes. */
 const FIRST_LOOK_MS = 1_000;

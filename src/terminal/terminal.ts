@@ -20,8 +20,8 @@ import { StaleRows } from "./stale.ts";
 import { LOOPS, writeStatus, type LoopName, type TerminalStatus } from "./state.ts";
 import { Station } from "./station.ts";
 import { Submitter } from "./submit.ts";
-import { Turns } from "./turns.ts";
-import { Wake } from "./wake.ts";
+import { Turn } from "../base/turn.ts";
+import { Wake } from "../base/wake.ts";
 
 export type TerminalOptions = {
   readonly config: TerminalConfig;
@@ -85,7 +85,7 @@ class Agent implements Terminal {
   readonly #wakes: Readonly<Record<LoopName, Wake>>;
   readonly #startedAt: string;
   readonly #ready = Promise.withResolvers<void>();
-  readonly #statusTurns = new Turns();
+  readonly #statusTurns = new Turn();
   #enrolled = false;
   #dirty = true;
   #writtenMarks = "";
@@ -264,7 +264,7 @@ class Agent implements Terminal {
 
   /** The beat's and the last one must not meet in the draft file. */
   #writeStatus(): Promise<void> {
-    return this.#statusTurns.take(async () => writeStatus(this.#options.config.state, await this.status()));
+    return this.#statusTurns.run(async () => writeStatus(this.#options.config.state, await this.status()));
   }
 
   async status(): Promise<TerminalStatus> {

@@ -35,7 +35,7 @@ export function settingsOf(schema: z.ZodType): Setting[] {
         path,
         type: typeOf(node),
         default: "default" in node && open === null ? JSON.stringify(node["default"]) : "",
-        meaning: String(node["description"] ?? ""),
+        meaning: typeof node["description"] === "string" ? node["description"] : "",
       });
     }
     if (members)

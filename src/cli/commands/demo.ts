@@ -118,7 +118,7 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
     () => void (lastPrices = centre.changePrices()),
     (thrown) => log.warn({ error: thrown }, "close.failed"),
   );
-  const screen = new Screen(output.raw, process.stdout.isTTY === true && options.json !== true);
+  const screen = new Screen(output.raw, process.stdout.isTTY && options.json !== true);
   const began = clock.elapsed();
   let before: { at: number; loaded: number; sold: number } | null = null;
   const paint = timers.every(

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import pc from "picocolors";
-import { examine, type Finding } from "../../database/doctor.ts";
+import { examine } from "../../database/doctor.ts";
+import type { Finding } from "../../database/finding.ts";
 import { loadHubConfig } from "../../hub/load-config.ts";
 import { configSource, type GlobalOptions } from "../options.ts";
 import type { Output } from "../print.ts";

@@ -1,4 +1,4 @@
-import type { Finding } from "../doctor.ts";
+import type { Finding } from "../finding.ts";
 import { Connection, quoted } from "./connection.ts";
 import { Catalog, column, type SqliteColumn, type SqliteTable } from "./describe.ts";
 import { sqlitePath } from "./open.ts";

@@ -12,7 +12,7 @@ import {
   type DocumentAnswer,
 } from "../../wire/documents.ts";
 import { readSubmission, submissionBody } from "../../wire/submission.ts";
-import { Turn } from "../turn.ts";
+import { Turn } from "../../base/turn.ts";
 import type { Gate } from "./gate.ts";
 import { ndjson } from "./http.ts";
 import type { Intake } from "./intake.ts";

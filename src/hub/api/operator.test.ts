@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OPERATOR, openApi, TestLane, type Answer, type ApiStation } from "../../../test/kit/api.ts";
 import { epoch, laneName, seq, terminalId, workerId } from "../../base/ids.ts";
+import { submissionBody } from "../../wire/submission.ts";
 import type { ExceptionWrite } from "../../ledger/port.ts";
 
 let hub: ApiStation;
@@ -163,6 +164,27 @@ describe("the operator API", () => {
     expect(await post("/api/exceptions/o5/E1/2/discard", { reason: "test sale" })).toMatchObject({ status: 200 });
     expect(await post("/api/exceptions/o5/E1/4/discard", { reason: "it is loaded" })).toMatchObject({ status: 409 });
     expect(await post("/api/exceptions/o5/E1/x/discard", { reason: "no number" })).toMatchObject({ status: 400 });
+  });
+
+  test("of a message too large to be looked at, the beginning is shown, and that there is more", async () => {
+    const key = await hub.enrol("o7");
+    const lane = new TestLane("E1", 0);
+    for (const part of [1, 2, 3]) {
+      const row = { id: part, text: "x".repeat(400_000) };
+      lane.append(
+        JSON.stringify({
+          seq: 1,
+          part,
+          more: part < 3,
+          changes: [{ table: "sale", op: "upsert", key: { id: part }, row }],
+        }),
+      );
+      const header = { epoch: "E1", after: 0, ...(part > 1 ? { part: part - 1 } : {}), chain: lane.chain(part - 1) };
+      await hub.call("POST", "/v1/messages", { key, body: submissionBody(header, [Buffer.from(lane.line(part))]) });
+    }
+    expect((await get("/api/trace/o7/1")).json).toMatchObject({
+      messages: [{ seq: 1, state: "received", payload: { lines: [lane.line(1), lane.line(2)], truncated: true } }],
+    });
   });
 
   test("trace answers where a message is and why, by number, by epoch/number and by receipt", async () => {

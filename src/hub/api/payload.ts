@@ -1,11 +1,12 @@
 import type { LaneName, Seq } from "../../base/ids.ts";
 import type { LedgerBytes, StoredPiece } from "../../ledger/port.ts";
+import { readMessageLine } from "../../wire/message-line.ts";
 import { Lines } from "../../wire/ndjson.ts";
 
 /** As much of a message as a person can look at. */
 const SHOWN_BYTES = 1024 * 1024;
 
-/** A stored message as it came: one line, or its parts. */
+/** A stored message as it came: one line, or its parts as far as they are shown. */
 export type Payload = { readonly lines: readonly string[]; readonly truncated: boolean };
 
 export async function payloadOf(bytes: LedgerBytes, lane: LaneName, seq: Seq): Promise<Payload> {
@@ -13,12 +14,12 @@ export async function payloadOf(bytes: LedgerBytes, lane: LaneName, seq: Seq): P
   const lines: string[] = [];
   let shown = 0;
   for (const line of pieces.flatMap((piece) => linesOf(piece, seq))) {
+    if (lines.length > 0 && shown + line.byteLength > SHOWN_BYTES) break;
     shown += line.byteLength;
-    if (shown > SHOWN_BYTES && lines.length > 0) return { lines, truncated: true };
     lines.push(line.toString("utf8"));
   }
-  const last = pieces.at(-1);
-  return { lines, truncated: last !== undefined && last.part > 0 && shown >= SHOWN_BYTES };
+  const last = lines.at(-1);
+  return { lines, truncated: last !== undefined && readMessageLine(last, lines.length).more };
 }
 
 /** A piece holds whole messages one line each, or parts of one message. */

@@ -1,4 +1,4 @@
-import type { Timers } from "../base/runtime.ts";
+import type { Timers } from "./runtime.ts";
 
 /** A bell between loops: one waits for it, another rings. A ring while nobody waits is kept for the next who does. */
 export class Wake {
