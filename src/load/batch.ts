@@ -7,7 +7,7 @@ import type { Targets } from "./target.ts";
 import { applyTogether, type Together } from "./together.ts";
 
 /** After this many refused tries the lanes at fault are loaded message by message: more tries would cost more than they save. */
-const TRIES_TOGETHER = 4;
+const TRIES_TOGETHER = 6;
 
 /**
  * Loads the new messages of several lanes. First all together, as their net effect; whom the database refuses is taken out

@@ -1,6 +1,6 @@
 import type { Effect, LoadTransaction } from "../database/port.ts";
 import type { Row } from "../message/change.ts";
-import { Round, type Write } from "../message/net.ts";
+import { Round, type NetWrite, type Write } from "../message/net.ts";
 import { applyInOrder } from "./alone.ts";
 import { decide, effectOf, type Note } from "./decide.ts";
 import type { Loading } from "./message.ts";
@@ -14,8 +14,9 @@ export type Together = {
 };
 
 /**
- * Applies many messages as their net effect: one write for each row, parents first, sorted by key, deletes last. It goes on
- * after a refusal, so that one pass finds all suspects.
+ * Applies many messages as their net effect: one write for each row, parents first, sorted by key, deletes last. A table's
+ * writes are all tried, so that one pass finds all suspects; after a table with suspects it stops, since all of it will be
+ * undone, and the children of what was refused are not at fault themselves.
  */
 export async function applyTogether(
   tx: LoadTransaction,
@@ -27,26 +28,28 @@ export async function applyTogether(
   let net = new Gathering(targets);
 
   const flush = async (): Promise<void> => {
-    const writes = await net.close(tx, (index, outcome) => {
+    const writes = await net.close(tx, (index, note) => {
       const message = messages[index];
-      if (!message) return;
-      if (outcome) notes.push({ message, note: outcome });
-      else suspects.add(message);
+      if (message && note) notes.push({ message, note });
+      else if (message) suspects.add(message);
     });
     net = new Gathering(targets);
-    if (writes.length === 0) return;
-    const { refused } = await tx.apply(writes.map(({ write }) => write));
-    for (const { index } of refused) {
-      for (const source of writes[index]?.sources ?? []) {
-        const message = messages[source];
-        if (message) suspects.add(message);
+    for (const run of suspects.size > 0 ? [] : byTable(writes)) {
+      const { refused } = await tx.apply(run.map(({ write }) => write));
+      for (const { index } of refused) {
+        for (const source of run[index]?.sources ?? []) {
+          const message = messages[source];
+          if (message) suspects.add(message);
+        }
       }
+      if (suspects.size > 0) return;
     }
   };
 
   for (const [index, message] of messages.entries()) {
     if (message.acts.some((act) => needsOrder(act, targets))) {
       await flush();
+      if (suspects.size > 0) break;
       const fared = await tx.attempt(async () => {
         const result = await applyInOrder(tx, message.acts, false);
         return { keep: result.fault === null, result };
@@ -60,9 +63,21 @@ export async function applyTogether(
       await flush();
       net.add(act, index);
     }
+    if (suspects.size > 0) break;
   }
-  await flush();
+  if (suspects.size === 0) await flush();
   return { suspects, notes };
+}
+
+/** The writes in runs of one table each, in their order. */
+function byTable(writes: readonly NetWrite[]): NetWrite[][] {
+  const runs: NetWrite[][] = [];
+  for (const net of writes) {
+    const run = runs.at(-1);
+    if (run?.[0]?.write.table === net.write.table) run.push(net);
+    else runs.push([net]);
+  }
+  return runs;
 }
 
 /** Changes that no net effect can stand for: a row that takes another key, and policies on tables whose order counts. */
@@ -95,10 +110,7 @@ class Gathering {
   }
 
   /** Reads the rows that must be looked at and gives all writes in order. `hear`: of a note, or (null) of a change refused by policy. */
-  async close(
-    tx: LoadTransaction,
-    hear: (source: number, note: Note | null) => void,
-  ): Promise<ReturnType<Round["writes"]>> {
+  async close(tx: LoadTransaction, hear: (source: number, note: Note | null) => void): Promise<NetWrite[]> {
     const byTable = new Map<string, [string, Looked][]>();
     for (const [text, looked] of this.#looked) {
       const [first] = looked.acts;

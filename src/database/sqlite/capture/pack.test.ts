@@ -1,6 +1,10 @@
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { epoch, seq } from "../../../base/ids.ts";
+import { systemRuntime } from "../../../base/runtime.ts";
+import { Connection } from "../connection.ts";
+import { Catalog } from "../describe.ts";
+import { sqliteCapture } from "./capture.ts";
 import { chainIsWhole, LIMITS, Replica, Till } from "./till.test-kit.ts";
 
 const ITEM = "create table item (id integer primary key, name text, price)";
@@ -133,16 +137,35 @@ describe("pack", () => {
     await till.pack({ valueBytes: 1_999 });
     till.app.exec("insert into item values (4, 'd', 1)");
     await till.pack({ valueBytes: 2_000 });
-    till.app.exec("insert into item values (1000, zeroblob(2000), 1)"); // in the place of an outbox row that was looked at
+    till.app.exec("insert into item values (1000, 'small', 1)");
     await till.pack({ valueBytes: 1_999 });
-    till.app.exec("insert into item values (1001, zeroblob(2000), 1)");
+    till.app.exec("insert into item values (1001, zeroblob(2000), 1)"); // its outbox row has the id of the one before
     await till.pack({ valueBytes: 1_999 });
     const [refused, message, , ...again] = await till.messages();
-    expect(again.map((one) => one.refused)).toEqual(["VALUE_TOO_LARGE", "VALUE_TOO_LARGE"]);
+    expect(again.map((one) => one.refused)).toEqual([undefined, "VALUE_TOO_LARGE"]);
     expect(refused).toMatchObject({ seq: 1, refused: "VALUE_TOO_LARGE", table: "item", key: { id: 2 } });
     expect(refused?.changes).toEqual([]);
     expect(message?.changes.map(({ key }) => key["id"])).toEqual([1, 3]);
     expect(chainIsWhole(await till.capture.lines({ seq: seq(0), part: 0 }, 1e6))).toBe(true);
+  });
+
+  test("a second process that packs the same outbox at the same moment is refused, and nothing is packed twice", async () => {
+    using till = await make();
+    fill(till, 1, 3);
+    const connection = new Connection(till.path);
+    const other = sqliteCapture(connection, new Catalog(connection), systemRuntime.random);
+    const immediate = till.connection.immediate.bind(till.connection);
+    const others: Promise<unknown>[] = [];
+    // Between our look at the outbox and our write the other one does all of its work.
+    till.connection.immediate = (work) => {
+      if (others.length === 0) others.push(other.pack(LIMITS));
+      return immediate(work);
+    };
+    await expect(till.capture.pack(LIMITS)).rejects.toMatchObject({ code: "ALREADY_RUNNING" });
+    await Promise.all(others);
+    connection.close();
+    expect(await numbers(till)).toEqual([3]);
+    expect((await till.capture.state()).outboxRows).toBe(0);
   });
 
   test("an agent that was away for 100,000 transactions packs them whole and in order", async () => {

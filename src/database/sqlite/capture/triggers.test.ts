@@ -117,6 +117,17 @@ describe("REPLACE", () => {
       "update sale 5",
     ]);
   });
+  test("a row that enters a partial index by another column displaces too", async () => {
+    using till = await Till.with(
+      "create table sale (id integer primary key, code text, main int); create unique index one on sale (code) where main = 1",
+      { tables: ["sale"] },
+    );
+    await captured(till, "insert into sale values (1, 'a', 1), (2, 'a', 0), (3, 'a', 0)");
+    expect(await captured(till, "update or replace sale set main = 1 where id = 2")).toEqual([
+      "delete sale 1",
+      "update sale 2",
+    ]);
+  });
   test("a default put in place of a refused NULL displaces too", async () => {
     using till = await Till.with(
       "create table sale (id integer primary key, code text not null default 'none' unique)",
