@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Row } from "../message/change.ts";
 import type { Transform } from "../load/rules.ts";
+import { soapConfig } from "./soap/config.ts";
 
 /** A function of the config: taken as it is, checked only for being one (JSON and YAML configs cannot hold any). */
 const fn = <F>(what: string): z.ZodType<F> =>
@@ -77,7 +78,7 @@ export const hubConfig = z.strictObject({
     .refine((tables) => Object.keys(tables).length > 0, "name at least one table")
     .describe("tables kept in step, by their name at the terminals"),
   retry: section({
-    attempts: whole(1, 100).default(5).describe("tries of a refused message in all, before it is dead"),
+    attempts: whole(1, 100).default(8).describe("tries of a refused message in all, before it is dead"),
     firstMs: whole(1).default(1_000).describe("wait before the second try, in ms"),
     factor: z.number().min(1).max(10).default(3).describe("each further wait is this many times longer"),
     capMs: whole(1).default(600_000).describe("longest wait between tries, in ms"),
@@ -120,6 +121,7 @@ export const hubConfig = z.strictObject({
     )
     .default([])
     .describe("API tokens of programs and people"),
+  soap: soapConfig,
   drainMs: whole(0).default(10_000).describe("how long a stop waits for work that has begun, in ms"),
 });
 

@@ -17,6 +17,32 @@ export interface Ledger extends AsyncDisposable {
   readonly updates: UpdateLog;
   readonly terminals: Terminals;
   readonly trail: Trail;
+  /** What of several processes one alone does. Absent where a ledger has one process. */
+  readonly seats?: Seats;
+  /** Wake-ups between the processes of one ledger. Absent where a ledger has one process. */
+  readonly signals?: LedgerSignals;
+}
+
+// ── several processes ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A task that one process has taken for all. The fence grows when it changes hands. */
+export type Seat = { readonly name: string; readonly fence: number };
+export interface Seats {
+  /** Takes the seat, or prolongs it when it is this worker's; null while it is another's. The store's clock counts. */
+  take(name: string, worker: WorkerId, leaseMs: number): Promise<Seat | null>;
+  /** Gives it up before its time; nothing when another has it. */
+  leave(seat: Seat): Promise<void>;
+}
+
+/** `audiences` null: for whom is not said. */
+export type Signal =
+  | { readonly kind: "received" }
+  | { readonly kind: "published"; readonly audiences: readonly string[] | null };
+export interface LedgerSignals {
+  /** Hears other processes' signals, perhaps its own too, perhaps one too many; any may be lost, so look by yourself as well. */
+  on(listener: (signal: Signal) => void): Disposable;
+  /** Tells the other processes, soon; never fails and is not waited for. Call it after the commit it tells of. */
+  send(signal: Signal): void;
 }
 
 // ── lanes: what comes in ───────────────────────────────────────────────────────────────────────────────────────────
@@ -68,8 +94,8 @@ export interface Lanes {
    * A terminal that has no epoch yet begins the one it names.
    */
   append(submissions: readonly Submission[]): Promise<readonly (Acknowledgement | Refused)[]>;
-  /** Opens an epoch by compare-and-set on the current one (null: none yet). Repeating the same call answers the same. @throws EPOCH_CLOSED, EPOCH_WAITS. */
-  openEpoch(terminal: TerminalId, previous: Epoch | null, install: string, reason: string): Promise<{ readonly epoch: Epoch }>;
+  /** Opens an epoch by compare-and-set on the current one (null: none yet). Repeating the same call answers the same. It is called `named` where that is given, which no epoch of the terminal may have been. @throws EPOCH_CLOSED, EPOCH_WAITS. */
+  openEpoch(terminal: TerminalId, previous: Epoch | null, install: string, reason: string, named?: Epoch): Promise<{ readonly epoch: Epoch }>;
   of(terminal: TerminalId): Promise<readonly LaneStatus[]>;
 }
 export type LaneStatus = {
@@ -127,6 +153,10 @@ export type Claim = {
   readonly inParts: boolean;
   /** The version of the lane's central row, as far as the ledger knows. */
   readonly version: number;
+  /**
+   * In the order of their numbers. With a message that was refused for a missing parent come the others so refused, due or
+   * not, and those held behind any of them: one may bring the parent, and alone none can be loaded.
+   */
   readonly late: readonly LateItem[];
   /** All open exceptions of the terminal's lanes up to this one, in order of lane and number, `late` included. */
   readonly open: readonly OpenException[];
@@ -257,8 +287,11 @@ export type UpdateEntry = {
 export type StoredUpdate = UpdateEntry & { readonly id: UpdateId };
 
 export interface UpdateLog {
-  /** Appends what the central lane `source` holds in (after, through]; false when another publisher was first: nothing was written. */
-  forward(source: LaneName, after: Seq, through: Seq, entries: readonly UpdateEntry[]): Promise<boolean>;
+  /**
+   * Appends what the central lane `source` holds in (after, through]; false when another publisher was first, or has taken
+   * `seat` since: nothing was written.
+   */
+  forward(source: LaneName, after: Seq, through: Seq, entries: readonly UpdateEntry[], seat?: Seat): Promise<boolean>;
   /** How far `source` has been forwarded. */
   forwarded(source: LaneName): Promise<Seq>;
   publish(entries: readonly UpdateEntry[], by: Actor): Promise<readonly UpdateId[]>;

@@ -17,10 +17,12 @@ export type Decision =
 const NOTHING: Decision = { kind: "nothing", note: null };
 
 /** The change as it is, for tables where the present row decides nothing: the database refuses what does not fit. */
-export const effectOf = ({ target, op, key, row, origin }: Act): Effect =>
-  op === "delete"
-    ? { table: target.shape.name, kind: op, key, origin }
-    : { table: target.shape.name, kind: op, key, row: row ?? {}, origin };
+export function effectOf({ target, op, key, row, origin }: Act): Effect {
+  const table = target.shape.name;
+  if (op === "delete") return { table, kind: op, key, origin };
+  const keeps = op !== "update" && target.rule.owner === null && target.rule.onExisting === "keep";
+  return { table, kind: keeps ? "keep" : op, key, row: row ?? {}, origin };
+}
 
 /**
  * Decides one change by its table's policy.
@@ -91,7 +93,10 @@ function decideState(act: Act, current: Row, late: boolean): Decision {
     case "detect":
       return refuse(act, "CONFLICT_DETECTED", bothValues(act, different, current));
     case "terminal":
-      if (late && !rule.owner) return refuse(act, "CONFLICT_DETECTED", bothValues(act, different, current));
+      // Rows that many terminals have, such as articles: the table's own rule for a present row holds here too.
+      if (!rule.owner && rule.onExisting === "keep") return NOTHING;
+      if (late && !rule.owner && rule.onExisting === "refuse")
+        return refuse(act, "CONFLICT_DETECTED", bothValues(act, different, current));
       return overwrite(act, row, current);
   }
 }

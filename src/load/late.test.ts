@@ -58,6 +58,78 @@ test("a late message is tried again and again, waits grow, and at the last attem
   expect(desk.exceptions(till)).toEqual([]);
 });
 
+test("a child whose parent comes in a message that waits behind the child's own is loaded together with it", async () => {
+  await using centre = await Centre.open(`
+    create table item (id text primary key, name text);
+    create table line (id text primary key, item text not null references item (id));`);
+  const desk = new Desk(centre.database, rules({ item: {}, line: {} }));
+  const item = (op: "insert" | "upsert", id: string): Change => ({
+    table: "item",
+    op,
+    key: { id },
+    row: { id, name: id },
+  });
+  const line = (id: string, of: string): Change => ({
+    table: "line",
+    op: "insert",
+    key: { id },
+    row: { id, item: of },
+  });
+  desk.receive(till, [item("insert", "new"), line("L-1", "old"), line("L-2", "new")]);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual(["1 retrying PARENT_MISSING"]);
+  // The second sale misses its parent too, and the page waits behind both.
+  desk.receive(till, [item("insert", "newer"), line("L-4", "old")]);
+  desk.receive(till, [item("upsert", "new"), item("upsert", "newer"), item("upsert", "old")], [line("L-3", "old")]);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual([
+    "1 retrying PARENT_MISSING",
+    "2 retrying PARENT_MISSING",
+    "3 held behind 1",
+    "4 held behind 3",
+  ]);
+  desk.requeue(till, 1);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual([]);
+  expect(centre.rows("select id, item from line order by id")).toEqual([
+    ["L-1", "old"],
+    ["L-2", "new"],
+    ["L-3", "old"],
+    ["L-4", "old"],
+  ]);
+});
+
+test("such a child is loaded with its parent also where rows that are there already are kept", async () => {
+  await using centre = await Centre.open(`
+    create table item (id text primary key, name text);
+    create table line (id text primary key, item text not null references item (id));`);
+  const desk = new Desk(centre.database, rules({ item: { onExisting: "keep" }, line: {} }));
+  const item = (op: "insert" | "upsert", id: string): Change => ({
+    table: "item",
+    op,
+    key: { id },
+    row: { id, name: op },
+  });
+  const line = (id: string, of: string): Change => ({
+    table: "line",
+    op: "insert",
+    key: { id },
+    row: { id, item: of },
+  });
+  desk.receive(till, [item("insert", "new"), line("L-1", "old")]);
+  await desk.drain();
+  desk.receive(till, [item("upsert", "new"), item("upsert", "old")]);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual(["1 retrying PARENT_MISSING", "2 held behind 1"]);
+  desk.requeue(till, 1);
+  await desk.drain();
+  expect(desk.exceptions(till)).toEqual([]);
+  expect(centre.rows("select id, name from item order by id")).toEqual([
+    ["new", "insert"],
+    ["old", "upsert"],
+  ]);
+});
+
 test("a late message that still waits behind another costs no attempt", async () => {
   await using centre = await Centre.open(DDL);
   const desk = new Desk(centre.database, rules({ sale: {} }));

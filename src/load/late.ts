@@ -2,19 +2,23 @@ import { seq } from "../base/ids.ts";
 import type { LoadTransaction } from "../database/port.ts";
 import type { Claim, KeySets, LateItem, LedgerBytes } from "../ledger/port.ts";
 import { bookFared, tryAlone } from "./batch.ts";
-import type { LaneWork } from "./lane-work.ts";
-import { Loading, type Sender } from "./message.ts";
-import type { Fault } from "./plan.ts";
+import type { LaneWork, LateWork } from "./lane-work.ts";
+import { Loading, type Sender, type Trial } from "./message.ts";
+import type { Act, Fault } from "./plan.ts";
 import { NotStored, readMessages } from "./reading.ts";
-import type { Touched } from "./sets.ts";
+import { OpenIndex, type Touched } from "./sets.ts";
 import type { Targets } from "./target.ts";
+import { applyTogether } from "./together.ts";
 
 /**
  * Messages that were passed over before: those due for another try, in the lane's order and each alone, and those that an
  * operator gave up. Closing the passed row and the effect are one transaction, so the centre's own words stay true.
  */
-export async function loadLate(tx: LoadTransaction, lane: LaneWork): Promise<void> {
-  for (const { item, trial, foregone } of lane.prepared.late) {
+export async function loadLate(tx: LoadTransaction, lane: LaneWork, targets: Targets): Promise<void> {
+  const { late } = lane.prepared;
+  const healed = new Set<Trial>();
+  for (const [at, { item, trial, foregone }] of late.entries()) {
+    if (trial && healed.has(trial)) continue;
     if (!trial) {
       lane.discard(item);
       continue;
@@ -26,9 +30,85 @@ export async function loadLate(tx: LoadTransaction, lane: LaneWork): Promise<voi
       continue;
     }
     const fared = foregone ? { fault: foregone, notes: [] } : await tryAlone(tx, trial, true);
+    if (fared.fault?.code === "PARENT_MISSING" && trial instanceof Loading) {
+      const together = await loadWithFollowers(tx, lane, trial, late.slice(at + 1), targets);
+      for (const message of together) healed.add(message);
+      if (together.length > 0) continue;
+    }
     await bookFared(lane, trial, fared, before, true);
   }
 }
+
+/**
+ * A child that came before its parent, where the message with the parent waits behind the child's own (it writes one of its
+ * rows too): alone neither can ever be loaded, as net effect both can, parents first. It happens at an initial load: a sale
+ * names an article whose page comes later, and the page holds another article that the sale itself had put in.
+ * @returns the messages loaded, the child's first; none when it does not help
+ */
+async function loadWithFollowers(
+  tx: LoadTransaction,
+  lane: LaneWork,
+  child: Loading,
+  later: readonly LateWork[],
+  targets: Targets,
+): Promise<readonly Loading[]> {
+  const parents = child.sets.parents;
+  let refused = new Set<Loading>();
+  for (let tries = 0; tries < GROUP_TRIES; tries++) {
+    const group = groupOf(lane, child, later, refused);
+    if (!group.some(({ sets }) => [...sets.creates].some((text) => parents.has(text)))) return [];
+    const { suspects, notes } = await tx.attempt(async () => {
+      const result = await applyTogether(tx, group, targets);
+      return { keep: result.suspects.size === 0, result };
+    });
+    if (suspects.size === 0) {
+      for (const message of group) {
+        const own = notes.flatMap((each) => (each.message === message ? [each.note] : []));
+        lane.loaded(message, own, true);
+      }
+      return group;
+    }
+    if (suspects.has(child)) return [];
+    refused = new Set([...refused, ...suspects]);
+  }
+  return [];
+}
+
+/** Each try leaves out whom the one before found at fault; a group that is still refused after so many waits for its next turn. */
+const GROUP_TRIES = 8;
+
+/** The child with all that must come after it, and others that miss a parent: whatever one net effect may hold, in order. */
+function groupOf(lane: LaneWork, child: Loading, later: readonly LateWork[], refused: ReadonlySet<Loading>): Loading[] {
+  const group = [child];
+  const reached = new OpenIndex();
+  reached.open(child.lane, child.seq, child.sets.sets());
+  for (const { item, trial, foregone } of later) {
+    if (!(trial instanceof Loading)) continue;
+    // Another child may miss its parent for the same reason, and the same page may wait behind both.
+    if (item.fault !== "PARENT_MISSING" && !reached.follows(trial.lane, trial.seq, trial.sets)) continue;
+    reached.open(trial.lane, trial.seq, trial.sets.sets());
+    const fits = !trial.fault && !foregone && !refused.has(trial) && trial.acts.every(mayBeNettedLate);
+    if (fits && !isBehindAnother(lane, trial, group)) group.push(trial);
+  }
+  return child.acts.every(mayBeNettedLate) ? group : [];
+}
+
+/** Does it wait behind an open exception that is not of the group? */
+function isBehindAnother(lane: LaneWork, message: Loading, group: readonly Loading[]): boolean {
+  const others = new OpenIndex();
+  for (const open of lane.claim.open) {
+    const isMember = open.lane === message.lane && group.some(({ seq: number }) => number === open.seq);
+    if (!isMember && !lane.closed.includes(open.seq)) others.open(open.lane, open.seq, open.sets);
+  }
+  return others.blocker(message.lane, message.seq, message.sets) !== null;
+}
+
+/** The net effect compares no before-images: only for rows that have one writer, sums, and rows that are made or told as they are. */
+const mayBeNettedLate = (act: Act): boolean =>
+  act.op === "insert" ||
+  act.op === "upsert" ||
+  act.target.rule.owner !== null ||
+  act.target.rule.conflict.policy === "add";
 
 /** Later messages are read in steps of this many when it must be known what they touch. */
 const STEP = 500;

@@ -114,7 +114,8 @@ export class Desk {
     return names.flatMap((name) => {
       const of = this.lane(name);
       const late = [...of.known.entries()]
-        .filter(([, known]) => known.due)
+        .filter(([, known]) => known.due || this.#waitsForParent(of, known))
+        .toSorted(([a], [b]) => a - b)
         .map(([number, known]): LateItem => ({
           ...openOf(name, number, known),
           order: known.order,
@@ -202,6 +203,14 @@ export class Desk {
     if (!of)
       this.lanes.set(name, (of = { lines: [], parts: new Map(), loaded: 0, version: 0, fence: 0, known: new Map() }));
     return of;
+  }
+  /** Held, directly or through others, behind a due message that was refused for a missing parent. */
+  #waitsForParent(of: DeskLane, held: Known): boolean {
+    const misses = (known: Known): boolean => known.fault === "PARENT_MISSING" && known.order.verb === "load";
+    if (held.state === "retrying")
+      return misses(held) && [...of.known.values()].some((known) => known.due && misses(known));
+    const first = held.state === "held" && held.behind ? of.known.get(held.behind.seq) : undefined;
+    return first !== undefined && ((first.due && misses(first)) || this.#waitsForParent(of, first));
   }
   #known(name: LaneName, number: number): Known {
     const known = this.lane(name).known.get(number);

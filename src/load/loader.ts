@@ -58,7 +58,7 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
         if (await tx.moveLane({ lane, version, loadedThrough: work.centralThrough })) works.push(work);
         else lost.push(work.claim);
       }
-      for (const work of works) await loadLate(tx, work);
+      for (const work of works) await loadLate(tx, work, targets);
       await loadBatch(tx, works, targets);
       await tx.pass(works.flatMap((work) => work.passed));
       for (const work of works) await tx.unpass(work.claim.lane, work.closed);

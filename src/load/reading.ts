@@ -115,20 +115,26 @@ export function readLine(number: Seq, text: string): Line {
     );
   }
   if (typeof line !== "object" || line === null) return broken("PAYLOAD_UNREADABLE", "the line is no object");
-  const { at, changes, refused, table, key } = line as Partial<
-    Record<"at" | "changes" | "refused" | "table" | "key", unknown>
+  const { at, changes, refused, detail, table, key } = line as Partial<
+    Record<"at" | "changes" | "refused" | "detail" | "table" | "key", unknown>
   >;
   const committed = typeof at === "string" ? at : null;
-  if (refused !== undefined) return refusedLine(number, committed, table, key);
+  if (refused !== undefined) return refusedLine(number, committed, table, key, unreadableWhy(refused, detail));
   if (!Array.isArray(changes)) return broken("PAYLOAD_UNREADABLE", "the line has no changes", committed);
   return { seq: number, at: committed, changes: changes as Change[], fault: null };
 }
 
+/** A gate that took a message it could not read (SOAP) says why; null for every other refusal. */
+const unreadableWhy = (refused: unknown, detail: unknown): string | null =>
+  refused === "PAYLOAD_UNREADABLE" ? (typeof detail === "string" ? detail : "the message could not be read") : null;
+
 /** The terminal could not carry one value. Which row it was is known, so that what follows on that row waits. */
-function refusedLine(number: Seq, at: string | null, table: unknown, key: unknown): Line {
+function refusedLine(number: Seq, at: string | null, table: unknown, key: unknown, unreadable: string | null): Line {
   const known = typeof table === "string" && typeof key === "object" && key !== null && !Array.isArray(key);
   const changes: Change[] = known ? [{ table, op: "upsert", key: key as Row, row: {} }] : [];
   const row = known ? nameOf(table, key as Row) : "a row";
+  if (unreadable !== null)
+    return { seq: number, at, changes, fault: { code: "PAYLOAD_UNREADABLE", detail: `${row}: ${unreadable}` } };
   return {
     seq: number,
     at,

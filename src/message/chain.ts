@@ -11,7 +11,9 @@ export function chainNext(previous: Uint8Array, line: Uint8Array): Uint8Array {
   return hash("sha256", joined, "buffer");
 }
 
-export const chainHex = (chain: Uint8Array): string => Buffer.from(chain.buffer, chain.byteOffset, chain.byteLength).toString("hex");
+export const chainHex = (chain: Uint8Array): string =>
+  Buffer.from(chain.buffer, chain.byteOffset, chain.byteLength).toString("hex");
 /** Null when the text is not 64 hexadecimal digits. */
-export const chainOf = (hex: string): Uint8Array | null => (/^[0-9a-f]{64}$/.test(hex) ? Buffer.from(hex, "hex") : null);
+export const chainOf = (hex: string): Uint8Array | null =>
+  /^[0-9a-f]{64}$/.test(hex) ? Buffer.from(hex, "hex") : null;
 export const sameChain = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;

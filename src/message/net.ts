@@ -65,7 +65,9 @@ export class Round {
       return true;
     }
     if (entry.remove || !entry.write || !mayFollow(entry.write, write)) return false;
-    entry.write = { ...withOrigin(entry.write, write), row: { ...entry.write.row, ...write.row } };
+    // Of rows that are only kept the first stands, as it would at the centre.
+    const row = write.kind === "keep" ? entry.write.row : { ...entry.write.row, ...write.row };
+    entry.write = { ...withOrigin(entry.write, write), ...(row && { row }) };
     pushNew(entry.writers, sources);
     return true;
   }
@@ -100,8 +102,8 @@ export class Round {
 
 /** May the two writes be one, refused exactly when the first would be? An insert after anything needs the row absent: no. */
 function mayFollow(first: Write, next: Write): boolean {
-  if (first.kind === "keep" || next.kind === "keep" || next.kind === "insert") return false;
-  return true;
+  if (first.kind === "keep" || next.kind === "keep") return first.kind === next.kind;
+  return next.kind !== "insert";
 }
 
 /** A row written on behalf of several origins has none: all of them must hear of the result. */

@@ -1,6 +1,16 @@
 /** What a column holds, over all engines; the wire form of each kind is in docs/wire.md, "Values". */
 export const KINDS = [
-  "integer", "decimal", "float", "text", "boolean", "date", "time", "timestamp", "binary", "uuid", "json",
+  "integer",
+  "decimal",
+  "float",
+  "text",
+  "boolean",
+  "date",
+  "time",
+  "timestamp",
+  "binary",
+  "uuid",
+  "json",
 ] as const;
 export type ColumnKind = (typeof KINDS)[number];
 

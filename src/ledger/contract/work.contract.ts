@@ -285,6 +285,28 @@ export function workContract(adapter: string, open: OpenSubject): void {
       expect(await ledger.work.nextDue()).toBeNull();
     });
 
+    test("with a message that misses a parent come the others that do, due or not, and those held behind them", async () => {
+      const { subject, till } = await withMessages(7);
+      await using _ = subject;
+      const { ledger } = subject;
+      const held = (n: number, on: number) =>
+        passedOver(n, { state: "held", fault: null, behind: behind(till.lane, on) });
+      const missing = passedOver(2, { state: "retrying", fault: "PARENT_MISSING", retryInMs: 10 });
+      const later = passedOver(7, { state: "retrying", fault: "PARENT_MISSING", retryInMs: 10_000 });
+      const other = passedOver(3, { state: "retrying", fault: "ROW_MISSING", retryInMs: 10 });
+      const claim = await claimOne(ledger);
+      await ledger.work.settle([
+        loaded(claim, { exceptions: [missing, other, held(4, 2), held(5, 4), held(6, 3), later] }),
+      ]);
+      await subject.advance(10);
+      const late = await claimOne(ledger);
+      expect(late.late.map(({ seq: n }) => n)).toEqual([2, 3, 4, 5, 7]);
+      const closed = [2, 4, 5, 7].map((n) => seq(n));
+      await ledger.work.settle([loaded(late, { closed, exceptions: [passedOver(3)] })]);
+      expect((await ledger.exceptions.get(till.lane, seq(5)))!.state).toBe("loaded");
+      expect((await ledger.exceptions.get(till.lane, seq(6)))!.state).toBe("held");
+    });
+
     test("a message held behind one that was closed meanwhile, in an older lane, is due at once", async () => {
       const { subject, till } = await withMessages(1);
       await using _ = subject;

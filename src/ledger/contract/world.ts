@@ -51,8 +51,10 @@ export class World {
       case "order":
         return this.#order(step.which, step.verb);
       case "restart":
-        // Every lease is of a process that is gone: it ends now, and is found so by the next claim.
-        for (const held of this.#inHand) held.until = Math.min(held.until, this.#now);
+        // Then every lease is of a process that is gone: it ends now, and is found so by the next claim.
+        for (const held of this.#subject.leasesEndAtRestart ? this.#inHand : []) {
+          held.until = Math.min(held.until, this.#now);
+        }
         return this.#subject.restart();
     }
   }

@@ -211,15 +211,31 @@ function openExceptions(store: Store, lane: LaneRow): OpenException[] {
     .map(openOf);
 }
 
+/** Messages given along with those that miss a parent; more of them are tried when these are through. */
+const MOST_TOGETHER = 200;
+
 function lateItems(store: Store, lane: LaneRow, limit: number, now: Instant): LateItem[] {
   type Row = OpenRow & { verb: "load" | "discard"; by: Actor | null; reason: string | null; line: Uint8Array | null };
   return store
     .all<Row>(
-      `select l.terminal, l.epoch, e.seq, e.state, e.fault, e.attempts, e.sets, e.verb, e.order_by as "by",
+      `with recursive due (seq) as (
+         select seq from exception where lane = ?1 and due_at <= ?2 and seq <= ?3 order by seq limit ?4),
+       together (seq) as (
+         select e.seq from exception e
+         where e.lane = ?1 and e.closed_at is null and e.state in ('received', 'retrying') and e.fault = 'PARENT_MISSING'
+           and e.verb = 'load' and exists (
+             select 1 from due d join exception x on x.lane = ?1 and x.seq = d.seq
+             where x.fault = 'PARENT_MISSING' and x.verb = 'load')
+         union
+         select e.seq from together t join exception e
+           on e.behind_lane = ?1 and e.behind_seq = t.seq and e.lane = ?1
+          and e.closed_at is null and e.state = 'held' and e.verb = 'load'
+         limit ${MOST_TOGETHER})
+       select l.terminal, l.epoch, e.seq, e.state, e.fault, e.attempts, e.sets, e.verb, e.order_by as "by",
               e.order_reason as reason, r.line
        from exception e join lane l on l.id = e.lane
        left join revision r on r.lane = e.lane and r.seq = e.seq and r.n = e.revision
-       where e.lane = ? and e.due_at <= ? and e.seq <= ? order by e.seq limit ?`,
+       where e.lane = ?1 and e.seq in (select seq from due union select seq from together) order by e.seq`,
       lane.id,
       now,
       lane.loadedThrough + 1,

@@ -19,6 +19,7 @@ export function openEpoch(
   previous: Epoch | null,
   install: string,
   reason: string,
+  named?: Epoch,
 ): Epoch {
   const current = currentLane(store, terminal);
   if (current) {
@@ -44,7 +45,7 @@ export function openEpoch(
     const what = `terminal ${terminal} is in epoch ${current?.epoch ?? "none"}, not ${previous ?? "none"}`;
     throw new WaybillError("EPOCH_CLOSED", what, { facts: { epoch: current?.epoch ?? null } });
   }
-  const opened = asEpoch(newUlid(store.now(), store.random));
+  const opened = named ?? asEpoch(newUlid(store.now(), store.random));
   beginLane(store, terminal, opened, { install, reason });
   return opened;
 }

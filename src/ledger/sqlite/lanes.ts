@@ -7,8 +7,8 @@ import type { Store } from "./store.ts";
 
 export const lanesOn = (store: Store): Lanes => ({
   append: async (submissions) => store.write(() => submissions.map((submission) => appendOne(store, submission))),
-  openEpoch: async (terminal, previous, install, reason) =>
-    store.write(() => ({ epoch: openEpoch(store, terminal, previous, install, reason) })),
+  openEpoch: async (terminal, previous, install, reason, named) =>
+    store.write(() => ({ epoch: openEpoch(store, terminal, previous, install, reason, named) })),
   of: async (terminal) => lanesOf(store, terminal).map((lane) => statusOf(store, lane)),
 });
 
