@@ -20,7 +20,7 @@ export type AgentsOrder = {
 };
 
 async function run(order: AgentsOrder): Promise<void> {
-  const log = createLog({ level: "warn", form: "auto" });
+  const log = createLog({ level: "error", form: "auto" });
   const stop = new Stop();
   process.once("disconnect", () => {
     void stop.end((what, thrown) => log.error({ what, error: thrown }, "close.failed")).then(() => process.exit(0));
