@@ -23,11 +23,15 @@ export function terminalsContract(adapter: string, open: OpenSubject): void {
       await expect(terminals.enroll(hash(9), T1, {}, hash(3))).rejects.toMatchObject(invalid);
     });
 
-    test("tags on the token stand above those that the terminal claims", async () => {
+    test("a token made for one terminal says all its tags; on another they stand above those the terminal claims", async () => {
       await using subject = await open();
       const { terminals } = subject.ledger;
       await terminals.createToken(hash(1), { terminal: T1, tags: { store: "014" }, validMs: 60_000, by: ADMIN });
-      expect(await terminals.enroll(hash(1), T1, { store: "999" }, hash(2))).toMatchObject({ tags: { store: "014" } });
+      const claimed = { store: "999", region: "north" };
+      expect((await terminals.enroll(hash(1), T1, claimed, hash(2))).tags).toEqual({ store: "014" });
+      await terminals.createToken(hash(3), { terminal: null, tags: { store: "014" }, validMs: 60_000, by: ADMIN });
+      const other = await terminals.enroll(hash(3), terminalId("t2"), claimed, hash(4));
+      expect(other.tags).toEqual({ store: "014", region: "north" });
     });
 
     test("a token is valid for a limited time and for the terminal it names", async () => {

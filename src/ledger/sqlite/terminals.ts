@@ -85,8 +85,10 @@ function enroll(
   }
   const why = refusal(token, terminal, known, now);
   if (!token || why) throw new WaybillError("TOKEN_INVALID", why ?? UNKNOWN);
-  // Tags decide what a terminal may see and own: what the operator wrote on the token stands.
-  const given = { ...tags, ...(JSON.parse(token.tags) as Record<string, string>) };
+  // Tags decide what a terminal may see and own. A token made for one terminal says all of them, whatever the terminal
+  // claims to be; on a token for anyone, what the operator wrote stands above the claims.
+  const written = JSON.parse(token.tags) as Record<string, string>;
+  const given = token.terminal === null ? { ...tags, ...written } : written;
   store.run(
     `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at) values (?1, ?2, 'enrolled', ?3, ?4, ?5)
      on conflict (id) do update set tags = ?2, state = 'enrolled', key_hash = ?3, token_hash = ?4, enrolled_at = ?5`,
