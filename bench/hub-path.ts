@@ -93,7 +93,8 @@ export async function hubPath(folder: string, run: HubRun): Promise<HubFigures> 
                 "content-type": "application/x-ndjson",
                 "content-encoding": "zstd",
               });
-              if (answer.status !== 200) throw new Error(`the hub answered ${answer.status}: ${answer.body.toString()}`);
+              if (answer.status !== 200)
+                throw new Error(`the hub answered ${answer.status}: ${answer.body.toString()}`);
             }),
           );
         }

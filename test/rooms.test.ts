@@ -11,7 +11,8 @@ const FLOORS = [
   ["database", "ledger", "wire"],
   ["load"],
   ["terminal", "hub"],
-  ["console", "cli"],
+  ["console"],
+  ["cli"],
 ];
 /** Which rooms may open these doors to the outside; everybody else goes through them. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {

@@ -8,7 +8,8 @@ const spec = readFileSync(join(REPO, "docs/spec.md"), "utf8");
 describe("docs/spec.md", () => {
   test("has all fourteen invariants, each with a test", () => {
     for (let n = 1; n <= 14; n++) {
-      const [, section = ""] = new RegExp(`\\n\\*\\*I${n}\\. [\\s\\S]*?\\*\\*\\n([\\s\\S]*?)(?=\\n\\*\\*I|\\n## )`).exec(spec) ?? [];
+      const [, section = ""] =
+        new RegExp(`\\n\\*\\*I${n}\\. [\\s\\S]*?\\*\\*\\n([\\s\\S]*?)(?=\\n\\*\\*I|\\n## )`).exec(spec) ?? [];
       expect(section, `I${n}`).toContain("- `");
     }
   });

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -41,6 +41,17 @@ describe("a lock on a path", () => {
       expect(() => holdLock(other, "the till")).toThrow(expect.objectContaining({ code: "ALREADY_RUNNING" }));
     }
     using __ = holdLock(join(folder, "data", "other.db"), "another");
+  });
+
+  test("of a kind is the same for a link to the file itself, and another than those of other kinds", () => {
+    const path = join(folder, "till.db");
+    writeFileSync(path, "");
+    symlinkSync(path, join(folder, "linked.db"));
+    using _ = holdLock(path, "the till", "-agent");
+    expect(() => holdLock(join(folder, "linked.db"), "the till", "-agent")).toThrow(
+      expect.objectContaining({ code: "ALREADY_RUNNING" }),
+    );
+    using __ = holdLock(path, "the till");
   });
 
   test("in a folder that is not there cannot be made", () => {

@@ -15,11 +15,12 @@ type Holder = { readonly pid: number; readonly since: string };
  * `path` itself need not exist, its folder must. Different spellings and symbolic links of one path are one lock.
  * The lock file stays behind: deleting it would let a third process lock a new file of the same name.
  * @param what names the thing in the error: "the ledger"
+ * @param kind tells apart locks on one path: the lock file is `<path><kind>.lock`. Not a part of `path`, which a link may stand for.
  * @throws ALREADY_RUNNING with `pid` and `since` of the holder where they are known; DATABASE_UNAVAILABLE when the lock file
  *   cannot be made.
  */
-export function holdLock(path: string, what: string): Disposable {
-  const real = canonical(path);
+export function holdLock(path: string, what: string, kind = ""): Disposable {
+  const real = `${canonical(path)}${kind}`;
   const side = `${real}.lock.json`;
   let file: DatabaseSync | null = null;
   try {

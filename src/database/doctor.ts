@@ -8,9 +8,20 @@ import type { Finding } from "./finding.ts";
  */
 export async function examine(url: string, tables: readonly string[] | null): Promise<readonly Finding[]> {
   const scheme = url.slice(0, Math.max(0, url.indexOf(":")));
-  if (scheme !== "sqlite") {
-    throw new WaybillError("CONFIG_INVALID", `database URL with scheme ${JSON.stringify(scheme)}: known are sqlite`);
+  switch (scheme) {
+    case "sqlite": {
+      const { examineSqlite } = await import("./sqlite/doctor.ts");
+      return examineSqlite(url, tables);
+    }
+    case "postgres":
+    case "postgresql": {
+      const { examinePostgres } = await import("./postgres/doctor.ts");
+      return examinePostgres(url, tables);
+    }
+    default:
+      throw new WaybillError(
+        "CONFIG_INVALID",
+        `database URL with scheme ${JSON.stringify(scheme)}: known are sqlite and postgres`,
+      );
   }
-  const { examineSqlite } = await import("./sqlite/doctor.ts");
-  return examineSqlite(url, tables);
 }

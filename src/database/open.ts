@@ -22,8 +22,17 @@ export async function openDatabase(url: string, options: OpenOptions = {}): Prom
       const { ours, ...rest } = options;
       return openSqlite(url, { ...rest, journal: ours ? "wal" : "keep", create: ours ?? false });
     }
+    case "postgres":
+    case "postgresql": {
+      const { openPostgres } = await import("./postgres/open.ts");
+      const { random, busyMs } = options;
+      return openPostgres(url, { ...(random && { random }), ...(busyMs !== undefined && { busyMs }) });
+    }
     default:
       // The rest of the URL may hold a password, so only the scheme is told.
-      throw new WaybillError("CONFIG_INVALID", `database URL with scheme ${JSON.stringify(scheme)}: known are sqlite`);
+      throw new WaybillError(
+        "CONFIG_INVALID",
+        `database URL with scheme ${JSON.stringify(scheme)}: known are sqlite and postgres`,
+      );
   }
 }

@@ -40,11 +40,14 @@ export function hostCentral(
       if (!closing.signal.aborted) start();
     });
   };
+  // A hub that neither loads nor publishes never calls, and needs no way to the centre.
+  let begun = false;
   const remote = (): Remote<Central> => {
+    if (!begun) start();
+    begun = true;
     if (thread) return thread.remote;
     throw new WaybillError("CENTRAL_UNAVAILABLE", "the loading thread is being started again");
   };
-  start();
   return {
     open: async () => remote().open(),
     load: async (claims) => remote().load(claims),

@@ -1,7 +1,7 @@
 import { asWaybillError } from "../base/errors.ts";
-import { workerId } from "../base/ids.ts";
+import { workerId, type WorkerId } from "../base/ids.ts";
 import { newUlid, type Runtime } from "../base/runtime.ts";
-import type { Ledger, Terminal } from "../ledger/port.ts";
+import type { Ledger, Terminal, UpdateLog } from "../ledger/port.ts";
 import { WELL, degraded, type Health } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -9,6 +9,8 @@ import type { BreakerState } from "./breaker.ts";
 import type { Central } from "./central.ts";
 import { Processor } from "./processor.ts";
 import { Publisher } from "./publisher.ts";
+import { HUB_ROLES, type HubRole } from "./roles.ts";
+import { SeatKeeper } from "./seat-keeper.ts";
 import type { HubSettings } from "./settings.ts";
 
 export type EngineParts = {
@@ -20,21 +22,36 @@ export type EngineParts = {
   readonly metrics: Metrics;
   /** Called after entries for these audiences became readable in the update log. */
   readonly onPublished: (audiences: readonly string[]) => void;
+  /** Which of the two loops run here; without it both. */
+  readonly roles?: readonly HubRole[];
 };
+
+/** The seat of the one process that forwards a centre's changes. */
+const PUBLISHER_SEAT = "publisher";
+/** Backstop for terminals that another process enrolled, whose signal was lost. */
+const RECHECK_MS = 60_000;
 
 /** What moves by itself in a hub, without its HTTP side: the processor and the publisher over one central station. */
 export class Engine {
   readonly processor: Processor;
   readonly publisher: Publisher;
   readonly #parts: EngineParts;
+  readonly #roles: readonly HubRole[];
+  readonly #keeper: SeatKeeper | null;
   #running: Promise<unknown> | null = null;
 
   constructor(parts: EngineParts) {
     const { central, ledger, settings, runtime, log, metrics, onPublished } = parts;
     this.#parts = parts;
+    this.#roles = parts.roles ?? HUB_ROLES;
+    const worker: WorkerId = workerId(newUlid(runtime.clock.now(), runtime.random));
+    const { seats } = ledger;
+    const leaseMs = settings.processor.leaseMs;
+    const keeper = seats ? new SeatKeeper({ seats, name: PUBLISHER_SEAT, worker, leaseMs, runtime, log }) : null;
+    this.#keeper = keeper;
     this.publisher = new Publisher({
       central,
-      ledger,
+      ledger: keeper ? fenced(ledger, keeper) : ledger,
       settings: settings.publisher,
       runtime,
       log,
@@ -46,7 +63,7 @@ export class Engine {
       load: (claims) => central.load(claims),
       settings: settings.processor,
       runtime,
-      worker: workerId(newUlid(runtime.clock.now(), runtime.random)),
+      worker,
       log,
       metrics,
       onLoaded: () => this.publisher.wake(),
@@ -59,6 +76,7 @@ export class Engine {
    */
   async start(stop: AbortSignal): Promise<void> {
     const { central, log } = this.#parts;
+    if (!this.#roles.includes("process") && !this.#roles.includes("publish")) return;
     try {
       const { refused } = await central.open();
       for (const { table, why } of refused) log.error({ table, why }, "central.capture.refused");
@@ -68,7 +86,22 @@ export class Engine {
       if (error.blame !== "target") throw error;
       log.error({ error }, "central.unavailable");
     }
-    this.#running = Promise.all([this.processor.run(stop), this.publisher.run(stop)]);
+    this.#running = Promise.all([
+      this.#roles.includes("process") && this.processor.run(stop),
+      this.#roles.includes("publish") && this.#publish(stop),
+    ]);
+  }
+
+  async #publish(stop: AbortSignal): Promise<void> {
+    const { publisher } = this;
+    if (this.#keeper === null) return publisher.run(stop);
+    const { runtime, log } = this.#parts;
+    const complain = (thrown: unknown): void => log.warn({ error: asWaybillError(thrown) }, "publisher.failed");
+    await this.#keeper.run(stop, async (signal) => {
+      publisher.recheck(); // another published before
+      using _ = runtime.timers.every(RECHECK_MS, () => publisher.recheck(), complain);
+      await publisher.run(signal);
+    });
   }
 
   /** Resolves when both loops have ended, after `stop` was raised. */
@@ -78,6 +111,10 @@ export class Engine {
 
   received(): void {
     this.processor.received();
+  }
+  /** Another process enrolled a terminal. */
+  recheck(): void {
+    this.publisher.recheck();
   }
   enrolled(terminal: Terminal): void {
     this.publisher.snapshot(terminal);
@@ -92,4 +129,12 @@ export class Engine {
 function healthOfTarget(state: BreakerState): Health {
   if (state.kind === "closed") return WELL;
   return degraded(`the central database gives ${state.fault}, ${state.failures} time(s) in a row; messages wait`);
+}
+
+/** The update log as the seat's holder may write it: a process that has lost its seat forwards nothing. */
+function fenced(ledger: Ledger, keeper: SeatKeeper): Pick<Ledger, "updates" | "terminals" | "trail"> {
+  const { updates, terminals, trail } = ledger;
+  const forward: UpdateLog["forward"] = async (source, after, through, entries) =>
+    keeper.seat !== null && updates.forward(source, after, through, entries, keeper.seat);
+  return { updates: { ...updates, forward }, terminals, trail };
 }

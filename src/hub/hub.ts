@@ -8,6 +8,7 @@ import { WELL, down, healthOf, type HealthReport } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { createHubApi } from "./api/api.ts";
+import type { MakeBrowserSide } from "./api/browser-side.ts";
 import { listen } from "./api/listen.ts";
 import { UpdateSignal } from "./api/update-signal.ts";
 import type { BreakerState } from "./breaker.ts";
@@ -16,6 +17,7 @@ import { Engine } from "./engine.ts";
 import { loadHubSettings, tokenHash, type ConfigSource } from "./load-config.ts";
 import { openCentral } from "./open-central.ts";
 import { ensureOperatorToken } from "./operator-token.ts";
+import { HUB_ROLES, type HubRole } from "./roles.ts";
 import type { HubSettings } from "./settings.ts";
 
 /**
@@ -25,8 +27,12 @@ import type { HubSettings } from "./settings.ts";
 export type HubStart = ({ readonly source: ConfigSource } | { readonly settings: HubSettings }) & {
   readonly runtime: Runtime;
   readonly log: Log;
+  /** What this process does; without it everything. Several processes need a ledger that they can share. */
+  readonly roles?: readonly HubRole[];
   /** The hub ends when this is raised; `close` is registered with it. */
   readonly stop: Stop;
+  /** What serves people in a browser; without it the hub serves programs only. */
+  readonly browser?: MakeBrowserSide;
 };
 export type HubStats = {
   readonly batchesInWork: number;
@@ -37,6 +43,8 @@ export type Hub = {
   /** `http://host:port` */
   readonly address: string;
   readonly stats: () => HubStats;
+  /** A link that signs one person in to the console once; null when the hub serves none. */
+  readonly signInLink: () => string | null;
   /** Refuses new requests, finishes and settles what is under way within `drainMs`, closes everything. Repeatable. */
   readonly close: () => Promise<void>;
 };
@@ -57,11 +65,13 @@ export async function startHub(given: HubStart): Promise<Hub> {
       process.exitCode = 1;
       return given.stop.end((what, thrown) => log.error({ what, error: asWaybillError(thrown) }, "close.failed"));
     });
+    const roles = given.roles ?? HUB_ROLES;
     const central =
       "settings" in given ? await openCentral(settings, runtime) : hostCentral(given.source, runtime, log);
     closers.push({ what: "central", close: () => central.close() });
 
-    const updates = new UpdateSignal();
+    const { signals } = ledger;
+    const updates = new UpdateSignal((audiences) => signals?.send({ kind: "published", audiences }));
     const engine = new Engine({
       ledger,
       central,
@@ -70,10 +80,18 @@ export async function startHub(given: HubStart): Promise<Hub> {
       log,
       metrics,
       onPublished: (audiences) => updates.ring(audiences),
+      roles,
     });
     const halt = new AbortController();
     closers.push({ what: "engine", close: () => drained(engine, halt, settings.drainMs, runtime) });
     await engine.start(halt.signal);
+
+    const heard = signals?.on((signal) => {
+      if (signal.kind === "received") engine.received();
+      else if (signal.kind === "published") updates.hear(signal.audiences);
+      else engine.recheck();
+    });
+    closers.push({ what: "signals", close: async () => heard?.[Symbol.dispose]() });
 
     let closing: Promise<void> | null = null;
     const close = (): Promise<void> => (closing ??= closeAll(closers, log));
@@ -86,15 +104,24 @@ export async function startHub(given: HubStart): Promise<Hub> {
       log,
       metrics,
       wake: {
-        received: () => engine.received(),
-        enrolled: (terminal) => void snapshotFor(terminal, ledger, engine, log),
+        received: () => {
+          engine.received();
+          signals?.send({ kind: "received" });
+        },
+        enrolled: (terminal) => {
+          void snapshotFor(terminal, ledger, engine, log);
+          signals?.send({ kind: "enrolled" });
+        },
       },
       updates,
+      roles,
       health,
+      ...(given.browser === undefined ? {} : { browser: given.browser }),
     });
     const server = await listen(api, { host: settings.host, port: settings.port });
     closers.push({ what: "server", close: () => server.close() });
-    log.info({ address: server.address, ledger: settings.ledgerUrl, central: settings.centralUrl }, "hub.started");
+    const [ledgerAt, centralAt] = [settings.ledgerUrl, settings.centralUrl].map(withoutSecrets);
+    log.info({ address: server.address, ledger: ledgerAt, central: centralAt, roles }, "hub.started");
 
     given.stop.onClose("hub", close);
     const stats = (): HubStats => ({
@@ -102,11 +129,22 @@ export async function startHub(given: HubStart): Promise<Hub> {
       breaker: engine.processor.breaker.state,
       health: health(),
     });
-    return { address: server.address, stats, close };
+    const signInLink = (): string | null => {
+      const secret = api.invite();
+      return secret === null ? null : `${server.address}/signin#${secret}`;
+    };
+    return { address: server.address, stats, signInLink, close };
   } catch (thrown) {
     await closeAll(closers, log);
     throw thrown;
   }
+}
+
+/** A database URL as it may be logged. */
+function withoutSecrets(url: string): string {
+  if (!URL.canParse(url) || url.startsWith("sqlite:")) return url;
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
 }
 
 type Closer = { readonly what: string; readonly close: () => Promise<void> };

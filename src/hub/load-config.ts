@@ -5,6 +5,7 @@ import { field, type Row } from "../message/change.ts";
 import type { Conflict, TableRule } from "../load/rules.ts";
 import { hubConfig, type CheckedHubConfig, type TableConfig } from "./config.ts";
 import type { AudienceOf, DownTable, HubSettings } from "./settings.ts";
+import { soapSettings } from "./soap/settings.ts";
 
 /** Plain data, so that each thread can read the config itself: transforms are functions and cannot be sent to one. */
 export type ConfigSource = { readonly path: string; readonly overrides?: Readonly<Record<string, unknown>> };
@@ -40,7 +41,11 @@ export function checkHubConfig(
     url.startsWith("sqlite:") && !url.startsWith("sqlite::")
       ? `sqlite:${resolve(folder, url.slice("sqlite:".length))}`
       : url;
-  return { ...read.data, ledger: anchored(read.data.ledger), central: anchored(read.data.central) };
+  const mappings = read.data.soap.mappings.map((mapping) =>
+    mapping.wsdl === undefined ? mapping : { ...mapping, wsdl: resolve(folder, mapping.wsdl) },
+  );
+  const soap = { ...read.data.soap, mappings };
+  return { ...read.data, ledger: anchored(read.data.ledger), central: anchored(read.data.central), soap };
 }
 
 function tableFaults(name: string, table: TableConfig): string[] {
@@ -97,6 +102,7 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
     },
     publisher: config.publisher,
     tokens: config.tokens.map(({ name, role, token }) => ({ name, role, hash: tokenHash(token) })),
+    soap: config.soap.enabled ? soapSettings(config.soap, config.port) : null,
     drainMs: config.drainMs,
   };
 }

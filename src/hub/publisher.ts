@@ -44,6 +44,7 @@ export class Publisher {
   #at: Place | null = null;
   readonly #waiting = new Map<TerminalId, SnapshotOrder>();
   readonly #aims = new Map<string, ReadonlySet<string>>();
+  #unsure = false;
   #failures = 0;
   #health: Health = WELL;
 
@@ -54,6 +55,12 @@ export class Publisher {
 
   get health(): Health {
     return this.#health;
+  }
+
+  /** Another may have published, or terminals may have come, unseen by this process: the next look compares first. */
+  recheck(): void {
+    this.#unsure = true;
+    this.#wake.ring();
   }
 
   /** Something may have been committed at the centre. */
@@ -80,6 +87,8 @@ export class Publisher {
   async turn(): Promise<boolean> {
     const { metrics, runtime, ledger, central } = this.#parts;
     const started = runtime.clock.elapsed();
+    if (this.#unsure) this.#at = null;
+    this.#unsure = false;
     const at = (this.#at ??= await this.#compare());
     if (this.#waiting.size > 0) await this.#orderSnapshots();
     const outgoing = await this.#outgoing(at.forwarded);

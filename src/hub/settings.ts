@@ -1,5 +1,6 @@
 import type { Rules } from "../load/rules.ts";
 import type { Row } from "../message/change.ts";
+import type { SoapSettings } from "./soap/settings.ts";
 
 /** Who gets a row of a `down` table: audiences such as "all", "store:014", "region:north", "terminal:t1". */
 export type AudienceOf = (row: Row) => string | readonly string[];
@@ -52,5 +53,7 @@ export type HubSettings = {
   readonly publisher: { readonly pollMs: number; readonly quietGapMs: number };
   /** API token hashes (SHA-256, hex) by role. */
   readonly tokens: readonly { readonly hash: string; readonly role: "publisher" | "operator"; readonly name: string }[];
+  /** Null: nothing is served under /soap. */
+  readonly soap?: SoapSettings | null;
   readonly drainMs: number;
 };

@@ -13,12 +13,17 @@ export type OpenedLedger = Ledger & {
 };
 
 /**
- * Opens the ledger that the URL names, on a thread of its own so that its disk waits never hold up the caller's. With a clock
- * other than the system's (a simulation) it works on the caller's thread, since that clock cannot cross.
- * @param url `sqlite:` and a path
- * @throws ALREADY_RUNNING, SCHEMA_NEWER, CONFIG_INVALID, DATABASE_UNAVAILABLE.
+ * Opens the ledger that the URL names. A SQLite ledger lives on a thread of its own, so that its disk waits never hold up the
+ * caller's; with a clock other than the system's (a simulation) it works on the caller's thread, since that clock cannot
+ * cross. A PostgreSQL ledger waits for the network only, and may be open in any number of processes.
+ * @param url `sqlite:` and a path, or `postgres://host/database?schema=waybill_ledger&listen=off`; see `ledgerAddress`
+ * @throws ALREADY_RUNNING (SQLite), SCHEMA_NEWER, CONFIG_INVALID, DATABASE_UNAVAILABLE.
  */
 export async function openLedger(url: string, runtime: Runtime): Promise<OpenedLedger> {
+  if (isPostgres(url)) {
+    const { openPostgresLedger } = await import("./postgres/ledger.ts"); // its driver is loaded only where it is used
+    return inThread(await openPostgresLedger(url, runtime));
+  }
   const path = ledgerPath(url);
   if (runtime.clock !== systemClock || path === IN_MEMORY) return inThread(await openSqliteLedger(path, runtime));
   const data: LedgerThreadData = { path };
@@ -61,12 +66,17 @@ function inThread(ledger: Ledger): OpenedLedger {
 }
 
 /** A reader of stored lines for another thread. Open the ledger first: a reader makes and migrates nothing. */
-export const openLedgerBytes = async (url: string): Promise<LedgerBytes> =>
-  openSqliteBytes(ledgerPath(url), systemRuntime);
+export async function openLedgerBytes(url: string): Promise<LedgerBytes> {
+  if (!isPostgres(url)) return openSqliteBytes(ledgerPath(url), systemRuntime);
+  const { openPostgresBytes } = await import("./postgres/ledger.ts");
+  return openPostgresBytes(url, systemRuntime);
+}
+
+const isPostgres = (url: string): boolean => /^postgres(ql)?:\/\//.test(url);
 
 function ledgerPath(url: string): string {
   if (!url.startsWith("sqlite:") || url === "sqlite:") {
-    throw new WaybillError("CONFIG_INVALID", "ledger must be sqlite: and a path; other stores are not there yet");
+    throw new WaybillError("CONFIG_INVALID", "ledger must be sqlite: and a path, or postgres://host/database");
   }
   return url.slice("sqlite:".length);
 }

@@ -37,6 +37,7 @@ export interface Seats {
 /** `audiences` null: for whom is not said. */
 export type Signal =
   | { readonly kind: "received" }
+  | { readonly kind: "enrolled" }
   | { readonly kind: "published"; readonly audiences: readonly string[] | null };
 export interface LedgerSignals {
   /** Hears other processes' signals, perhaps its own too, perhaps one too many; any may be lost, so look by yourself as well. */
@@ -95,7 +96,13 @@ export interface Lanes {
    */
   append(submissions: readonly Submission[]): Promise<readonly (Acknowledgement | Refused)[]>;
   /** Opens an epoch by compare-and-set on the current one (null: none yet). Repeating the same call answers the same. It is called `named` where that is given, which no epoch of the terminal may have been. @throws EPOCH_CLOSED, EPOCH_WAITS. */
-  openEpoch(terminal: TerminalId, previous: Epoch | null, install: string, reason: string, named?: Epoch): Promise<{ readonly epoch: Epoch }>;
+  openEpoch(
+    terminal: TerminalId,
+    previous: Epoch | null,
+    install: string,
+    reason: string,
+    named?: Epoch,
+  ): Promise<{ readonly epoch: Epoch }>;
   of(terminal: TerminalId): Promise<readonly LaneStatus[]>;
 }
 export type LaneStatus = {
@@ -205,11 +212,18 @@ export interface Work {
    */
   claim(worker: WorkerId, limit: ClaimLimit, leaseMs: number): Promise<readonly Claim[]>;
   /** Prolongs the leases; gives those lanes that are no longer this worker's. */
-  renew(held: readonly { readonly lane: LaneName; readonly fence: number }[], leaseMs: number): Promise<readonly LaneName[]>;
+  renew(
+    held: readonly { readonly lane: LaneName; readonly fence: number }[],
+    leaseMs: number,
+  ): Promise<readonly LaneName[]>;
   /** Moves the watermarks, writes exceptions and events, ends the leases. "lost": another claimed meanwhile; nothing of that lane was changed. */
   settle(outcomes: readonly LaneOutcome[]): Promise<readonly ("settled" | "lost")[]>;
   /** Gives lanes back unloaded: nothing is judged, no attempt counted; due again in `retryInMs`. */
-  release(held: readonly { readonly lane: LaneName; readonly fence: number }[], retryInMs: number, why: string): Promise<void>;
+  release(
+    held: readonly { readonly lane: LaneName; readonly fence: number }[],
+    retryInMs: number,
+    why: string,
+  ): Promise<void>;
   /**
    * Makes the ledger agree with the central database's own words about a lane (after a crash between load and settle, or a
    * restore of either): watermark, version and messages passed over. `behind`: the centre knew less than the ledger, so it was
@@ -218,7 +232,16 @@ export interface Work {
   adopt(
     lane: LaneName,
     fence: number,
-    centre: { readonly loadedThrough: Seq; readonly version: number; readonly passed: readonly { readonly seq: Seq; readonly state: "retrying" | "held" | "dead" | "discarded"; readonly fault: FaultCode | null; readonly attempts: number }[] },
+    centre: {
+      readonly loadedThrough: Seq;
+      readonly version: number;
+      readonly passed: readonly {
+        readonly seq: Seq;
+        readonly state: "retrying" | "held" | "dead" | "discarded";
+        readonly fault: FaultCode | null;
+        readonly attempts: number;
+      }[];
+    },
   ): Promise<"adopted" | "behind" | "lost">;
   /** Milliseconds until some lane is due (0: now), null when none will be without something new. */
   nextDue(): Promise<number | null>;
@@ -263,7 +286,11 @@ export type ExceptionRow = {
 };
 export interface Exceptions {
   /** Oldest first; `after` is the `next` of the page before. */
-  list(filter: ExceptionFilter, limit: number, after: string | null): Promise<{ readonly rows: readonly ExceptionRow[]; readonly next: string | null }>;
+  list(
+    filter: ExceptionFilter,
+    limit: number,
+    after: string | null,
+  ): Promise<{ readonly rows: readonly ExceptionRow[]; readonly next: string | null }>;
   get(lane: LaneName, seq: Seq): Promise<ExceptionRow | null>;
   /** Makes it due now, as it was or as `revision` (a line). @throws STATE_CONFLICT when its state does not allow it; NOT_FOUND. */
   requeue(lane: LaneName, seq: Seq, by: Actor, reason: string, revision: Uint8Array | null): Promise<void>;
@@ -296,7 +323,12 @@ export interface UpdateLog {
   forwarded(source: LaneName): Promise<Seq>;
   publish(entries: readonly UpdateEntry[], by: Actor): Promise<readonly UpdateId[]>;
   /** All entries for these audiences in (after, through], up to about `limitBytes`; entries whose origin is `except` are left out. @throws CURSOR_GONE. */
-  read(audiences: readonly string[], except: TerminalId, after: UpdateId, limitBytes: number): Promise<{ readonly through: UpdateId; readonly more: boolean; readonly updates: readonly StoredUpdate[] }>;
+  read(
+    audiences: readonly string[],
+    except: TerminalId,
+    after: UpdateId,
+    limitBytes: number,
+  ): Promise<{ readonly through: UpdateId; readonly more: boolean; readonly updates: readonly StoredUpdate[] }>;
   head(): Promise<UpdateId>;
   /**
    * A centre or terminal has shown an id above the head: this ledger was restored, and ids it gives next must not be taken for
@@ -305,8 +337,23 @@ export interface UpdateLog {
    */
   beginTerm(shown: UpdateId, why: string): Promise<UpdateId>;
   /** Remembers how far a terminal has applied, and which rows it refused. A refusal of a key is closed by a later update of the key. */
-  acknowledge(terminal: TerminalId, appliedThrough: UpdateId, refused: readonly { readonly id: UpdateId; readonly code: FaultCode; readonly detail: string }[]): Promise<void>;
-  refusals(terminal: TerminalId | null, limit: number): Promise<readonly { readonly terminal: TerminalId; readonly id: UpdateId; readonly code: FaultCode; readonly detail: string; readonly at: Instant }[]>;
+  acknowledge(
+    terminal: TerminalId,
+    appliedThrough: UpdateId,
+    refused: readonly { readonly id: UpdateId; readonly code: FaultCode; readonly detail: string }[],
+  ): Promise<void>;
+  refusals(
+    terminal: TerminalId | null,
+    limit: number,
+  ): Promise<
+    readonly {
+      readonly terminal: TerminalId;
+      readonly id: UpdateId;
+      readonly code: FaultCode;
+      readonly detail: string;
+      readonly at: Instant;
+    }[]
+  >;
 }
 
 // ── terminals ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -323,14 +370,34 @@ export type Terminal = {
   readonly appliedThrough: UpdateId;
 };
 export interface Terminals {
-  createToken(hash: Uint8Array, options: { readonly terminal: TerminalId | null; readonly tags: Readonly<Record<string, string>>; readonly validMs: number; readonly by: Actor }): Promise<void>;
+  createToken(
+    hash: Uint8Array,
+    options: {
+      readonly terminal: TerminalId | null;
+      readonly tags: Readonly<Record<string, string>>;
+      readonly validMs: number;
+      readonly by: Actor;
+    },
+  ): Promise<void>;
   /** Uses the token up and stores the key's hash. The same token, terminal and key again answers the same (a lost answer). @throws TOKEN_INVALID. */
-  enroll(tokenHash: Uint8Array, terminal: TerminalId, tags: Readonly<Record<string, string>>, keyHash: Uint8Array): Promise<Terminal>;
+  enroll(
+    tokenHash: Uint8Array,
+    terminal: TerminalId,
+    tags: Readonly<Record<string, string>>,
+    keyHash: Uint8Array,
+  ): Promise<Terminal>;
   byKey(keyHash: Uint8Array): Promise<Terminal | null>;
   get(terminal: TerminalId): Promise<Terminal | null>;
   list(limit: number, after: TerminalId | null): Promise<readonly Terminal[]>;
   /** What was seen of terminals since the last call; written together, seldom. */
-  seen(sightings: readonly { readonly terminal: TerminalId; readonly at: Instant; readonly skewMs: number | null; readonly version: string | null }[]): Promise<void>;
+  seen(
+    sightings: readonly {
+      readonly terminal: TerminalId;
+      readonly at: Instant;
+      readonly skewMs: number | null;
+      readonly version: string | null;
+    }[],
+  ): Promise<void>;
   revoke(terminal: TerminalId, by: Actor): Promise<void>;
 }
 
@@ -380,7 +447,11 @@ export interface Trail {
   /** From the SQL view `message_state`; null when there is no such message. */
   state(lane: LaneName, seq: Seq): Promise<StateKind | null>;
   /** Messages of the terminal that carry this value in a searchable column, newest first. */
-  find(terminal: TerminalId, value: string, limit: number): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
+  find(
+    terminal: TerminalId,
+    value: string,
+    limit: number,
+  ): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
   overview(): Promise<Overview>;
   byTerminal(limit: number, after: TerminalId | null): Promise<readonly TerminalLine[]>;
   note(kind: string, lane: LaneName | null, actor: Actor, detail: string): Promise<void>;

@@ -1,8 +1,10 @@
 import type { LoadTransaction } from "../database/port.ts";
 import type { Fared } from "./alone.ts";
+import type { Note } from "./decide.ts";
 import type { LaneWork } from "./lane-work.ts";
 import { Loading, type Trial } from "./message.ts";
-import { OpenIndex } from "./sets.ts";
+import { pageAhead } from "./page.ts";
+import { OpenIndex, type Blocker } from "./sets.ts";
 import type { Targets } from "./target.ts";
 import { applyTogether, type Together } from "./together.ts";
 
@@ -21,6 +23,8 @@ export async function loadBatch(tx: LoadTransaction, lanes: readonly LaneWork[],
   for (const queue of queues) await loadApart(tx, queue);
 }
 
+const NOT_TRIED = { attempts: 0, fault: null };
+
 /** The messages of a lane that nobody holds up: those that may be loaded together, and those that must be tried alone. */
 class Queue {
   readonly lane: LaneWork;
@@ -35,9 +39,11 @@ class Queue {
 
   static async of(lane: LaneWork): Promise<Queue> {
     const queue = new Queue(lane);
-    for (const message of lane.prepared.messages) {
-      const behind = lane.open.size > 0 ? lane.open.blocker(message.lane, message.seq, await message.touched()) : null;
-      if (behind) await lane.hold(message, behind, { attempts: 0, fault: null });
+    for (const whole of lane.prepared.messages) {
+      const behind = lane.open.size > 0 ? lane.open.blocker(whole.lane, whole.seq, await whole.touched()) : null;
+      const ahead = behind && pageAhead(lane, whole);
+      const message = ahead ?? whole;
+      if (behind && !ahead) await lane.hold(whole, behind, NOT_TRIED);
       else if (!(message instanceof Loading)) queue.apart.push(message); // in parts: the only one of its claim
       else if (message.fault || lane.prepared.foregone || queue.#isBehindApart(message)) queue.#setApart(message);
       else queue.together.push(message);
@@ -70,7 +76,9 @@ async function loadTogether(tx: LoadTransaction, queues: readonly Queue[], targe
     if (messages.length === 0) return;
     const { suspects, notes } = await tx.attempt(async (): Promise<{ keep: boolean; result: Together }> => {
       const result = await applyTogether(tx, messages, targets);
-      return { keep: result.suspects.size === 0, result };
+      const early = await beginningEarly(queues, result);
+      const suspects = result.suspects.union(early);
+      return { keep: suspects.size === 0, result: { ...result, suspects } };
     });
     if (suspects.size === 0) {
       for (const { lane, together } of queues) for (const message of together) lane.loaded(message, [], false);
@@ -85,36 +93,61 @@ async function loadTogether(tx: LoadTransaction, queues: readonly Queue[], targe
   }
 }
 
+/**
+ * Whose sums would begin too early: a row that is not there begins with the sender's own count, and that holds what an open
+ * message before this one is yet to add. Then it would be added twice, so the later one waits.
+ */
+async function beginningEarly(queues: readonly Queue[], { notes }: Together): Promise<ReadonlySet<Loading>> {
+  const early = new Set<Loading>();
+  for (const { message, note } of notes) {
+    const lane = queues.find((queue) => queue.lane.claim.lane === message.lane)?.lane;
+    if (lane && (await adderBefore(lane, message, [note]))) early.add(message);
+  }
+  return early;
+}
+
+async function adderBefore(lane: LaneWork, message: Trial, notes: readonly Note[]): Promise<Blocker | null> {
+  if (lane.open.size === 0 || !notes.some(({ kind }) => kind === "row recreated")) return null;
+  return lane.open.adder(message.lane, message.seq, await message.touched());
+}
+
 async function loadApart(tx: LoadTransaction, { lane, apart }: Queue): Promise<void> {
   const inOrder = apart.toSorted((a, b) => a.seq - b.seq);
-  for (const message of inOrder) {
-    const touched = lane.open.size > 0 ? await message.touched() : null;
-    const behind = touched && lane.open.blocker(message.lane, message.seq, touched);
-    if (behind) {
-      await lane.hold(message, behind, { attempts: 0, fault: null });
+  for (const whole of inOrder) {
+    const touched = lane.open.size > 0 ? await whole.touched() : null;
+    const behind = touched && lane.open.blocker(whole.lane, whole.seq, touched);
+    const ahead = behind && pageAhead(lane, whole);
+    if (behind && !ahead) {
+      await lane.hold(whole, behind, NOT_TRIED);
       continue;
     }
+    const message = ahead ?? whole;
     const { foregone } = lane.prepared;
-    const fared = foregone ? { fault: foregone, notes: [] } : await tryAlone(tx, message, false);
-    await bookFared(lane, message, fared, { attempts: 0, fault: null }, false);
+    const fared = foregone ? { fault: foregone, notes: [] } : await tryAlone(tx, lane, message, false);
+    await bookFared(lane, message, fared, NOT_TRIED, false);
   }
 }
 
+/** How a message fared alone; `behind`: whom it has to wait for although nothing was refused. */
+export type FaredAlone = Fared & { readonly behind?: Blocker | null };
+
 /** One message alone, in its own order; wholly done or wholly undone. */
-export const tryAlone = (tx: LoadTransaction, message: Trial, late: boolean): Promise<Fared> =>
+export const tryAlone = (tx: LoadTransaction, lane: LaneWork, message: Trial, late: boolean): Promise<FaredAlone> =>
   tx.attempt(async () => {
-    const result = await message.apply(tx, late);
-    return { keep: result.fault === null, result };
+    const fared = await message.apply(tx, late);
+    const behind = fared.fault ? null : await adderBefore(lane, message, fared.notes);
+    return { keep: fared.fault === null && behind === null, result: { ...fared, behind } };
   });
 
 /** Writes down how a message fared that was tried alone. */
 export async function bookFared(
   lane: LaneWork,
   message: Trial,
-  { fault, notes }: Fared,
+  { fault, notes, behind = null }: FaredAlone,
   before: Parameters<LaneWork["hold"]>[2],
   late: boolean,
 ): Promise<void> {
+  if (behind) return lane.hold(message, behind, before);
   if (!fault) return lane.loaded(message, notes, late);
   const creator =
     fault.code === "PARENT_MISSING" ? lane.open.creator(message.lane, message.seq, await message.touched()) : null;

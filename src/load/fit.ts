@@ -34,6 +34,8 @@ export function misfit(column: Column, value: WireValue): string | null {
     case "date":
     case "time":
     case "timestamp":
+      // A whole number: a moment as SQLite's applications often keep it, in seconds since 1970.
+      return typeof value === "string" || Number.isSafeInteger(value) ? null : "is neither text nor a whole number";
     case "uuid":
       return typeof value === "string" ? null : "is no text";
     case "json":

@@ -1,4 +1,4 @@
-import type { Seq } from "../base/ids.ts";
+import type { LaneName, Seq } from "../base/ids.ts";
 import type { Passed } from "../database/port.ts";
 import type { Claim, EventWrite, ExceptionWrite, LateItem } from "../ledger/port.ts";
 import type { Note } from "./decide.ts";
@@ -30,6 +30,8 @@ export type Dice = { readonly retry: RetryPolicy; readonly random: () => number 
 export class LaneWork {
   readonly prepared: Prepared;
   readonly open = new OpenIndex();
+  /** Those of them that were refused for a missing parent. */
+  readonly orphans = new OpenIndex();
   /** The centre's watermark after this transaction. */
   readonly centralThrough: Seq;
   readonly exceptions: ExceptionWrite[] = [];
@@ -45,7 +47,10 @@ export class LaneWork {
   constructor(prepared: Prepared, dice: Dice) {
     this.prepared = prepared;
     this.#dice = dice;
-    for (const exception of prepared.claim.open) this.open.open(exception.lane, exception.seq, exception.sets);
+    for (const { lane, seq, sets, fault } of prepared.claim.open) {
+      this.open.open(lane, seq, sets);
+      if (fault === "PARENT_MISSING") this.orphans.open(lane, seq, sets);
+    }
     // A lane that is replayed after a restore takes its exceptions one by one, each just above the watermark.
     this.centralThrough = Math.max(this.through, ...prepared.late.map(({ item }) => item.seq)) as Seq;
   }
@@ -67,7 +72,7 @@ export class LaneWork {
     this.noted(message, notes);
     if (!late) return;
     this.closed.push(message.seq);
-    this.open.close(message.lane, message.seq);
+    this.#forget(message.lane, message.seq);
   }
 
   noted({ seq }: Trial, notes: readonly Note[]): void {
@@ -113,7 +118,12 @@ export class LaneWork {
       tables: [],
     });
     this.passed.push({ lane: item.lane, seq, state: "discarded", fault, attempts });
-    this.open.close(item.lane, seq);
+    this.#forget(item.lane, seq);
+  }
+
+  #forget(lane: LaneName, seq: Seq): void {
+    this.open.close(lane, seq);
+    this.orphans.close(lane, seq);
   }
 
   async #pass(message: Trial, write: Omit<ExceptionWrite, "seq" | "sets" | "tables">): Promise<void> {
@@ -125,5 +135,7 @@ export class LaneWork {
     if (write.state !== "discarded")
       this.passed.push({ lane, seq, state: write.state, fault: write.fault, attempts: write.attempts });
     this.open.open(lane, seq, sets);
+    if (write.fault === "PARENT_MISSING") this.orphans.open(lane, seq, sets);
+    else this.orphans.close(lane, seq);
   }
 }

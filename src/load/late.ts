@@ -4,6 +4,7 @@ import type { Claim, KeySets, LateItem, LedgerBytes } from "../ledger/port.ts";
 import { bookFared, tryAlone } from "./batch.ts";
 import type { LaneWork, LateWork } from "./lane-work.ts";
 import { Loading, type Sender, type Trial } from "./message.ts";
+import { pageAhead } from "./page.ts";
 import type { Act, Fault } from "./plan.ts";
 import { NotStored, readMessages } from "./reading.ts";
 import { OpenIndex, type Touched } from "./sets.ts";
@@ -25,17 +26,19 @@ export async function loadLate(tx: LoadTransaction, lane: LaneWork, targets: Tar
     }
     const before = { attempts: item.attempts, fault: item.fault };
     const behind = lane.open.blocker(item.lane, item.seq, await trial.touched());
-    if (behind) {
+    const ahead = behind && pageAhead(lane, trial);
+    if (behind && !ahead) {
       await lane.hold(trial, behind, before);
       continue;
     }
-    const fared = foregone ? { fault: foregone, notes: [] } : await tryAlone(tx, trial, true);
-    if (fared.fault?.code === "PARENT_MISSING" && trial instanceof Loading) {
-      const together = await loadWithFollowers(tx, lane, trial, late.slice(at + 1), targets);
+    const message = ahead ?? trial;
+    const fared = foregone ? { fault: foregone, notes: [] } : await tryAlone(tx, lane, message, true);
+    if (fared.fault?.code === "PARENT_MISSING" && message instanceof Loading) {
+      const together = await loadWithFollowers(tx, lane, message, late.slice(at + 1), targets);
       for (const message of together) healed.add(message);
       if (together.length > 0) continue;
     }
-    await bookFared(lane, trial, fared, before, true);
+    await bookFared(lane, message, fared, before, true);
   }
 }
 

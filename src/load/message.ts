@@ -35,6 +35,7 @@ export class Loading implements Trial {
   readonly at: string | null;
   readonly acts: readonly Act[];
   readonly fault: Fault | null;
+  readonly #sender: Sender;
   readonly #line: Line;
   readonly #targets: Targets;
   #touched: Touched | null = null;
@@ -46,6 +47,7 @@ export class Loading implements Trial {
     this.at = line.at;
     this.acts = plan.acts;
     this.fault = line.fault ?? plan.fault;
+    this.#sender = sender;
     this.#line = line;
     this.#targets = targets;
   }
@@ -66,6 +68,22 @@ export class Loading implements Trial {
   }
   touched(): Promise<Touched> {
     return Promise.resolve(this.sets);
+  }
+  /** Nothing but rows as they are, as a resync puts them into the lane: each stands for itself. */
+  get isPage(): boolean {
+    return this.fault === null && this.#line.changes.every((change) => change.op === "upsert");
+  }
+  /** Each change as a message of its own, under the same number. */
+  rows(): readonly Loading[] {
+    return this.#line.changes.map((change) => this.#with([change]));
+  }
+  /** The same message without some of its `rows`. */
+  without(rows: ReadonlySet<Loading>): Loading {
+    const left = new Set([...rows].flatMap((row) => row.#line.changes));
+    return this.#with(this.#line.changes.filter((change) => !left.has(change)));
+  }
+  #with(changes: Line["changes"]): Loading {
+    return new Loading(this.#sender, { ...this.#line, changes }, this.#targets);
   }
   apply(tx: LoadTransaction, late: boolean): Promise<Fared> {
     return this.fault ? Promise.resolve({ fault: this.fault, notes: [] }) : applyInOrder(tx, this.acts, late);

@@ -115,7 +115,8 @@ describe("planning", () => {
       ["total", "1e3x"],
       ["note", "longer"],
       ["note", 5],
-      ["made", 5],
+      ["made", 5.5],
+      ["made", true],
     ];
     for (const [name, value] of wrong)
       expect(fault({}, insert({ [name]: value })), `${name} ${String(value)}`).toContain("TYPE_REFUSED");
@@ -130,6 +131,7 @@ describe("planning", () => {
       ["note", "😀😀😀😀😀"],
       ["note", ""],
       ["made", "yesterday"],
+      ["made", 1_764_000_000],
     ];
     for (const [name, value] of right)
       expect(fault({}, insert({ [name]: value })), `${name} ${String(value)}`).toBe("none");

@@ -142,6 +142,27 @@ export class OpenIndex {
     return search.found();
   }
 
+  /** The earliest exception before this message that makes one of the rows it makes, or null. */
+  maker(lane: LaneName, seq: Seq, touched: Touched): Blocker | null {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#creates, touched.creates);
+    return search.found();
+  }
+
+  /** The earliest exception before this message that adds to one of the sums it adds to, or null. */
+  adder(lane: LaneName, seq: Seq, touched: Touched): Blocker | null {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#adds, touched.adds);
+    return search.found();
+  }
+
+  /** Does the message make a parent that an exception before it names? */
+  needs(lane: LaneName, seq: Seq, touched: Touched): boolean {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#parents, touched.creates);
+    return search.found() !== null;
+  }
+
   /** Must the message be tried after those here, whatever becomes of them? Wider than waiting: it may need a row that they create. */
   follows(lane: LaneName, seq: Seq, touched: Touched): boolean {
     const search = new Search(this.#rankOf(lane), seq);

@@ -18,6 +18,10 @@ export const LOG_EVENTS = {
   "capacity.unknown": "The backlog or the free disk could not be read; the last known figures stand.",
   "sightings.unwritten": "When terminals were last seen could not be stored; the next calls tell it again.",
   "lane.alarm": "A terminal sent a known number with other content: it was restored or copied.",
+  "soap.fault": "A SOAP request was answered with a fault; `code` and the terminal, where it signed in, are told.",
+  "soap.update-parked":
+    "An update is larger than SOAP clients take; it is told as refused, and the terminal goes on behind it.",
+  "soap.tee": "A request was also given to the old server; both answers are compared.",
 
   // central database
   "central.opened": "The central database is connected, its triggers and tables are in place.",
@@ -48,6 +52,9 @@ export const LOG_EVENTS = {
   "updates.table-unknown":
     "The centre captured a table that is not configured to go down; its changes were not published.",
   "publisher.failed": "Publishing met a fault; nothing is skipped, it is tried again.",
+  "seat.taken": "This process does from now on what one of several hubs does alone.",
+  "seat.lost": "Another hub took that over; this one stands by.",
+  "seat.failed": "The ledger did not say whose task it is; the seat runs out unless it answers in time.",
   "publisher.lost-race": "Another publisher forwarded first; this one starts again from where the ledger is.",
   "publisher.centre-restored":
     "The centre shows fewer or other updates than were forwarded: it was restored; a new epoch begins.",

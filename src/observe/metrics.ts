@@ -42,6 +42,12 @@ export const METRICS = {
     labels: ["route"],
     buckets: SECONDS,
   },
+  waybill_soap_faults_total: {
+    kind: "counter",
+    unit: "replies",
+    meaning: "SOAP requests answered with a fault, by its code; the log names the terminal.",
+    labels: ["code"],
+  },
   waybill_messages_loaded_total: {
     kind: "counter",
     unit: "messages",

@@ -1,3 +1,4 @@
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isoOf } from "../base/clock.ts";
 import { asWaybillError, WaybillError } from "../base/errors.ts";
@@ -61,7 +62,8 @@ const BUSY_MS = 1_000;
  */
 export async function startTerminal(options: TerminalOptions): Promise<Terminal> {
   const { config, stop } = options;
-  const lock = holdLock(lockPath(config), "the terminal database");
+  await mkdir(config.state, { recursive: true, mode: 0o700 });
+  const lock = holdLock(lockPath(config), "the terminal database", "-waybill-agent");
   stop.onClose("terminal lock", () => lock[Symbol.dispose]());
   const { random } = options.runtime;
   const open = options.open ?? ((url: string) => openDatabase(url, { random, busyMs: BUSY_MS }));
@@ -313,8 +315,11 @@ class Agent implements Terminal {
   }
 }
 
-/** The file that marks the database as taken stands beside it, whatever folder the agent keeps its own files in. */
+/**
+ * Beside a SQLite database, so that two agents of any folder meet there. A server's database has no such place: there the
+ * lock keeps apart only agents that share a state folder.
+ */
 function lockPath({ database, state, terminal }: TerminalConfig): string {
   if (!database.startsWith("sqlite:")) return join(state, terminal);
-  return `${database.replace(/^sqlite:(\/\/)?/, "")}-waybill-agent`;
+  return database.replace(/^sqlite:(\/\/)?/, "");
 }

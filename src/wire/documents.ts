@@ -11,6 +11,8 @@ export type Document = {
   readonly at: Instant | null;
   /** JSON, or a string (XML, CSV). */
   readonly body: unknown;
+  /** Further values by which its message can be found; an entrance that knows a business key names it. */
+  readonly search?: readonly string[];
 };
 export type DocumentAnswer = { readonly id: string; readonly seq: number; readonly state: "accepted" | "duplicate" };
 

@@ -5,6 +5,7 @@ import type { HubApiParts } from "../../src/hub/api/parts.ts";
 import { secretHash } from "../../src/hub/api/secret.ts";
 import { UpdateSignal } from "../../src/hub/api/update-signal.ts";
 import type { HubSettings } from "../../src/hub/settings.ts";
+import type { SoapSettings } from "../../src/hub/soap/settings.ts";
 import type { Ledger } from "../../src/ledger/port.ts";
 import { openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
 import { CHAIN_START, chainHex, chainNext } from "../../src/message/chain.ts";
@@ -108,7 +109,8 @@ export async function openApi(
     /** Puts something between the API and the ledger. */
     readonly around?: (ledger: Ledger) => Ledger;
     readonly runtime?: Runtime;
-    readonly parts?: Partial<Pick<HubApiParts, "capacity" | "health" | "log" | "metrics">>;
+    readonly soap?: SoapSettings;
+    readonly parts?: Partial<Pick<HubApiParts, "browser" | "capacity" | "health" | "log" | "metrics">>;
   } = {},
 ): Promise<ApiStation> {
   const dir = tempDir();
@@ -118,7 +120,7 @@ export async function openApi(
   let wakes = 0;
   const api = createHubApi({
     ledger: options.around?.(ledger) ?? ledger,
-    settings: testSettings(`sqlite:${dir.file("ledger.db")}`, options.limits),
+    settings: { ...testSettings(`sqlite:${dir.file("ledger.db")}`, options.limits), soap: options.soap ?? null },
     runtime,
     log: silentLog,
     metrics: new Metrics(),

@@ -1,8 +1,10 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { readOperatorToken } from "../../src/hub/operator-token.ts";
 import { spawnWaybill, type Child } from "../kit/child.ts";
 import { freePort } from "../kit/free-port.ts";
+import type { HubConfig } from "../../src/hub/config.ts";
 import type { RetailInvoice } from "../kit/retail.ts";
 import { until } from "../kit/until.ts";
 
@@ -15,16 +17,34 @@ export const TILL_TABLES = `
     quantity integer not null, unit_price text not null, primary key (sale_id, line_no)
   ) without rowid;
 `;
-const CONFIG = {
-  tables: {
-    // Tills know some articles by other names; the first name the centre heard stays.
-    item: { direction: "up", onExisting: "keep" },
-    sale: { direction: "up", owner: { column: "store_id", is: "terminal" }, search: ["sale_id"] },
-    sale_line: { direction: "up" },
+/** What a chain's databases look like and how they are kept in step. */
+export type ChainShape = {
+  readonly till: string;
+  readonly central: string;
+  /** The hub's config but for port, retries and lease, which are made for tests unless it names them. */
+  readonly config: Omit<HubConfig, "port">;
+};
+export const RETAIL: ChainShape = {
+  till: TILL_TABLES,
+  central: TILL_TABLES,
+  config: {
+    tables: {
+      // Tills know some articles by other names; the first name the centre heard stays.
+      item: { direction: "up", onExisting: "keep" },
+      sale: { direction: "up", owner: { column: "store_id", is: "terminal" }, search: ["sale_id"] },
+      sale_line: { direction: "up" },
+    },
   },
+};
+const HURRIED = {
   retry: { attempts: 20, firstMs: 50, factor: 2, capMs: 1_000 },
   processor: { leaseMs: 2_000, pollMs: 100 },
-};
+} satisfies Partial<HubConfig>;
+
+/** Counts over all terminals, as `GET /api/overview` tells them. */
+export type Overview = Readonly<
+  Record<"received" | "loaded" | "backlog" | "retrying" | "held" | "dead" | "discarded", number>
+>;
 
 export class Chain {
   readonly folder: string;
@@ -34,18 +54,21 @@ export class Chain {
   readonly #agents = new Map<string, Child>();
   readonly #tokens = new Map<string, string>();
 
-  static async make(folder: string, tills: number): Promise<Chain> {
+  static async make(folder: string, tills: number, shape: ChainShape = RETAIL): Promise<Chain> {
     const chain = new Chain(
       folder,
       Array.from({ length: tills }, (_, i) => `till-${i + 1}`),
       await freePort(),
     );
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "waybill.config.json"), JSON.stringify({ ...CONFIG, port: chain.#port }));
+    writeFileSync(
+      join(folder, "waybill.config.json"),
+      JSON.stringify({ ...HURRIED, ...shape.config, port: chain.#port }),
+    );
     for (const file of ["data/central.db", ...chain.tills.map((till) => `${till}.db`)]) {
       mkdirSync(join(folder, "data"), { recursive: true });
       using db = new Disposing(join(folder, file));
-      db.exec(`pragma journal_mode = wal; ${TILL_TABLES}`);
+      db.exec(`pragma journal_mode = wal; ${file === "data/central.db" ? shape.central : shape.till}`);
     }
     return chain;
   }
@@ -53,6 +76,22 @@ export class Chain {
     this.folder = folder;
     this.tills = tills;
     this.#port = port;
+  }
+
+  get address(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+  /** The ledger's file. */
+  get ledger(): string {
+    return join(this.folder, "data/ledger.db");
+  }
+  get centralPath(): string {
+    return join(this.folder, "data/central.db");
+  }
+  /** The hub's process. */
+  get hub(): Child {
+    if (!this.#hub) throw new Error("the hub has not been started");
+    return this.#hub;
   }
 
   async startHub(): Promise<void> {
@@ -65,6 +104,31 @@ export class Chain {
       this.#tokens.set(till, token);
     }
   }
+  /** Enrols a terminal that the test itself plays over HTTP, and gives its key. */
+  async enrolRaw(terminal: string): Promise<string> {
+    const { token } = await this.operator<{ token: string }>("POST", "/api/enroll-tokens", { terminal });
+    const { key } = await call<{ key: string }>(
+      `${this.address}/v1/enroll`,
+      "POST",
+      {},
+      JSON.stringify({ token, terminal }),
+    );
+    return key;
+  }
+  /** One request of a terminal that the test plays; gives the acknowledgement. */
+  submit<T>(key: string, body: Uint8Array<ArrayBuffer>): Promise<T> {
+    const headers = { authorization: `Bearer ${key}`, "content-type": "application/x-ndjson" };
+    return call<T>(`${this.address}/v1/messages`, "POST", headers, body);
+  }
+  /** What the command line and the console call. @throws Error with the problem document of a refusal */
+  async operator<T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T> {
+    const token = await readOperatorToken(`sqlite:${this.ledger}`);
+    const headers = { authorization: `Bearer ${token}` };
+    return call<T>(`${this.address}${path}`, method, headers, body === undefined ? undefined : JSON.stringify(body));
+  }
+  overview(): Promise<Overview> {
+    return this.operator<Overview>("GET", "/api/overview");
+  }
   startAgent(till: string): void {
     const token = this.#tokens.get(till);
     this.#agents.set(
@@ -75,7 +139,7 @@ export class Chain {
           "--log",
           "warn",
           "--hub",
-          `http://127.0.0.1:${this.#port}`,
+          this.address,
           "--id",
           till,
           "--database",
@@ -84,6 +148,9 @@ export class Chain {
         ...["--state", join(this.folder, `${till}.agent`), ...(token === undefined ? [] : ["--token", token])],
       ]),
     );
+  }
+  async stopHub(): Promise<void> {
+    await this.#hub?.kill("SIGTERM");
   }
   async killHub(): Promise<void> {
     await this.#hub?.kill("SIGKILL");
@@ -101,9 +168,10 @@ export class Chain {
     return JSON.parse(child.stdout) as T;
   }
   central<T>(sql: string): T[] {
-    using db = new Disposing(join(this.folder, "data/central.db"));
+    using db = new Disposing(this.centralPath);
     return db.prepare(sql).all() as T[];
   }
+  /** The till's database, as its application opens it. */
   till(name: string): DatabaseSync & Disposable {
     const db = new Disposing(join(this.folder, `${name}.db`));
     db.exec("pragma busy_timeout = 10000; pragma synchronous = full; pragma foreign_keys = on");
@@ -115,6 +183,17 @@ export class Chain {
       .map(([name, child]) => `${name}:\n${child?.stderr.slice(-2_000) ?? ""}`)
       .join("\n");
   }
+  /** Waits for `condition`; when it does not come, tells what the processes said and which messages are in trouble. */
+  async until(what: string, condition: () => unknown, timeoutMs = 40_000): Promise<void> {
+    await until(condition, { timeoutMs, what }).catch(async (cause: unknown) => {
+      const { rows } = await this.operator<{ rows: readonly { lane: string; seq: number; detail: string }[] }>(
+        "GET",
+        "/api/exceptions?limit=20&states=retrying,held,dead",
+      );
+      const open = rows.map(({ lane, seq, detail }) => `${lane}/${seq} ${detail}`).join("\n");
+      throw new Error(`${open}\n${this.complaints()}`, { cause });
+    });
+  }
   async loaded(total: number, timeoutMs: number): Promise<void> {
     await until(() => this.central<{ n: number }>("select count(*) as n from sale_line")[0]?.n === total, {
       timeoutMs,
@@ -125,6 +204,22 @@ export class Chain {
     await Promise.all([...this.#agents.values()].map((agent) => agent.kill("SIGKILL")));
     await this.#hub?.kill("SIGKILL");
   }
+}
+
+async function call<T>(
+  url: string,
+  method: "GET" | "POST",
+  headers: Readonly<Record<string, string>>,
+  body?: string | Uint8Array<ArrayBuffer>,
+): Promise<T> {
+  const response = await fetch(url, {
+    method,
+    headers: { ...(typeof body === "string" ? { "content-type": "application/json" } : {}), ...headers },
+    ...(body === undefined ? {} : { body }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
+  return JSON.parse(text) as T;
 }
 
 class Disposing extends DatabaseSync implements Disposable {

@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InvalidArgumentError, type Command } from "commander";
@@ -8,12 +8,14 @@ import { isoOf } from "../../base/clock.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import type { Stop } from "../../base/stop.ts";
 import type { Overview, TerminalLine } from "../../ledger/port.ts";
+import { serveConsole } from "../../console/console.ts";
 import { createLog } from "../../observe/log.ts";
 import { startHub } from "../../hub/hub.ts";
 import { readOperatorToken } from "../../hub/operator-token.ts";
 import { Centre } from "../demo/centre.ts";
 import { Screen, type Picture } from "../demo/screen.ts";
-import { shopAt } from "../demo/shop.ts";
+import { shopAt, type Shop } from "../demo/shop.ts";
+import { SoapTill } from "../demo/soap-till.ts";
 import type { AgentsOrder } from "../demo/agents.ts";
 import { tillPath, type TillsOrder, type TillsReport } from "../demo/tills.ts";
 import { operatorAt, type Operator } from "../operator.ts";
@@ -58,18 +60,18 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
   const { clock, timers, random } = systemRuntime;
   const folder = resolve(options.data);
   await mkdir(folder, { recursive: true });
-  const log = createLog({ level: "warn", form: "auto" });
+  const log = createLog({ level: "error", form: "auto" });
   const { stop, end, ended } = untilStopped(log);
 
   const centre = new Centre(
     join(folder, "central.db"),
-    options.shops,
+    options.shops + 1, // the last one's till speaks SOAP
     () => random.next(),
     () => isoOf(clock.now()),
   );
   stop.onClose("centre", () => centre.close());
   const source = demoSource(folder, { port: options.port });
-  const hub = await startHub({ source, runtime: systemRuntime, log, stop });
+  const hub = await startHub({ source, runtime: systemRuntime, log, stop, browser: serveConsole });
   const operator = operatorAt(
     hub.address,
     (await readOperatorToken(`sqlite:${join(folder, "ledger.db")}`)) ?? "",
@@ -112,13 +114,21 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
     });
   }
 
+  const soapTill = await openSoapTill(hub.address, operator, folder, shopAt(options.shops));
+  const soapSales = timers.every(
+    1_000 / options.rate,
+    () => soapTill.sell(),
+    (thrown) => log.warn({ error: thrown }, "request.failed"),
+  );
   let lastPrices: readonly string[] = [];
   const prices = timers.every(
     5_000,
     () => void (lastPrices = centre.changePrices()),
     (thrown) => log.warn({ error: thrown }, "close.failed"),
   );
-  const screen = new Screen(output.raw, process.stdout.isTTY && options.json !== true);
+  const live = process.stdout.isTTY && options.json !== true;
+  if (!live) output.err(`The console, signed in: ${hub.signInLink()}`);
+  const screen = new Screen(output.raw, live);
   const began = clock.elapsed();
   let before: { at: number; loaded: number; sold: number } | null = null;
   const paint = timers.every(
@@ -131,17 +141,17 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
       const now = clock.elapsed();
       const seconds = before ? (now - before.at) / 1000 : 1;
       screen.show({
-        hub: hub.address,
+        console: hub.signInLink() ?? hub.address,
         running: duration(now - began),
-        sold: sold.sales,
-        salesPerSecond: before ? (sold.sales - before.sold) / seconds : 0,
+        sold: sold.sales + soapTill.sold,
+        salesPerSecond: before ? (sold.sales + soapTill.sold - before.sold) / seconds : 0,
         messagesPerSecond: before ? (overview.loaded - before.loaded) / seconds : 0,
         ...overview,
         atCentre: centre.sales(),
         lastPrices,
         shops: terminals.terminals.map((line) => shopLine(line, overview)),
       });
-      before = { at: now, loaded: overview.loaded, sold: sold.sales };
+      before = { at: now, loaded: overview.loaded, sold: sold.sales + soapTill.sold };
     },
     (thrown) => {
       if (!stop.requested) log.warn({ error: thrown }, "request.failed");
@@ -149,6 +159,7 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
   );
   stop.onClose("screen", () => {
     prices[Symbol.dispose]();
+    soapSales[Symbol.dispose]();
     paint[Symbol.dispose]();
   });
   if (options.seconds !== undefined) void timers.sleep(options.seconds * 1_000, stop.signal).then(end);
@@ -167,6 +178,26 @@ function shopLine(line: TerminalLine, overview: Overview): Picture["shops"][numb
     open: line.retrying + line.held + line.dead,
     updatesBehind: Math.max(0, overview.updatesHead - line.appliedThrough),
   };
+}
+
+/** Its key is kept beside the databases, as a till keeps the password it was installed with. */
+async function openSoapTill(hub: string, operator: Operator, folder: string, shop: Shop): Promise<SoapTill> {
+  const terminal = `wcf-${shop.store}`;
+  const file = join(folder, `${terminal}.key`);
+  if (!existsSync(file)) {
+    const tags = { store: shop.store, region: shop.region };
+    const { token } = await operator.post<{ token: string }>("/api/enroll-tokens", { terminal, tags });
+    const answer = await systemRuntime.network.request({
+      method: "POST",
+      url: `${hub}/v1/enroll`,
+      headers: { "content-type": "application/json" },
+      body: Buffer.from(JSON.stringify({ token, terminal })),
+      timeoutMs: 10_000,
+    });
+    const { key } = JSON.parse(Buffer.from(answer.body).toString("utf8")) as { key: string };
+    await writeFile(file, key, { mode: 0o600 });
+  }
+  return new SoapTill(hub, terminal, shop, await readFile(file, "utf8"), systemRuntime);
 }
 
 /** Agents that have a key already need no token. */

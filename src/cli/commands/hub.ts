@@ -1,12 +1,19 @@
 import type { Command } from "commander";
 import { systemRuntime } from "../../base/runtime.ts";
 import { createLog, type LogLevel } from "../../observe/log.ts";
+import { serveConsole } from "../../console/console.ts";
 import { startHub } from "../../hub/hub.ts";
+import { HUB_ROLES, readRoles } from "../../hub/roles.ts";
 import { configSource, type GlobalOptions } from "../options.ts";
 import type { Output } from "../print.ts";
 import { untilStopped } from "../process.ts";
 
-type HubCommandOptions = GlobalOptions & { readonly port?: string; readonly host?: string; readonly log: LogLevel };
+type HubCommandOptions = GlobalOptions & {
+  readonly port?: string;
+  readonly host?: string;
+  readonly roles?: string;
+  readonly log: LogLevel;
+};
 
 export function addHub(program: Command, output: Output): void {
   program
@@ -14,6 +21,10 @@ export function addHub(program: Command, output: Output): void {
     .description("run the hub: take messages in, load them, publish updates")
     .option("--host <address>", "address to listen on, instead of the config's")
     .option("--port <n>", "port to listen on, instead of the config's")
+    .option(
+      "--roles <list>",
+      `what this process does, of ${HUB_ROLES.join(",")}; several hubs share a PostgreSQL ledger`,
+    )
     .option("--log <level>", "debug, info, warn or error", "info")
     .addHelpText(
       "after",
@@ -29,10 +40,19 @@ export function addHub(program: Command, output: Output): void {
         ...(options.port === undefined ? {} : { port: Number(options.port) }),
         ...(options.host === undefined ? {} : { host: options.host }),
       };
-      const hub = await startHub({ source: { path: source.path, overrides }, runtime: systemRuntime, log, stop });
+      const hub = await startHub({
+        source: { path: source.path, overrides },
+        runtime: systemRuntime,
+        log,
+        stop,
+        ...(options.roles === undefined ? {} : { roles: readRoles(options.roles) }),
+        browser: serveConsole,
+      });
       output.out(
         options.json ? JSON.stringify({ address: hub.address }) : `The hub answers at ${hub.address}. Ctrl-C stops it.`,
       );
+      // On the hub's own machine the screen is proof enough; a log file would be read by others, too.
+      if (process.stdout.isTTY && !options.json) output.out(`The console, signed in once: ${hub.signInLink()}`);
       await ended;
     });
 }

@@ -3,7 +3,8 @@ import { count, duration } from "../print.ts";
 
 /** What the demo shows; everything comes from the hub's operator API and the tills' own counters. */
 export type Picture = {
-  readonly hub: string;
+  /** Where the console is, by a link that signs in once. */
+  readonly console: string;
   readonly running: string;
   readonly sold: number;
   readonly salesPerSecond: number;
@@ -35,7 +36,7 @@ const attention = (n: number, text: string): string => (n > 0 ? pc.yellow(text) 
 export function draw(picture: Picture): string[] {
   const open = picture.retrying + picture.held + picture.dead;
   const lines = [
-    `${pc.bold("Waybill demo")}  ${pc.dim(`running ${picture.running}`)}   hub ${pc.cyan(picture.hub)}`,
+    `${pc.bold("Waybill demo")}  ${pc.dim(`running ${picture.running}`)}   console ${pc.cyan(picture.console)}`,
     "",
     `  sold by tills   ${count(picture.sold).padStart(10)} sales   ${picture.salesPerSecond.toFixed(1).padStart(7)} a second`,
     `  at the centre   ${count(picture.atCentre).padStart(10)} sales   ${picture.messagesPerSecond.toFixed(1).padStart(7)} messages a second`,

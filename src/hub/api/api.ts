@@ -1,11 +1,13 @@
 import { asWaybillError, FAULTS, WaybillError } from "../../base/errors.ts";
+import { WELL } from "../../observe/health.ts";
 import { decode, encode, encodingFor } from "../../wire/encoding.ts";
 import { HEADERS } from "../../wire/headers.ts";
 import { isNestedWithin, MAX_DEPTH } from "../../wire/message-line.ts";
 import { Gatekeeper } from "./auth.ts";
 import { fileCapacity } from "./capacity.ts";
 import { Delivery } from "./delivery.ts";
-import { documentRoutes } from "./documents.ts";
+import { DocumentDesk, documentRoutes } from "./documents.ts";
+import { HUB_ROLES, routesOf } from "../roles.ts";
 import { enrolmentRoutes } from "./enrolment.ts";
 import { Gate, type Hold } from "./gate.ts";
 import { refusalOf, type WireRequest, type WireResponse } from "./http.ts";
@@ -16,6 +18,7 @@ import { operatorRoutes } from "./operator.ts";
 import type { HubApiParts } from "./parts.ts";
 import { checked, RouteTable, type Call, type Caller, type CallerKind, type Found, type Route } from "./route.ts";
 import { serviceRoutes } from "./service.ts";
+import { SOAP_PATH, SoapEntrance } from "../soap/entrance.ts";
 import { Sightings } from "./sightings.ts";
 
 /** The hub's HTTP side without a socket: whole requests in, whole answers out. `listen` puts it on a port. */
@@ -28,6 +31,8 @@ export interface HubApi extends AsyncDisposable {
   /** Counts the body that a transport gathers: together they may hold only so much memory. */
   hold(): Hold;
   readonly draining: boolean;
+  /** A secret that signs one person in to the console once; null when there is no console. */
+  readonly invite: () => string | null;
   /** New requests are refused with UNAVAILABLE, long polls end at once, the rest finish. */
   drain(): void;
   /** Resolves when requests in work have had `drainMs` to finish, or `signal` is raised. */
@@ -45,12 +50,23 @@ export function createHubApi(parts: HubApiParts): HubApi {
   const gate = new Gate(settings.limits, runtime, log, capacity);
   const sightings = new Sightings(ledger.terminals, runtime, log);
   const delivery = new Delivery(parts, gate);
+  const browser = parts.browser?.({
+    ledger,
+    runtime,
+    log,
+    health: parts.health ?? (() => ({ ready: true, parts: { hub: WELL } })),
+    operatorOfToken: (token) => gatekeeper.token(`Bearer ${token}`, "operator"),
+  });
+  const soapTools = { gatekeeper, gate, intake, sightings, desk: new DocumentDesk(parts, intake) };
+  const soap = settings.soap ? new SoapEntrance(parts, settings.soap, soapTools) : null;
+  const roles = parts.roles ?? HUB_ROLES;
   const table = new RouteTable([
     ...enrolmentRoutes(parts, gatekeeper),
-    ...ingestRoutes(parts, intake, gate),
+    ...routesOf("ingest", roles, ingestRoutes(parts, intake, gate)),
     ...documentRoutes(parts, intake, gate),
-    ...delivery.routes(),
+    ...routesOf("deliver", roles, delivery.routes()),
     ...operatorRoutes(parts, gatekeeper),
+    ...(browser?.routes ?? []),
     ...serviceRoutes(parts, gate, () => (document ??= openapiOf(table.routes, WIRE_VERSION))),
   ]);
   let document: unknown = null;
@@ -58,6 +74,10 @@ export function createHubApi(parts: HubApiParts): HubApi {
   async function callerOf(kind: CallerKind, request: WireRequest): Promise<Caller[CallerKind]> {
     const { authorization } = request.headers;
     if (kind === "anyone") return { as: kind };
+    if (kind === "operator" && authorization === undefined) {
+      const actor = browser?.operatorOf(request);
+      if (actor) return { as: kind, actor };
+    }
     if (kind !== "terminal") return { as: kind, actor: gatekeeper.token(authorization, kind) };
     const terminal = await gatekeeper.terminal(authorization);
     sightings.saw(terminal.id, request);
@@ -76,6 +96,7 @@ export function createHubApi(parts: HubApiParts): HubApi {
 
   return {
     routes: table.routes,
+    invite: () => browser?.invite() ?? null,
     bodyBytes: settings.limits.bodyBytes,
     hold: () => gate.hold(),
     get draining() {
@@ -87,9 +108,14 @@ export function createHubApi(parts: HubApiParts): HubApi {
       let path = "unknown";
       let response: WireResponse;
       try {
-        const found = table.find(request.method, request.path);
-        path = found.route.path;
-        response = packed(await answer(found, request, trace), request);
+        if (soap && request.path.startsWith(SOAP_PATH)) {
+          path = SoapEntrance.routeOf(request.path);
+          response = packed(await soap.handle(request, trace), request);
+        } else {
+          const found = table.find(request.method, request.path);
+          path = found.route.path;
+          response = packed(await answer(found, request, trace), request);
+        }
       } catch (thrown) {
         const error = publicError(thrown);
         const facts = { trace, method: request.method, path, code: error.code };
@@ -104,11 +130,13 @@ export function createHubApi(parts: HubApiParts): HubApi {
     drain() {
       gate.drain();
       parts.updates.ring(null);
+      browser?.drain();
     },
     patience: (signal) => runtime.timers.sleep(settings.drainMs, signal),
     async [Symbol.asyncDispose]() {
       gate[Symbol.dispose]();
       delivery[Symbol.dispose]();
+      browser?.[Symbol.dispose]();
       await sightings[Symbol.asyncDispose]();
     },
   };
@@ -148,6 +176,7 @@ function publicError(thrown: unknown): WaybillError {
 }
 
 function packed(response: WireResponse, request: WireRequest): WireResponse {
+  if (response.stream) return response; // what is small and must arrive at once gains nothing by it
   const encoding = encodingFor(request.headers["accept-encoding"], response.body.byteLength);
   const headers = { vary: "accept-encoding", ...response.headers };
   if (encoding === "identity") return { ...response, headers };

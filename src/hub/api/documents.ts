@@ -109,12 +109,12 @@ export class DocumentDesk {
       search: settings.search,
       receivedAt: runtime.clock.now(),
     });
-    const ids = [...fresh.keys()];
+    const found = [...fresh.values()].map(({ document }) => [document.id, ...(document.search ?? [])]);
     return {
       answers,
       submission: {
         ...read,
-        lines: read.lines.map((line, index) => ({ ...line, search: [...line.search, ids[index] ?? ""] })),
+        lines: read.lines.map((line, index) => ({ ...line, search: [...line.search, ...(found[index] ?? [])] })),
       },
     };
   }

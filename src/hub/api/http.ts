@@ -19,6 +19,8 @@ export type WireResponse = {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
+  /** Sent after `body`, piece by piece, for as long as it goes on; it must end when the request's signal is raised. */
+  readonly stream?: AsyncIterable<Uint8Array>;
 };
 
 const EMPTY = new Uint8Array(0);

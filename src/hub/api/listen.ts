@@ -1,6 +1,7 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
 import { WaybillError } from "../../base/errors.ts";
 import { PROBLEM_TYPE } from "../../wire/problem.ts";
 import type { HubApi } from "./api.ts";
@@ -130,7 +131,15 @@ function wireRequest(request: FastifyRequest, body: Uint8Array, signal: AbortSig
   return { method: request.method, path, query: new URLSearchParams(query.join("?")), headers, body, signal };
 }
 
-function send(reply: FastifyReply, { status, headers, body }: WireResponse): FastifyReply {
+function send(reply: FastifyReply, { status, headers, body, stream }: WireResponse): FastifyReply {
+  if (stream) {
+    // Its connection is not for reuse: idle after the stream's end, it would keep `close` waiting.
+    const once = { ...headers, connection: "close" };
+    return reply
+      .code(status)
+      .headers(once)
+      .send(Readable.from(stream, { objectMode: false }));
+  }
   // A body of null sends none: a 304 with a content length of 0 would say that the thing itself is empty.
   return reply
     .code(status)

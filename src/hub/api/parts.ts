@@ -4,7 +4,9 @@ import type { Ledger } from "../../ledger/port.ts";
 import type { HealthReport } from "../../observe/health.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Metrics } from "../../observe/metrics.ts";
+import type { HubRole } from "../roles.ts";
 import type { HubSettings } from "../settings.ts";
+import type { MakeBrowserSide } from "./browser-side.ts";
 import type { UpdateSignal } from "./update-signal.ts";
 
 /** What may still be stored. Asked about once a second, never per request. */
@@ -25,8 +27,12 @@ export type HubApiParts = {
   };
   /** Rung by the publisher after each forward; long polls wait at it. */
   readonly updates: UpdateSignal;
+  /** What this process serves; without it everything. */
+  readonly roles?: readonly HubRole[];
   /** For /readyz; without it the hub is ready whenever it can answer. */
   readonly health?: () => Promise<HealthReport> | HealthReport;
   /** Without it nothing is refused for a full backlog or disk. */
   readonly capacity?: () => Promise<Capacity>;
+  /** Without it the hub serves programs only. */
+  readonly browser?: MakeBrowserSide;
 };

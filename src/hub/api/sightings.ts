@@ -14,7 +14,7 @@ type Sighting = {
 };
 
 /** How often what was seen is written: one write for all terminals, however often each of them calls. */
-const WRITE_EVERY_MS = 10_000;
+const WRITE_EVERY_MS = 2_000;
 
 /** Remembers who called, with which clock and version. Lost in a crash: the next call tells it again. */
 export class Sightings implements AsyncDisposable {

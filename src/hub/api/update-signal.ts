@@ -4,7 +4,13 @@
  */
 export class UpdateSignal {
   readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #tell: (audiences: readonly string[]) => void;
   #rings = 0;
+
+  /** @param tell called at each ring of this process that names its audiences: other processes have waiters too */
+  constructor(tell: (audiences: readonly string[]) => void = () => undefined) {
+    this.#tell = tell;
+  }
 
   /** True while somebody waits. */
   get awaited(): boolean {
@@ -17,6 +23,12 @@ export class UpdateSignal {
 
   /** @param audiences those written for; null wakes everybody (a drain; another process wrote and did not say for whom) */
   ring(audiences: readonly string[] | null): void {
+    this.hear(audiences);
+    if (audiences !== null) this.#tell(audiences);
+  }
+
+  /** Another process rang. */
+  hear(audiences: readonly string[] | null): void {
     this.#rings++;
     for (const audience of audiences ?? [...this.#waiting.keys()]) {
       for (const wake of [...(this.#waiting.get(audience) ?? [])]) wake();

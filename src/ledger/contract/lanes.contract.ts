@@ -242,6 +242,21 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       });
     });
 
+    test("an epoch is called as its opener names it", async () => {
+      await using subject = await open();
+      const { lanes } = subject.ledger;
+      const till = new Till("t1").write(1);
+      await send(subject.ledger, till.request());
+      const name = "soap-v1.2-from-1" as typeof till.epoch;
+      const open2 = () => lanes.openEpoch(till.terminal, till.epoch, "soap", "number 1 came again", name);
+      expect(await open2()).toEqual({ epoch: name });
+      expect(await open2()).toEqual({ epoch: name });
+      expect((await lanes.of(till.terminal)).map((lane) => [lane.epoch, lane.current])).toEqual([
+        [till.epoch, false],
+        [name, true],
+      ]);
+    });
+
     test("a second install within an hour waits for an operator", async () => {
       await using subject = await open();
       const { terminal } = new Till("t1");

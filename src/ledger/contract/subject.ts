@@ -10,8 +10,8 @@ export interface Subject extends AsyncDisposable {
   readonly ledger: Ledger;
   /** Moves the ledger's clock on. */
   advance(ms: number): Promise<void>;
-  /** True where one process holds a ledger: a restart then ends all leases. */
-  readonly leasesEndAtRestart: boolean;
+  /** Given where many processes may hold a ledger: the leases of one that ends run out by the clock. Else a restart ends them. */
+  readonly leasesOutliveRestart?: true;
   /** Closes the ledger and opens the same one again, as after a restart; `ledger` is then the new one. */
   restart(): Promise<void>;
   /** All rows of `message_state` for the lane, as anyone with SQL would read them. */

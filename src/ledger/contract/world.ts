@@ -52,7 +52,7 @@ export class World {
         return this.#order(step.which, step.verb);
       case "restart":
         // Then every lease is of a process that is gone: it ends now, and is found so by the next claim.
-        for (const held of this.#subject.leasesEndAtRestart ? this.#inHand : []) {
+        for (const held of this.#subject.leasesOutliveRestart ? [] : this.#inHand) {
           held.until = Math.min(held.until, this.#now);
         }
         return this.#subject.restart();

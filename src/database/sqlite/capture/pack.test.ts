@@ -108,6 +108,22 @@ describe("pack", () => {
     expect(replica.apply(messages.flatMap((message) => message.changes)).rows).toEqual(till.rows("item"));
   });
 
+  test("what is committed while a message of many steps is packed is packed with it, or told by `changed`", async () => {
+    using till = await make();
+    fill(till, 1, 2_000, "x".repeat(200));
+    const limits = { ...LIMITS, lockMs: 0 };
+    expect(await till.capture.changed()).toBe(true);
+    expect((await till.capture.pack(limits)).more).toBe(true); // its end is fixed by now
+    fill(till, 2_001, 2_010);
+    // As the agent does it: asked before each pack, and packed until there is no more.
+    let looks = 0;
+    for (let more = true; (await till.capture.changed()) || more; looks++)
+      more = (await till.capture.pack(limits)).more;
+    expect(looks).toBeGreaterThan(1);
+    expect((await till.capture.state()).outboxRows).toBe(0);
+    expect(await numbers(till)).toEqual([2_000, 10]);
+  });
+
   test("keeps a quiet gap's rows together in a small outbox and ends messages there in a backlog", async () => {
     using till = await make();
     fill(till, 1, 400);

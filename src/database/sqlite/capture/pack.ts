@@ -99,7 +99,9 @@ export class Packer {
     const to: Position = ended
       ? { ...position, packedThrough: number, chain: writer.chain, open: null }
       : { ...position, open: { ...open, part: writer.part, chain: writer.chain } };
-    return { from: position, to, epoch, lines: writer.lines, consumed: { through }, last: through === top };
+    // Not `top`: for a message begun by an earlier step that is where it must end, and more has been committed since.
+    const last = through === this.#top();
+    return { from: position, to, epoch, lines: writer.lines, consumed: { through }, last };
   }
 
   /** Changes that cannot be carried become messages of their own, before the message of the changes around them, which so wait behind them. */

@@ -1,0 +1,151 @@
+import { useEffect, useState, type ReactNode } from "react";
+import type { StateKind } from "../src/message/lifecycle.ts";
+import { Refusal } from "./api.ts";
+
+export function Page({
+  title,
+  lead,
+  aside,
+  children,
+}: {
+  readonly title: ReactNode;
+  readonly lead?: ReactNode;
+  readonly aside?: ReactNode;
+  readonly children: ReactNode;
+}): ReactNode {
+  useEffect(() => {
+    document.title = typeof title === "string" ? `${title} · Waybill` : "Waybill";
+  }, [title]);
+  return (
+    <main id="main" tabIndex={-1}>
+      <header className="page-head">
+        <div>
+          <h1>{title}</h1>
+          {lead !== undefined && <p className="lead">{lead}</p>}
+        </div>
+        {aside}
+      </header>
+      {children}
+    </main>
+  );
+}
+
+export function Card({
+  title,
+  aside,
+  children,
+  flush = false,
+}: {
+  readonly title?: string;
+  readonly aside?: ReactNode;
+  readonly children: ReactNode;
+  /** The content brings its own margins. */
+  readonly flush?: boolean;
+}): ReactNode {
+  return (
+    <section className={flush ? "card flush" : "card"}>
+      {title !== undefined && (
+        <header className="card-head">
+          <h2>{title}</h2>
+          {aside}
+        </header>
+      )}
+      {children}
+    </section>
+  );
+}
+
+export type Tone = "good" | "warn" | "bad" | "calm" | "info";
+export const TONES: Readonly<Record<StateKind, Tone>> = {
+  received: "info",
+  processing: "info",
+  retrying: "warn",
+  held: "warn",
+  dead: "bad",
+  loaded: "good",
+  discarded: "calm",
+};
+export const Badge = ({ tone, children }: { readonly tone: Tone; readonly children: ReactNode }): ReactNode => (
+  <span className={`badge ${tone}`}>{children}</span>
+);
+export const StateBadge = ({ state }: { readonly state: StateKind }): ReactNode => (
+  <Badge tone={TONES[state]}>{state}</Badge>
+);
+
+export function Figure({
+  label,
+  value,
+  unit,
+  note,
+  tone,
+  href,
+}: {
+  readonly label: string;
+  readonly value: string;
+  readonly unit?: string;
+  readonly note?: string;
+  readonly tone?: Tone;
+  readonly href?: string;
+}): ReactNode {
+  const inner = (
+    <>
+      <span className="figure-label">{label}</span>
+      <span className={tone === undefined ? "figure-value" : `figure-value ${tone}`}>
+        {value}
+        {unit !== undefined && <small>{unit}</small>}
+      </span>
+      <span className="figure-note">{note ?? "\u00a0"}</span>
+    </>
+  );
+  return href === undefined ? (
+    <div className="figure">{inner}</div>
+  ) : (
+    <a className="figure" href={href}>
+      {inner}
+    </a>
+  );
+}
+
+export const Empty = ({ title, children }: { readonly title: string; readonly children?: ReactNode }): ReactNode => (
+  <div className="empty">
+    <p className="empty-title">{title}</p>
+    {children !== undefined && <p>{children}</p>}
+  </div>
+);
+
+export function Failure({ error, again }: { readonly error: Error; readonly again?: () => void }): ReactNode {
+  return (
+    <div className="notice bad" role="alert">
+      <div>
+        <strong>{error.message}</strong>
+        {error instanceof Refusal && error.hint !== "" && <p>{error.hint}</p>}
+      </div>
+      {again !== undefined && (
+        <button type="button" onClick={again}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Nothing for a moment, then quiet bars: what comes at once must not flicker. */
+export function Waiting(): ReactNode {
+  return (
+    <div className="waiting" role="status" aria-label="Loading">
+      <span />
+      <span />
+      <span />
+    </div>
+  );
+}
+
+/** What somebody types, told on after a pause. */
+export function useSettled(value: string, ms = 200): string {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), ms);
+    return () => clearTimeout(timer);
+  }, [value, ms]);
+  return settled;
+}

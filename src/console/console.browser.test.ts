@@ -1,0 +1,215 @@
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { spawnWaybill, type Child } from "../../test/kit/child.ts";
+import { freePort } from "../../test/kit/free-port.ts";
+import { describeWith } from "../../test/kit/needs.ts";
+import { REPO } from "../../test/kit/repo.ts";
+import { tempDir, type TempDir } from "../../test/kit/temp-dir.ts";
+import { until } from "../../test/kit/until.ts";
+
+/** Offline and as root, as CI runs it. */
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+const SHOTS = join(REPO, ".screenshots");
+const AXE = join(REPO, "node_modules/axe-core/axe.min.js");
+const MINUTE = { timeout: 60_000 };
+
+/** Needs the built page: `npm ci` makes it, and `npm run build:console` after a change. */
+describeWith("browser", "the console in a browser, over the demo", (executablePath) => {
+  let dir: TempDir;
+  let demo: Child;
+  let start: () => Child;
+  let address: string;
+  let link: string;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  /** Whatever the pages complained of. */
+  const complaints: string[] = [];
+
+  beforeAll(async () => {
+    dir = tempDir();
+    const port = await freePort();
+    const args = ["demo", "--data", dir.path, "--port", String(port), "--shops", "3", "--rate", "3"];
+    start = () => spawnWaybill(args);
+    demo = start();
+    [link = ""] = await demo.waitForLine(/http:\S+\/signin#\S+/, { timeoutMs: 30_000 });
+    address = new URL("/", link).href;
+    browser = await chromium.launch({ executablePath, args: FLAGS });
+    context = await browser.newContext({ viewport: { width: 1_280, height: 860 } });
+    await context.addInitScript({ path: AXE });
+    page = await context.newPage();
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("console", (line) => {
+      if (line.type() === "error" || line.type() === "warning") complaints.push(line.text());
+    });
+    await mkdir(SHOTS, { recursive: true });
+  }, 60_000);
+  afterAll(async () => {
+    await browser?.close();
+    await demo?.kill();
+    await demo?.[Symbol.asyncDispose]();
+    await dir?.[Symbol.asyncDispose]();
+  });
+
+  const token = (): string => readFileSync(dir.file("ledger.db.operator-token"), "utf8").trim();
+  const figure = (label: string): Promise<string> =>
+    page.locator(".figure", { hasText: label }).locator(".figure-value").innerText();
+  const deadLetter = async (): Promise<string> => {
+    const answer = await fetch(`${address}api/exceptions?states=dead&limit=1`, {
+      headers: { authorization: `Bearer ${token()}` },
+    });
+    const { rows } = (await answer.json()) as { rows: readonly { lane: string; seq: number }[] };
+    return rows[0] ? `${rows[0].lane}/${rows[0].seq}` : "";
+  };
+
+  test("a wrong token is refused in words, the right one opens the overview", MINUTE, async () => {
+    await page.goto(address);
+    await page.getByLabel("Operator token").fill("wrong");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").waitFor();
+    expect(complaints.splice(0)).toEqual([expect.stringContaining("401")]); // the browser's own line about the answer
+    await page.getByLabel("Operator token").fill(token());
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+  });
+
+  test("the overview changes by itself", MINUTE, async () => {
+    await page.locator(".connection.live").waitFor();
+    const before = await page.locator(".figure", { hasText: "Loaded" }).locator(".figure-note").innerText();
+    await until(
+      async () => (await page.locator(".figure", { hasText: "Loaded" }).locator(".figure-note").innerText()) !== before,
+      { timeoutMs: 20_000 },
+    );
+  });
+
+  test("the link of the demo signs in once", MINUTE, async () => {
+    await using other = await browser.newContext();
+    const guest = await other.newPage();
+    await guest.goto(link);
+    await guest.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+    expect(guest.url()).not.toContain("signin");
+    await using third = await browser.newContext();
+    const late = await third.newPage();
+    await late.goto(link);
+    await late.getByText("was used before").waitFor();
+  });
+
+  test("a dead letter is edited, requeued and loaded, by the keyboard alone", { timeout: 120_000 }, async () => {
+    await until(deadLetter, { timeoutMs: 60_000, what: "a dead letter of the demo" });
+    await page.goto(`${address}#/`);
+    await page.getByText("Open dead letters").waitFor();
+    await tabTo(page, "Open dead letters");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Dead letters" }).waitFor();
+    await page.getByText("qty_is_not_zero").first().waitFor();
+    await tabTo(page, "qty_is_not_zero");
+    await page.keyboard.press("Enter");
+    await page.locator(".verdict.bad").waitFor();
+    await page.screenshot({ path: join(SHOTS, "dead-letter.png"), fullPage: true });
+    await tabTo(page, "Reason");
+    await page.keyboard.type("one piece, says the cashier");
+    await tabTo(page, "Edit the payload");
+    await page.keyboard.press("Enter");
+    const payload = page.getByLabel("Payload");
+    const text = await payload.inputValue();
+    await payload.focus();
+    await page.keyboard.press("ControlOrMeta+A");
+    await page.keyboard.insertText(text.replaceAll('"qty": 0', '"qty": 1'));
+    expect(await page.locator(".diff .added").innerText()).toContain('"qty": 1');
+    expect(await page.locator(".diff .removed").innerText()).toContain('"qty": 0');
+    await tabTo(page, "Requeue with the edit");
+    await page.keyboard.press("Enter");
+    await page.locator(".verdict.good").waitFor({ timeout: 20_000 });
+    await page.getByText("one piece, says the cashier").waitFor();
+    expect(await page.locator(".timeline").innerText()).toContain("loaded late");
+  });
+
+  test("no screen breaks a serious rule of accessibility, in light or dark", { timeout: 120_000 }, async () => {
+    const screens = [
+      ["#/", "Overview"],
+      ["#/terminals", "Terminals"],
+      ["#/terminals/till-001", "till-001"],
+      ["#/dead", "Dead letters"],
+      ["#/audit", "Audit"],
+      ["#/messages/till-001/1", "Messages"],
+    ] as const;
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      for (const [screen, title] of screens) {
+        await page.goto(`${address}${screen}`);
+        await page.getByRole("heading", { name: title, level: 1, exact: true }).waitFor();
+        await expectAccessible(`${title}-${colorScheme}`);
+      }
+      await page.locator(".rows .row").first().click();
+      await page.locator(".verdict").waitFor();
+      await expectAccessible(`message-${colorScheme}`);
+    }
+  });
+
+  test("what is transferred stays small, and comes from here alone", MINUTE, async () => {
+    const html = await (await fetch(address)).text();
+    const [, script = ""] = /src="(\/assets\/[^"]+\.js)"/.exec(html) ?? [];
+    const answer = await fetch(new URL(script, address), { headers: { "accept-encoding": "gzip" } });
+    expect(answer.headers.get("content-encoding")).toBe("gzip");
+    expect(answer.headers.get("cache-control")).toContain("immutable");
+    expect(Number(answer.headers.get("content-length"))).toBeLessThan(120_000);
+    const hosts = (await page.evaluate(
+      "performance.getEntriesByType('resource').map((entry) => new URL(entry.name).host)",
+    )) as readonly string[];
+    expect(new Set(hosts)).toEqual(new Set([new URL(address).host]));
+  });
+
+  test("nothing was complained of, and signing out ends it", MINUTE, async () => {
+    expect(complaints).toEqual([]);
+    expect(await figureOf("Terminals")).toBe("3");
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("Operator token").waitFor();
+  });
+
+  test("a hub that goes is told of, and one that comes back asks who is there", MINUTE, async () => {
+    await page.getByLabel("Operator token").fill(token());
+    await page.keyboard.press("Enter");
+    await page.locator(".connection.live").waitFor();
+    await demo.kill();
+    await page.locator(".connection.lost").waitFor();
+    demo = start();
+    await page.getByLabel("Operator token").waitFor();
+  });
+
+  async function expectAccessible(name: string): Promise<void> {
+    await page.locator(".row, .figure, .empty, .verdict").first().waitFor();
+    await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+    const found = (await page.evaluate(
+      "axe.run().then(({ violations }) => violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => id + ': ' + nodes.slice(0, 3).map(({ html }) => html).join(' | ')))",
+    )) as readonly string[];
+    expect(found, name).toEqual([]);
+  }
+
+  async function figureOf(label: string): Promise<string> {
+    await page.goto(`${address}#/`);
+    await page.locator(".figure").first().waitFor();
+    return figure(label);
+  }
+});
+
+/** Presses Tab until what has the focus says this (its text, or the label it belongs to). */
+async function tabTo(page: Page, words: string): Promise<void> {
+  const spoken =
+    "(() => { const it = document.activeElement; return [it?.innerText, ...[...(it?.labels ?? [])].map((label) => label.innerText)].join(' '); })()";
+  for (let i = 0; i < 80; i++) {
+    await page.keyboard.press("Tab");
+    if (String(await page.evaluate(spoken)).includes(words)) return;
+  }
+  throw new Error(`Tab never came to ${JSON.stringify(words)}`);
+}

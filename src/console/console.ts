@@ -1,0 +1,151 @@
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { WaybillError } from "../base/errors.ts";
+import { actor, terminalId } from "../base/ids.ts";
+import type { BrowserSide, BrowserSideParts } from "../hub/api/browser-side.ts";
+import { empty, json, type WireRequest, type WireResponse } from "../hub/api/http.ts";
+import { jsonRoute, queryOf, route, type Route } from "../hub/api/route.ts";
+import { assetRoutes } from "./assets.ts";
+import { findTerminals, HEALTHS } from "./fleet.ts";
+import { SPANS } from "./history.ts";
+import { PROOF_HEADER, Sessions, type Session } from "./sessions.ts";
+import { Watch } from "./watch.ts";
+
+/** Where `npm run build:console` puts the page; beside `src/` and beside `dist/` alike. */
+const BUILT = fileURLToPath(new URL("../../dist-console", import.meta.url));
+/** Who an invitation signs in: the same name as the token in the ledger's folder has. */
+const LOCAL = actor("operator:local");
+
+const secret = z.string().trim().min(1).max(512);
+const signInCall = z.union([
+  z.object({ token: secret.describe("an API token with the role operator") }),
+  z.object({ invitation: secret.describe("the part behind # of a link that signs in once") }),
+]);
+const historyQuery = z.object({
+  span: z.enum(SPANS).default("minutes").describe("the last ten minutes by the second, or the last day by the minute"),
+});
+const fleetQuery = z.object({
+  text: z.string().max(64).default("").describe("part of a terminal's name"),
+  health: z.enum(HEALTHS).optional(),
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+  after: z.string().optional().describe("`next` of the page before"),
+});
+
+/** The console's server side: the page, who is signed in, and what is live. Give it to `startHub` as `browser`. */
+export function serveConsole(parts: BrowserSideParts): BrowserSide {
+  const sessions = new Sessions(parts.runtime, parts.operatorOfToken, LOCAL);
+  const watch = new Watch(parts);
+  return {
+    routes: [...assetRoutes(BUILT), ...sessionRoutes(sessions), ...liveRoutes(parts, watch)],
+    operatorOf(request) {
+      const session = sessions.of(request);
+      if (session && !isLook(request)) prove(session, request);
+      return session?.actor ?? null;
+    },
+    invite: () => sessions.invite(),
+    drain: () => watch.end(),
+    [Symbol.dispose]: () => watch[Symbol.dispose](),
+  };
+}
+
+const isLook = ({ method }: WireRequest): boolean => method === "GET" || method === "HEAD";
+
+function prove(session: Session, request: WireRequest): void {
+  if (request.headers[PROOF_HEADER] !== session.proof)
+    throw new WaybillError("FORBIDDEN", `an act of a signed-in browser needs the header ${PROOF_HEADER}`);
+}
+
+function sessionRoutes(sessions: Sessions): readonly Route[] {
+  const shown = ({ actor: who, proof }: Session, headers: Readonly<Record<string, string>> = {}): WireResponse =>
+    json(200, { actor: who, proof }, { "cache-control": "no-store", ...headers });
+  return [
+    jsonRoute(
+      "anyone",
+      {
+        method: "POST",
+        path: "/api/session",
+        summary: "Sign a browser in; answers with a cookie",
+        answer: { status: 200 },
+        faults: ["UNAUTHENTICATED", "FORBIDDEN"],
+      },
+      signInCall,
+      async ({ body, request }) => {
+        // A page of another site must not sign somebody in as somebody else.
+        const site = request.headers["sec-fetch-site"] ?? "same-origin";
+        if (site !== "same-origin" && site !== "none")
+          throw new WaybillError("FORBIDDEN", "a page of another site cannot sign in here");
+        const { session, cookie } =
+          "token" in body ? sessions.signInByToken(body.token) : sessions.signInByInvitation(body.invitation);
+        return shown(session, { "set-cookie": cookie });
+      },
+    ),
+    route(
+      "anyone",
+      {
+        method: "GET",
+        path: "/api/session",
+        summary: "Who is signed in by this cookie; 204 when nobody is",
+        answer: { status: 200 },
+        faults: [],
+      },
+      async ({ request }) => {
+        const session = sessions.of(request);
+        return session ? shown(session) : empty(204, { "cache-control": "no-store" });
+      },
+    ),
+    route(
+      "operator",
+      { method: "POST", path: "/api/session/end", summary: "Sign out", answer: { status: 204 }, faults: [] },
+      async ({ request }) => empty(204, { "set-cookie": sessions.signOut(request) }),
+    ),
+  ];
+}
+
+function liveRoutes({ ledger, runtime }: BrowserSideParts, watch: Watch): readonly Route[] {
+  return [
+    route(
+      "operator",
+      {
+        method: "GET",
+        path: "/api/stream",
+        summary: "The overview once a second, as server-sent events",
+        answer: { status: 200 },
+        faults: ["OVERLOADED"],
+      },
+      async ({ request }) => {
+        const headers = { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" };
+        if (request.method === "HEAD") return empty(200, headers);
+        return { ...empty(200, headers), stream: watch.stream(request.signal) };
+      },
+    ),
+    route(
+      "operator",
+      {
+        method: "GET",
+        path: "/api/history",
+        summary: "Running totals over time, since this hub was started",
+        query: historyQuery,
+        answer: { status: 200 },
+        faults: [],
+      },
+      async ({ request }) => json(200, { points: watch.history.of(queryOf(historyQuery, request).span) }),
+    ),
+    route(
+      "operator",
+      {
+        method: "GET",
+        path: "/api/fleet",
+        summary: "Terminals by name and health",
+        query: fleetQuery,
+        answer: { status: 200 },
+        faults: [],
+      },
+      async ({ request }) => {
+        const { text, health, limit, after } = queryOf(fleetQuery, request);
+        const from = after === undefined ? null : terminalId(after);
+        const filter = { text, health: health ?? null };
+        return json(200, await findTerminals(ledger.trail, runtime.clock.now(), filter, limit, from));
+      },
+    ),
+  ];
+}

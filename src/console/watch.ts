@@ -1,0 +1,103 @@
+import { WaybillError } from "../base/errors.ts";
+import type { BrowserSideParts } from "../hub/api/browser-side.ts";
+import type { Overview } from "../ledger/port.ts";
+import { down, type HealthReport } from "../observe/health.ts";
+import { summarise, type FleetSummary } from "./fleet.ts";
+import { History } from "./history.ts";
+
+/** What a browser is told once a second. */
+export type Picture = {
+  readonly at: number;
+  readonly overview: Overview;
+  /** Messages a second. */
+  readonly rates: { readonly received: number; readonly loaded: number };
+  readonly health: HealthReport;
+  readonly fleet: FleetSummary;
+};
+
+const LOOK_EVERY_MS = 1_000;
+/** A walk over all terminals: done only while somebody watches, and not at every look. */
+const FLEET_EVERY_MS = 3_000;
+const MOST_STREAMS = 200;
+/** A stream ends after so long and the browser comes back: a session that has ended ends its stream, too. */
+const STREAM_MS = 5 * 60_000;
+
+/** Looks at the hub once a second on behalf of all browsers together. */
+export class Watch implements Disposable {
+  readonly history = new History();
+  readonly #parts: BrowserSideParts;
+  readonly #timer: Disposable;
+  readonly #ended = new AbortController();
+  #streams = 0;
+  #newest: { readonly picture: Promise<Picture>; readonly at: number } | null = null;
+  #fleet: { readonly summary: FleetSummary; readonly at: number } | null = null;
+
+  constructor(parts: BrowserSideParts) {
+    this.#parts = parts;
+    const { ledger, runtime, log } = parts;
+    const look = async (): Promise<void> => this.history.add(runtime.clock.now(), await ledger.trail.overview());
+    this.#timer = runtime.timers.every(LOOK_EVERY_MS, look, (error) => log.warn({ error }, "capacity.unknown"));
+  }
+
+  /** Server-sent events, the first at once. Ends when `signal` is raised or the hub shuts down. @throws OVERLOADED */
+  stream(signal: AbortSignal): AsyncIterable<Uint8Array> {
+    if (this.#streams >= MOST_STREAMS)
+      throw new WaybillError("OVERLOADED", `${MOST_STREAMS} browsers watch already`, {
+        facts: { retryAfterSeconds: 5 },
+      });
+    return this.#pictures(AbortSignal.any([signal, this.#ended.signal]));
+  }
+
+  end(): void {
+    this.#ended.abort();
+  }
+  [Symbol.dispose](): void {
+    this.end();
+    this.#timer[Symbol.dispose]();
+  }
+
+  async *#pictures(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { clock, timers } = this.#parts.runtime;
+    const began = clock.elapsed();
+    this.#streams++;
+    try {
+      while (!signal.aborted && clock.elapsed() - began < STREAM_MS) {
+        yield Buffer.from(await this.#told());
+        await timers.sleep(LOOK_EVERY_MS, signal);
+      }
+    } finally {
+      this.#streams--;
+    }
+  }
+
+  /** A ledger that does not answer is told as such (the look once a second logs it); the stream goes on. */
+  async #told(): Promise<string> {
+    try {
+      return `event: picture\ndata: ${JSON.stringify(await this.#shared())}\n\n`;
+    } catch {
+      return `event: blind\ndata: ${JSON.stringify(down("the ledger does not answer"))}\n\n`;
+    }
+  }
+
+  /** One picture for all who watch at about the same time: two hundred browsers cost the ledger hardly more than one. */
+  #shared(): Promise<Picture> {
+    const at = this.#parts.runtime.clock.elapsed();
+    if (!this.#newest || at - this.#newest.at >= LOOK_EVERY_MS / 2) this.#newest = { picture: this.#picture(), at };
+    return this.#newest.picture;
+  }
+
+  async #picture(): Promise<Picture> {
+    const { ledger, runtime, health } = this.#parts;
+    const [overview, report, fleet] = await Promise.all([ledger.trail.overview(), health(), this.#summary()]);
+    return { at: runtime.clock.now(), overview, rates: this.history.rates(), health: report, fleet };
+  }
+
+  async #summary(): Promise<FleetSummary> {
+    const { ledger, runtime } = this.#parts;
+    const at = runtime.clock.elapsed();
+    if (this.#fleet && at - this.#fleet.at < FLEET_EVERY_MS) return this.#fleet.summary;
+    const summary = await summarise(ledger.trail, runtime.clock.now());
+    this.#fleet = { summary, at };
+    return summary;
+  }
+}

@@ -1,0 +1,251 @@
+import type { FaultCode } from "../../base/errors.ts";
+import { field, type Row } from "../../message/change.ts";
+import type { Applied, Effect, Refusal } from "../port.ts";
+import type { Connection, TextRow } from "./connection.ts";
+import type { Catalog, PostgresTable } from "./describe.ts";
+import { isServerError, isStaleSchema, translated } from "./errors.ts";
+import { rowName, verdictOn, type Verdict } from "./refusals.ts";
+import { columnwise, rowByKey } from "./rows.ts";
+import { bind, planOf, type Plan, type Unplannable } from "./statements.ts";
+import { Unfit } from "./values.ts";
+
+/** Rows of one statement. More gains nothing that was measurable, and makes the search for a refused row longer. */
+const CHUNK = 1_000;
+const NOTHING: Row = {};
+
+/** An effect whose values have been bound. */
+type Item = {
+  readonly index: number;
+  readonly effect: Effect;
+  readonly plan: Plan;
+  readonly values: (string | null)[];
+};
+
+/**
+ * Applies effects in as few statements as their order allows: neighbours of one kind on one table that write the same columns
+ * go together. A statement that is refused is undone and its effects are halved, down to the one at fault.
+ */
+export class Applier {
+  readonly #connection: Connection;
+  readonly #catalog: Catalog;
+  readonly #plans = new Map<string, Plan | Unplannable>();
+  #plansOf = "";
+
+  constructor(connection: Connection, catalog: Catalog) {
+    this.#connection = connection;
+    this.#catalog = catalog;
+  }
+
+  /** @throws infrastructure faults; the transaction is then of no more use */
+  async apply(effects: readonly Effect[]): Promise<Applied> {
+    const told: Told = { refused: [], absentDeletes: 0 };
+    if (effects.some((effect) => !this.#catalog.tables.has(effect.table))) await this.#catalog.refresh();
+    let chunk = new Chunk();
+    for (let index = 0; index < effects.length; index++) {
+      const item = this.#prepare(index, effects[index] as Effect);
+      if ("code" in item) {
+        told.refused.push({ index, ...item });
+        continue;
+      }
+      if (!chunk.takes(item)) {
+        await this.#run(chunk.items, told);
+        chunk = new Chunk();
+      }
+      chunk.add(item);
+    }
+    await this.#run(chunk.items, told);
+    return { refused: told.refused.toSorted((a, b) => a.index - b.index), absentDeletes: told.absentDeletes };
+  }
+
+  #prepare(index: number, effect: Effect): Item | Verdict {
+    const table = this.#catalog.tables.get(effect.table);
+    if (!table) return { code: "TABLE_UNKNOWN", detail: `the database has no table ${effect.table}` };
+    const refuse = (code: FaultCode, why: string): Verdict => ({
+      code,
+      detail: `${rowName(table, effect.key)}: ${why}`,
+    });
+    if (table.key.length === 0) return refuse("KEY_INVALID", "the table has no key");
+    for (const name of table.key) {
+      if ((field(effect.key, name) ?? null) === null) return refuse("KEY_INVALID", `the key has no ${name}`);
+    }
+    const row = effect.kind === "delete" ? NOTHING : (effect.row ?? NOTHING);
+    const plan = this.#plan(table, effect.kind, row);
+    if ("unknown" in plan) return refuse("COLUMN_UNKNOWN", `there is no column ${plan.unknown} to write`);
+    const values = bind(plan, effect.key, row);
+    return values instanceof Unfit ? refuse("TYPE_REFUSED", values.why) : { index, effect, plan, values };
+  }
+
+  /** All of them in one statement; where that is refused, in two halves. */
+  async #run(items: readonly Item[], told: Told): Promise<void> {
+    const [first] = items;
+    if (!first) return;
+    let rows: readonly TextRow[];
+    try {
+      rows = await this.#statement(first, items);
+    } catch (thrown) {
+      return this.#refused(thrown, items, told);
+    }
+    const { kind, table } = first.plan;
+    if (rows.length === items.length) return;
+    // What was not found: by its number for update and delete, which may be many; else it is a single one (see `takes`) or a "keep".
+    const found = kind === "update" || kind === "delete" ? new Set(rows.map(([n]) => Number(n))) : null;
+    for (const [at, item] of items.entries()) {
+      if (found?.has(at + 1)) continue;
+      const outcome = await this.#untouched(item, table);
+      if (outcome === "absent") told.absentDeletes++;
+      else if (outcome !== "done") told.refused.push({ index: item.index, ...outcome });
+    }
+  }
+
+  async #refused(thrown: unknown, items: readonly Item[], told: Told): Promise<void> {
+    const item = items[0] as Item;
+    if (isStaleSchema(thrown) && (await this.#isRenewed())) {
+      const again = items.map((old) => ({ old, now: this.#prepare(old.index, old.effect) }));
+      for (const { old, now } of again) if ("code" in now) told.refused.push({ index: old.index, ...now });
+      return this.#run(
+        again.flatMap(({ now }) => ("code" in now ? [] : [now])),
+        told,
+      );
+    }
+    const verdict = isServerError(thrown) ? verdictOn(thrown, item.effect, item.plan.table) : null;
+    if (verdict === null) throw translated(thrown, `${item.effect.kind} ${rowName(item.plan.table, item.effect.key)}`);
+    if (items.length > 1) {
+      const half = items.length >> 1;
+      await this.#run(items.slice(0, half), told);
+      await this.#run(items.slice(half), told);
+      return;
+    }
+    // PostgreSQL looks for NOT NULL before it looks for the row that an upsert would only overwrite in part.
+    if (verdict.code === "NULL_REFUSED" && item.effect.kind === "upsert" && (await this.#overwrites(item))) return;
+    told.refused.push({ index: item.index, ...verdict });
+  }
+
+  /** The upsert as an update: was there a row? */
+  async #overwrites(item: Item): Promise<boolean> {
+    const update: Effect = { ...item.effect, kind: "update" };
+    const prepared = this.#prepare(item.index, update);
+    if ("code" in prepared) return false;
+    const told: Told = { refused: [], absentDeletes: 0 };
+    await this.#run([prepared], told);
+    return told.refused.length === 0;
+  }
+
+  async #isRenewed(): Promise<boolean> {
+    const before = this.#catalog.version;
+    await this.#catalog.refresh();
+    return this.#catalog.version !== before;
+  }
+
+  /**
+   * The statement within a savepoint, and, where our own trigger is on the table, with the gate that tells it who writes: a
+   * setting of this transaction that names the table, so that what the application's triggers write elsewhere is captured.
+   * All parts travel together.
+   */
+  async #statement(first: Item, items: readonly Item[]): Promise<readonly TextRow[]> {
+    const connection = this.#connection;
+    const { table, sql, slots } = first.plan;
+    const { origin } = first.effect;
+    const around: Promise<unknown>[] = [connection.script("savepoint waybill_effects")];
+    if (table.captured) around.push(connection.query(GATE, table.name, origin ?? ""));
+    const values = columnwise(
+      items.map((item) => item.values),
+      slots.length,
+    );
+    const statement = connection.raw(sql, values);
+    if (table.captured) around.push(connection.query(GATE, "", ""));
+    around.push(connection.script("release waybill_effects"));
+    const ends = Promise.allSettled(around);
+    try {
+      const { rows } = await statement;
+      for (const end of await ends) if (end.status === "rejected") throw end.reason;
+      return rows;
+    } catch (thrown) {
+      await ends; // they failed for the same reason
+      if (isServerError(thrown)) await connection.script("rollback to waybill_effects; release waybill_effects");
+      throw thrown;
+    }
+  }
+
+  /** The statement went through and left the row alone: because there was none, or because a trigger of the database said so. */
+  async #untouched({ effect }: Item, table: PostgresTable): Promise<"done" | "absent" | Verdict> {
+    const what = rowName(table, effect.key);
+    const present = async (): Promise<boolean> => (await rowByKey(this.#connection, table, effect.key)) !== null;
+    const ignored: Verdict = {
+      code: "ROW_REFUSED",
+      detail: `${what}: a trigger of the database ignored the ${effect.kind}`,
+    };
+    switch (effect.kind) {
+      case "insert":
+        return ignored;
+      case "keep":
+        return !table.foreignTriggers || (await present()) ? "done" : ignored;
+      case "upsert": // of a key alone: there was nothing to overwrite
+        return !table.foreignTriggers ||
+          (Object.keys(effect.row ?? NOTHING).every((name) => table.key.includes(name)) && (await present()))
+          ? "done"
+          : ignored;
+      case "update":
+        if (table.foreignTriggers && (await present())) return ignored;
+        return { code: "ROW_MISSING", detail: `${what}: there is no row with this key` };
+      case "delete":
+        return table.foreignTriggers && (await present()) ? ignored : "absent";
+    }
+  }
+
+  #plan(table: PostgresTable, kind: Effect["kind"], row: Row): Plan | Unplannable {
+    const { version } = this.#catalog;
+    // Also bounded: a sender with ever other column sets must not fill the memory.
+    if (this.#plansOf !== version || this.#plans.size >= 500) {
+      this.#plans.clear();
+      this.#plansOf = version;
+    }
+    const columns = Object.keys(row);
+    const id = `${kind}\0${table.name}\0${columns.join("\0")}`;
+    const known = this.#plans.get(id);
+    if (known) return known;
+    const made = planOf(table, kind, columns);
+    this.#plans.set(id, made);
+    return made;
+  }
+}
+
+const GATE = "select set_config('waybill.loading', $1, true), set_config('waybill.origin', $2, true)";
+
+type Told = { readonly refused: Refusal[]; absentDeletes: number };
+
+/** Effects that may go in one statement without a difference to anybody. */
+class Chunk {
+  readonly items: Item[] = [];
+  readonly #keys = new Set<string>();
+  #alone = false;
+
+  takes(item: Item): boolean {
+    const [first] = this.items;
+    if (!first) return true;
+    return (
+      first.plan === item.plan &&
+      first.effect.origin === item.effect.origin &&
+      this.items.length < CHUNK &&
+      !this.#alone &&
+      !isAlone(item) &&
+      !this.#keys.has(keyOf(item)) // a statement would see the row twice as it was before
+    );
+  }
+  add(item: Item): void {
+    this.items.push(item);
+    this.#keys.add(keyOf(item));
+    this.#alone = isAlone(item);
+  }
+}
+
+/** The application's triggers see one row at a time, as where the change was made; a key that moves may move onto another's. */
+function isAlone({ effect, plan: { table, kind } }: Item): boolean {
+  if (table.foreignTriggers) return true;
+  return (
+    kind === "update" && effect.row !== undefined && table.key.some((name) => Object.hasOwn(effect.row ?? {}, name))
+  );
+}
+
+function keyOf({ effect, plan: { table } }: Item): string {
+  return table.key.map((name) => JSON.stringify(field(effect.key, name))).join();
+}

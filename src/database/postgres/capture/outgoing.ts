@@ -1,0 +1,134 @@
+import { seq, type Epoch, type Seq } from "../../../base/ids.ts";
+import { CHAIN_START } from "../../../message/chain.ts";
+import type { PackedLine } from "../../port.ts";
+import { LOAD, type Connection } from "../connection.ts";
+import { renumbered } from "./lines.ts";
+import { chainAfter, readLines, readPosition, storeLines, writePosition, type Position } from "./store.ts";
+
+type Marks = { readonly receivedThrough: Seq; readonly loadedThrough: Seq };
+/** How much one transaction moves. */
+const STEP_BYTES = 4 * 1024 * 1024;
+/** How many messages one transaction drops. */
+const STEP_MESSAGES = 5_000;
+
+/** The stored messages on their way out: what the other side has of them, and what may be forgotten. */
+export class Outgoing {
+  readonly #connection: Connection;
+  /** Said by the other side and not yet written: it would be a transaction for every answer. Lost in a crash, it is said again. */
+  #marks: Marks | null = null;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  acknowledge(marks: Marks): void {
+    this.#marks = {
+      receivedThrough: higher(this.#marks?.receivedThrough, marks.receivedThrough),
+      loadedThrough: higher(this.#marks?.loadedThrough, marks.loadedThrough),
+    };
+  }
+
+  /** The position with what the other side has said since it was written. Loaded implies received. */
+  readonly withMarks = (position: Position): Position => {
+    const upTo = (mark: Seq): Seq => seq(Math.min(mark, position.packedThrough));
+    const loadedThrough = higher(position.loadedThrough, upTo(this.#marks?.loadedThrough ?? seq(0)));
+    const receivedThrough = higher(
+      higher(position.receivedThrough, loadedThrough),
+      upTo(this.#marks?.receivedThrough ?? seq(0)),
+    );
+    return { ...position, receivedThrough, loadedThrough };
+  };
+
+  /** Writes nothing when nothing is new. */
+  async flush(keep: number): Promise<void> {
+    const stored = await readPosition(this.#connection);
+    const marked = this.withMarks(stored);
+    if (marked.receivedThrough !== stored.receivedThrough || marked.loadedThrough !== stored.loadedThrough)
+      await this.#move(this.withMarks);
+    while (await this.#drop(keep));
+    await this.#dropOtherEpochs();
+  }
+
+  async rewind(receivedThrough: Seq): Promise<void> {
+    this.#marks = null;
+    const lower = (mark: Seq): Seq => seq(Math.min(mark, receivedThrough));
+    await this.#move((position) => ({
+      ...position,
+      receivedThrough: lower(position.receivedThrough),
+      loadedThrough: lower(position.loadedThrough),
+    }));
+  }
+
+  /**
+   * The messages that were not received are written again under the new epoch's numbers, in one transaction: killed before its
+   * end, nothing has changed. They pass through memory a few megabytes at a time.
+   */
+  async beginEpoch(epoch: Epoch): Promise<void> {
+    await this.#connection.transaction(LOAD, async () => {
+      const old = this.withMarks(await readPosition(this.#connection, "update"));
+      if (old.epoch === epoch) return;
+      const offset = old.receivedThrough;
+      let after = { seq: offset, part: 0 };
+      let chain = CHAIN_START;
+      for (;;) {
+        const lines = await readLines(this.#connection, old, after, STEP_BYTES);
+        if (lines.length === 0) break;
+        const moved: PackedLine[] = [];
+        for (const line of lines) {
+          const copy = renumbered(line, seq(line.seq - offset), chain);
+          moved.push(copy);
+          chain = copy.chain;
+          after = { seq: line.seq, part: line.part };
+        }
+        await storeLines(this.#connection, epoch, moved);
+      }
+      await writePosition(this.#connection, {
+        ...old,
+        epoch,
+        packedThrough: seq(old.packedThrough - offset),
+        chain,
+        receivedThrough: seq(0),
+        loadedThrough: seq(0),
+        droppedThrough: seq(0),
+        droppedChain: CHAIN_START,
+      });
+    });
+    this.#marks = null;
+    await this.#dropOtherEpochs();
+  }
+
+  async #move(to: (position: Position) => Position): Promise<void> {
+    await this.#connection.transaction(LOAD, async () =>
+      writePosition(this.#connection, to(await readPosition(this.#connection, "update"))),
+    );
+  }
+
+  /** One step of dropping loaded messages beyond the newest `keep`. @returns whether there may be more */
+  async #drop(keep: number): Promise<boolean> {
+    const { loadedThrough, droppedThrough } = await readPosition(this.#connection);
+    const through = Math.max(0, loadedThrough - keep);
+    if (through <= droppedThrough) return false;
+    const last = seq(Math.min(through, droppedThrough + STEP_MESSAGES));
+    await this.#connection.transaction(LOAD, async () => {
+      const position = await readPosition(this.#connection, "update");
+      const chain = await chainAfter(this.#connection, position, last);
+      const sql = "delete from public.waybill_message where epoch = $1 and seq <= $2";
+      await this.#connection.run(sql, position.epoch, last);
+      await writePosition(this.#connection, { ...position, droppedThrough: last, droppedChain: chain });
+    });
+    return last < through;
+  }
+
+  async #dropOtherEpochs(): Promise<void> {
+    const { epoch } = await readPosition(this.#connection);
+    const sql = `delete from public.waybill_message where ctid = any (array(
+      select ctid from public.waybill_message where epoch <> $1 limit ${STEP_MESSAGES}))`;
+    const [[any] = []] = await this.#connection.query(
+      "select exists (select from public.waybill_message where epoch <> $1)",
+      epoch ?? "",
+    );
+    if (any === "t") while ((await this.#connection.run(sql, epoch ?? "")) > 0);
+  }
+}
+
+const higher = (a: Seq | undefined, b: Seq): Seq => (a !== undefined && a > b ? a : b);

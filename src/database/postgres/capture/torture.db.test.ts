@@ -1,0 +1,218 @@
+import { Client } from "pg";
+import { expect, test } from "vitest";
+import { describeWith } from "../../../../test/kit/needs.ts";
+import { epoch, seq } from "../../../base/ids.ts";
+import type { Change, Message, Row } from "../../../message/change.ts";
+import { stationOn, type PostgresStation } from "../station.test-kit.ts";
+
+const LIMITS = { partBytes: 64 * 1024, valueBytes: 1_000_000, lockMs: 100 };
+const TABLES = ["header", "line", "account", "scratch"];
+const HEADERS = 40;
+const WRITERS = 50;
+
+/** A header's total is the sum of its lines whenever a transaction has ended; lines move between partitions. */
+const SCHEMA = `
+  create table header (id int primary key, total int not null, stamp int not null default 0);
+  create table line (id bigint not null, bucket int not null, header_id int not null references header deferrable initially deferred,
+    qty int not null, primary key (id, bucket)) partition by list (bucket);
+  create table line_0 partition of line for values in (0);
+  create table line_1 (qty int not null, id bigint not null, header_id int not null, bucket int not null);
+  alter table line attach partition line_1 for values in (1);
+  create table account (id int primary key, balance int not null);
+  create table scratch (id int primary key);
+  insert into header select g, 0 from generate_series(1, ${HEADERS}) g;
+  insert into account select g, 0 from generate_series(1, 8) g;
+  -- The application stamps its rows after the fact, by a trigger whose name comes early.
+  create function stamp() returns trigger language plpgsql as
+    $$ begin update header set stamp = stamp + 1 where id = new.id; return null; end $$;
+  create trigger a_stamp after update of total on header for each row when (new.total % 5 = 0) execute function stamp();
+`;
+
+const anyOf = (count: number): number => Math.floor(Math.random() * count);
+const pause = (): string => `select pg_sleep(${(Math.random() * 0.004).toFixed(4)});`;
+
+let lastLine = 0;
+function act(): string {
+  const header = 1 + anyOf(HEADERS);
+  const add = (qty: number): string =>
+    `insert into line values (${++lastLine}, ${anyOf(2)}, ${header}, ${qty}); ${pause()}
+     update header set total = total + ${qty} where id = ${header};`;
+  switch (anyOf(7)) {
+    case 0:
+      return add(1 + anyOf(9)) + add(1 + anyOf(9));
+    case 1:
+      return `update account set balance = balance + 1 where id = ${1 + anyOf(8)}; ${pause()}`;
+    case 2:
+      return `update line set bucket = 1 - bucket where header_id = ${header} and id % 3 = ${anyOf(3)};`;
+    case 3:
+      return `savepoint s; ${add(5)} rollback to s; savepoint s; update account set balance = balance - 1 where id = ${1 + anyOf(8)}; release s;`;
+    case 4:
+      return `with gone as (delete from line where header_id = ${header} and id % 7 = ${anyOf(7)} returning qty)
+        update header set total = total - (select coalesce(sum(qty), 0) from gone) where id = ${header};`;
+    case 5:
+      return `insert into scratch values (${anyOf(40)}) on conflict do nothing;`;
+    default:
+      return anyOf(10) === 0 ? "truncate scratch;" : `delete from scratch where id = ${anyOf(40)};`;
+  }
+}
+
+async function write(url: string, until: number): Promise<number> {
+  const client = new Client({ connectionString: url, options: "-c synchronous_commit=off -c deadlock_timeout=20ms" });
+  await client.connect();
+  let commits = 0;
+  while (Date.now() < until) {
+    const acts = Array.from({ length: 1 + anyOf(4) }, act).join(pause());
+    try {
+      await client.query(`begin; ${acts} ${anyOf(8) === 0 ? "rollback" : "commit"}`);
+      commits++;
+    } catch {
+      await client.query("rollback"); // a deadlock among the writers: the till would try again
+    }
+  }
+  await client.end();
+  return commits;
+}
+
+/** What a receiver has that does exactly what it is told, and everything it was told that cannot be. */
+class Replica {
+  readonly tables = new Map(TABLES.map((table) => [table, new Map<string, Row>()]));
+  readonly wrong: string[] = [];
+
+  apply({ table, op, key, row, before }: Change): void {
+    const rows = this.tables.get(table) as Map<string, Row>;
+    const id = keyOf(table, key);
+    const now = rows.get(id);
+    if ((op === "insert") === (now !== undefined) && op !== "upsert") this.wrong.push(`${op} of ${table} ${id}`);
+    if (before && JSON.stringify(before) !== JSON.stringify(now)) this.wrong.push(`${op} of ${table} ${id}: before`);
+    if (op === "upsert" && now && JSON.stringify(row) !== JSON.stringify(now))
+      this.wrong.push(`old page of ${table} ${id}`);
+    rows.delete(id);
+    if (row) rows.set(keyOf(table, row), row);
+  }
+  /** A reader between two messages looks here. */
+  checkTotals(): void {
+    const sums = new Map<unknown, number>();
+    for (const line of this.tables.get("line")?.values() ?? [])
+      sums.set(line["header_id"], (sums.get(line["header_id"]) ?? 0) + Number(line["qty"]));
+    for (const header of this.tables.get("header")?.values() ?? [])
+      if (header["total"] !== (sums.get(header["id"]) ?? 0))
+        this.wrong.push(`header ${String(header["id"])} is not whole`);
+  }
+}
+const keyOf = (table: string, row: Row): string =>
+  table === "line" ? `${String(row["id"])}/${String(row["bucket"])}` : String(row["id"]);
+
+async function start(open: ReturnType<typeof stationOn>): Promise<{ station: PostgresStation; replica: Replica }> {
+  const station = await open(SCHEMA);
+  const { capture, read } = station.database;
+  expect((await capture.install({ role: "terminal", tables: TABLES, quietGapMs: 1_000 })).made).toEqual(TABLES);
+  await capture.beginEpoch(epoch("e1"));
+  const replica = new Replica();
+  for (const table of TABLES)
+    for (const row of await read.page(table, null, 1_000)) replica.tables.get(table)?.set(keyOf(table, row), row);
+  return { station, replica };
+}
+
+const sorted = (rows: Iterable<[string, Row]>): [string, Row][] => [...rows].toSorted(([a], [b]) => (a < b ? -1 : 1));
+
+async function expectSame({ database: { read } }: PostgresStation, replica: Replica): Promise<void> {
+  for (const table of TABLES) {
+    const rows = new Map<string, Row>();
+    for (let after: Row | null = null; ;) {
+      const page: readonly Row[] = await read.page(table, after, 1_000);
+      for (const row of page) rows.set(keyOf(table, row), row);
+      const last = page.at(-1);
+      if (last === undefined) break;
+      after = last;
+    }
+    expect(sorted(replica.tables.get(table) ?? [])).toEqual(sorted(rows));
+  }
+}
+
+describeWith("postgres", "capture under fifty writers", (server) => {
+  const open = stationOn(server);
+
+  test("every transaction arrives whole, and every row's changes in their order, with pages of a resync between them", async () => {
+    const { station, replica } = await start(open);
+    await using _ = station;
+    const { capture } = station.database;
+    const until = Date.now() + 6_000;
+    let writing = true;
+    const writers = Promise.all(Array.from({ length: WRITERS }, () => write(station.url, until))).finally(() => {
+      writing = false;
+    });
+    let read = seq(0);
+    let parts: Change[] = [];
+    let messages = 0;
+    for (let round = 0; ; round++) {
+      const last = !writing;
+      if (round % 5 === 0) await capture.resync(TABLES[anyOf(3)] ?? "line", null);
+      // Behind fifty writers it may wait too long for its rows' locks; then its page comes another time.
+      await capture.resyncStep(7).catch((thrown: unknown) => expect(thrown).toMatchObject({ code: "DATABASE_BUSY" }));
+      while ((await capture.pack(LIMITS)).more);
+      for (let place = { seq: read, part: 0 }; ;) {
+        const lines = await capture.lines(place, 1_000_000);
+        const end = lines.at(-1);
+        if (end === undefined) break;
+        for (const line of lines) {
+          parts.push(...(JSON.parse(new TextDecoder().decode(line.bytes)) as Message).changes);
+          if (line.more) continue;
+          for (const change of parts) replica.apply(change);
+          replica.checkTotals();
+          parts = [];
+          messages++;
+        }
+        place = { seq: end.seq, part: end.part };
+        read = end.seq;
+      }
+      await capture.acknowledge({ receivedThrough: read, loadedThrough: read });
+      await capture.flush({ keep: 100 });
+      if (last) break;
+    }
+    const commits = (await writers).reduce((sum, count) => sum + count, 0);
+    expect(replica.wrong).toEqual([]);
+    expect(commits).toBeGreaterThan(500);
+    expect(messages).toBeGreaterThan(commits / 3);
+    await expectSame(station, replica);
+  }, 60_000);
+
+  test("the control: by the lowest id of each transaction the order is wrong, by the highest it is right", async () => {
+    const { station, replica } = await start(open);
+    await using _ = station;
+    const until = Date.now() + 2_000;
+    await Promise.all(Array.from({ length: WRITERS }, () => write(station.url, until)));
+    // What packing would make of the same outbox if it went by the lowest id.
+    const lowest = new Replica();
+    for (const [table, rows] of replica.tables) for (const [id, row] of rows) lowest.tables.get(table)?.set(id, row);
+    for (const change of await byLowestId(station)) lowest.apply(change);
+    expect(lowest.wrong.length).toBeGreaterThan(0);
+    const { capture } = station.database;
+    while ((await capture.pack(LIMITS)).more);
+    for (const line of await capture.lines({ seq: seq(0), part: 0 }, Number.MAX_SAFE_INTEGER))
+      for (const change of (JSON.parse(new TextDecoder().decode(line.bytes)) as Message).changes) replica.apply(change);
+    expect(replica.wrong).toEqual([]);
+    await expectSame(station, replica);
+  }, 60_000);
+});
+
+async function byLowestId(station: PostgresStation): Promise<readonly Change[]> {
+  const rows = await station.rows(`
+    select l.tbl, o.op, array_to_json(o.old), array_to_json(o.new), l.shape
+    from waybill_outbox o join waybill_layout l on l.id = o.layout
+    order by min(o.id) over (partition by o.xid), o.id`);
+  return rows.map(([table, op, old, now, shape]): Change => {
+    const { columns, key } = JSON.parse(shape ?? "") as { columns: [string, string][]; key: string[] };
+    const rowOf = (json: string): Row =>
+      Object.fromEntries(columns.map(([name], i) => [name, Number((JSON.parse(json) as string[])[i])]));
+    const before = old ? rowOf(old) : undefined;
+    const row = now ? rowOf(now) : undefined;
+    const of = before ?? row ?? {};
+    return {
+      table: table ?? "",
+      op: op as Change["op"],
+      key: Object.fromEntries(key.map((name) => [name, of[name] ?? null])),
+      ...(before && { before }),
+      ...(row && { row }),
+    };
+  });
+}

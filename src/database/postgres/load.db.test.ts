@@ -1,0 +1,170 @@
+import { expect, test } from "vitest";
+import { describeWith } from "../../../test/kit/needs.ts";
+import { seq } from "../../base/ids.ts";
+import { systemRuntime } from "../../base/runtime.ts";
+import { effect, lane, SHOP } from "../contract/station.ts";
+import type { Applied, Effect } from "../port.ts";
+import { openDatabase } from "../open.ts";
+import { Connection } from "./connection.ts";
+import { postgresDatabase } from "./open.ts";
+import { stationOn, type PostgresStation } from "./station.test-kit.ts";
+
+const sale = (id: number | string, row: Effect["row"] = {}, kind: Effect["kind"] = "insert"): Effect =>
+  effect(kind, "sale", { sale_id: `S-${id}` }, row);
+const codes = ({ refused }: Applied): [number, string][] => refused.map(({ index, code }) => [index, code]);
+
+describeWith("postgres", "loading on PostgreSQL", (server) => {
+  const open = stationOn(server);
+  const ready = async (ddl: string): Promise<PostgresStation> => {
+    const station = await open(ddl);
+    await station.database.load.install();
+    return station;
+  };
+  const apply = (station: PostgresStation, effects: readonly Effect[]): Promise<Applied> =>
+    station.database.load.transaction((tx) => tx.apply(effects));
+
+  test("of thousands of effects exactly the faulty ones are refused, absent ones counted", async () => {
+    await using station = await ready(SHOP);
+    const faulty = new Set([0, 17, 999, 1000, 2_499]);
+    const effects = Array.from({ length: 2_500 }, (_, n) =>
+      sale(n, { quantity: faulty.has(n) ? 0 : 1, receipt: `R${n}` }),
+    );
+    expect(codes(await apply(station, effects))).toEqual([...faulty].map((n) => [n, "CHECK_VIOLATED"]));
+    expect(await station.rows("select count(*) from sale")).toEqual([["2495"]]);
+    const again = effects.map((one) => ({ ...one, kind: "update" as const, row: { quantity: 2 } }));
+    expect(codes(await apply(station, again))).toEqual([...faulty].map((n) => [n, "ROW_MISSING"]));
+    const gone = effects.map(({ table, key }) => effect("delete", table, key));
+    expect(await apply(station, gone)).toEqual({ refused: [], absentDeletes: faulty.size });
+  });
+
+  test("two changes of one row in a row take effect one after the other", async () => {
+    await using station = await ready(SHOP);
+    const applied = await apply(station, [
+      sale(1, { quantity: 1 }, "upsert"),
+      sale(1, { quantity: 2 }, "upsert"),
+      sale(1, { receipt: "R1" }, "update"),
+      sale(1, { receipt: "R2" }, "update"),
+    ]);
+    expect(applied.refused).toEqual([]);
+    expect(await station.rows("select quantity, receipt from sale")).toEqual([["2", "R2"]]);
+  });
+
+  test("an upsert that leaves out a column that must have a value overwrites the row that is there", async () => {
+    await using station = await ready("create table item (id int primary key, name text not null, price numeric)");
+    await station.run("insert into item values (1, 'tea', 5)");
+    const applied = await apply(station, [
+      effect("upsert", "item", { id: 1 }, { price: "6.50" }),
+      effect("upsert", "item", { id: 2 }, { price: "6.50" }),
+    ]);
+    expect(codes(applied)).toEqual([[1, "NULL_REFUSED"]]);
+    expect(await station.rows("select * from item")).toEqual([["1", "tea", "6.50"]]);
+  });
+
+  test("a deferred constraint is judged before the commit, and nothing of the transaction stays", async () => {
+    await using station = await ready(
+      "create table a (id int primary key); create table b (id int primary key, a int references a deferrable initially deferred)",
+    );
+    const child = effect("insert", "b", { id: 1 }, { a: 7 });
+    await expect(apply(station, [child])).rejects.toMatchObject({ code: "PARENT_MISSING" });
+    expect(await station.rows("select * from b")).toEqual([]);
+    expect((await apply(station, [child, effect("insert", "a", { id: 7 }, {})])).refused).toEqual([]);
+  });
+
+  test("the application's triggers see one row at a time, in order; what they ignore or refuse is told", async () => {
+    await using station = await ready(`
+      create table stock (id int primary key, n int);
+      create table seen (at serial, what text);
+      create function note() returns trigger language plpgsql as $$ begin
+        insert into seen (what) select tg_op || ' ' || new.id || ' of ' || count(*) from stock;
+        return null; end $$;
+      create trigger note after insert on stock for each row execute function note();
+      create function choose() returns trigger language plpgsql as $$ begin
+        if new.n = 1 then return null; elsif new.n = 2 then raise exception 'no twos'; end if; return new; end $$;
+      create trigger choose before insert or update on stock for each row execute function choose();`);
+    const applied = await apply(
+      station,
+      [1, 2, 3, 4].map((n) => effect("insert", "stock", { id: n }, { n })),
+    );
+    expect(codes(applied)).toEqual([[0, "ROW_REFUSED"], [1, "ROW_REFUSED"]]); // oxfmt-ignore
+    expect(await station.rows("select what from seen order by at")).toEqual([["INSERT 3 of 1"], ["INSERT 4 of 2"]]);
+  });
+
+  test("partitions, other schemas, quoted names, identities, domains and citext", async () => {
+    await using station = await ready(`
+      create extension citext;
+      create schema "Till 1"; create domain positive as int check (value > 0);
+      create table "Till 1"."Sa""le" ("Id" int generated always as identity primary key, "select" positive, twice int generated always as ("select" * 2) stored);
+      create table person (name citext primary key, age int);
+      create table day (d date not null, n int not null, primary key (d, n)) partition by range (d);
+      create table day_26 partition of day for values from ('2026-01-01') to ('2027-01-01');`);
+    const { tables } = await station.database.describe();
+    expect([...tables.keys()].toSorted()).toEqual(['Till 1.Sa"le', "day", "person"]);
+    const applied = await apply(station, [
+      effect("insert", 'Till 1.Sa"le', { Id: 7 }, { select: 3 }),
+      effect("insert", 'Till 1.Sa"le', { Id: 8 }, { select: -3 }),
+      effect("insert", 'Till 1.Sa"le', { Id: 9 }, { twice: 4 }),
+      effect("upsert", "person", { name: "Ann" }, { age: 1 }),
+      effect("upsert", "person", { name: "ANN" }, { name: "ANN", age: 2 }),
+      effect("insert", "day", { d: "2026-05-01", n: 1 }, {}),
+      effect("insert", "day", { d: "2025-05-01", n: 1 }, {}),
+    ]);
+    expect(codes(applied)).toEqual([[1, "CHECK_VIOLATED"], [2, "COLUMN_UNKNOWN"], [6, "CHECK_VIOLATED"]]); // oxfmt-ignore
+    expect(await station.rows('select * from "Till 1"."Sa""le"')).toEqual([["7", "3", "6"]]);
+    expect(await station.rows("select * from person")).toEqual([["ANN", "2"]]);
+    expect(await station.database.read.page("day", null, 5)).toEqual([{ d: "2026-05-01", n: 1 }]);
+  });
+
+  test("a column that comes or goes between two transactions is seen", async () => {
+    await using station = await ready(SHOP);
+    expect((await apply(station, [sale(1, { quantity: 1, receipt: "R" })])).refused).toEqual([]);
+    await station.run("alter table sale drop column receipt; alter table sale alter column quantity type bigint");
+    expect(codes(await apply(station, [sale(2, { quantity: 1, receipt: "R" }), sale(3, { quantity: 3 })]))).toEqual([
+      [0, "COLUMN_UNKNOWN"],
+    ]);
+    expect(await station.database.read.row("sale", { sale_id: "S-3" })).toMatchObject({ quantity: 3 });
+  });
+
+  test("of two hubs that move one lane from the same version, one does", async () => {
+    await using station = await ready(SHOP);
+    const others = Array.from({ length: 8 }, () => new Connection(station.url));
+    const databases = others.map((connection) => postgresDatabase(connection, systemRuntime.random));
+    for (let version = 0; version < 10; version++) {
+      const moved = await Promise.all(
+        databases.map(({ load }) =>
+          load.transaction((tx) => tx.moveLane({ lane, version, loadedThrough: seq(version + 1) })),
+        ),
+      );
+      expect(moved.filter(Boolean)).toHaveLength(1);
+    }
+    await Promise.all(others.map((connection) => connection.close()));
+  });
+
+  test("a session that breaks is told as DATABASE_UNAVAILABLE, nothing stays of its transaction, and the next use finds a new one", async () => {
+    await using station = await ready(SHOP);
+    const kill =
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'waybill' and datname = current_database()";
+    const broken = station.database.load.transaction(async (tx) => {
+      await tx.apply([sale(1)]);
+      await station.run(kill);
+      return tx.apply([sale(2)]);
+    });
+    await expect(broken).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+    expect((await apply(station, [sale(3)])).refused).toEqual([]);
+    expect(await station.rows("select sale_id from sale")).toEqual([["S-3"]]);
+  });
+
+  test("a lock of another program's is waited for, then told as DATABASE_BUSY", async () => {
+    await using station = await ready(SHOP);
+    await station.run("begin; update store set name = 'Pier' where id = 14");
+    const blocked = apply(station, [effect("update", "store", { id: 14 }, { name: "Quay" })]);
+    await expect(blocked).rejects.toMatchObject({ code: "DATABASE_BUSY" });
+    await station.run("rollback");
+  });
+
+  test("a server that is not there, and a password that is wrong", async () => {
+    await expect(openDatabase("postgres://x@127.0.0.1:1/none")).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+    const nobody = new URL(server);
+    nobody.username = "nobody_of_that_name";
+    await expect(openDatabase(nobody.href)).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+  });
+});

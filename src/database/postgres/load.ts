@@ -1,0 +1,211 @@
+import { isFaultCode, WaybillError } from "../../base/errors.ts";
+import { seq, type LaneName, type Seq } from "../../base/ids.ts";
+import type { Row } from "../../message/change.ts";
+import type { Applied, Cursor, Effect, LaneMark, Load, LoadTransaction, Passed } from "../port.ts";
+import { Applier } from "./apply.ts";
+import { LOAD, type Connection } from "./connection.ts";
+import { CURSOR_TABLE, writeCursor } from "./cursor.ts";
+import { hasOurs, type Catalog } from "./describe.ts";
+import { faultOf, isServerError } from "./errors.ts";
+import { boundValues, carried, columnwise, keyColumns, rowToWire, sameKey, selectList, unnested } from "./rows.ts";
+import { Unfit } from "./values.ts";
+
+/** The loading half of the adapter. Any number of connections may load at once: each lane's row lets one through at a time. */
+export function postgresLoad(connection: Connection, catalog: Catalog): Load {
+  const applier = new Applier(connection, catalog);
+  return {
+    install: async () => {
+      const present = await Promise.all(TABLES.map(({ name }) => hasOurs(connection, name)));
+      if (present.every(Boolean)) return; // writes nothing when there is nothing to make, and needs no right to
+      await connection.transaction(LOAD, async () => {
+        await connection.script(INSTALLING);
+        for (const { sql } of TABLES) await connection.script(sql);
+      });
+    },
+    marks: async (lanes) => {
+      const known = new Map<string, { through: string | null; version: string | null }>();
+      if (await hasOurs(connection, "waybill_lane")) {
+        const sql = "select lane, loaded_through, version from public.waybill_lane where lane = any($1::text[])";
+        for (const [lane, through, version] of await connection.query(sql, lanes))
+          known.set(lane ?? "", { through: through ?? null, version: version ?? null });
+      }
+      return lanes.map((lane): LaneMark => {
+        const mark = known.get(lane);
+        return { lane, loadedThrough: seq(Number(mark?.through ?? 0)), version: Number(mark?.version ?? 0) };
+      });
+    },
+    passed: async (lane) => {
+      if (!(await hasOurs(connection, "waybill_passed"))) return [];
+      const sql = "select number, state, fault, attempts from public.waybill_passed where lane = $1 order by number";
+      const rows = await connection.query(sql, lane);
+      return rows.map(([number, state, fault, attempts]) => ({
+        lane,
+        seq: seq(Number(number)),
+        state: state as Passed["state"], // the table's check says the same
+        fault: fault === null || fault === undefined ? null : isFaultCode(fault) ? fault : "INTERNAL",
+        attempts: Number(attempts),
+      }));
+    },
+    transaction: async (work) => {
+      const tx = new PostgresTransaction(connection, catalog, applier);
+      try {
+        return await connection.transaction(LOAD, async () => {
+          const result = await work(tx);
+          await checkDeferred(connection);
+          return result;
+        });
+      } finally {
+        tx.end();
+      }
+    },
+  };
+}
+
+/** Two hubs that start together make the tables one after the other: IF NOT EXISTS alone can meet itself and fail. */
+export const INSTALLING = "select pg_advisory_xact_lock(hashtext('waybill'), 1)";
+
+const TABLES = [
+  {
+    name: "waybill_lane",
+    // Written with every batch: room on the page for the new version, and vacuumed soon.
+    sql: `create table if not exists public.waybill_lane (
+      lane text not null primary key,
+      loaded_through bigint not null check (loaded_through >= 0),
+      version bigint not null check (version >= 1) -- moves with every act on the lane; the compare-and-set's word
+    ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500)`,
+  },
+  {
+    name: "waybill_passed",
+    sql: `create table if not exists public.waybill_passed (
+      lane text not null,
+      number bigint not null check (number >= 1),
+      state text not null check (state in ('retrying', 'held', 'dead', 'discarded')),
+      fault text,
+      attempts integer not null check (attempts >= 0),
+      primary key (lane, number))`,
+  },
+  { name: "waybill_cursor", sql: CURSOR_TABLE },
+];
+
+/**
+ * A deferred constraint would be judged by COMMIT itself; here it is judged while the transaction still stands.
+ * @throws the refusal, with what the server says of the row
+ */
+async function checkDeferred(connection: Connection): Promise<void> {
+  try {
+    await connection.raw("set constraints all immediate");
+  } catch (thrown) {
+    if (!isServerError(thrown)) throw thrown;
+    throw new WaybillError(faultOf(thrown), `${thrown.table ?? "row"}: ${thrown.detail ?? thrown.message}`, {
+      cause: thrown,
+    });
+  }
+}
+
+class PostgresTransaction implements LoadTransaction {
+  readonly #connection: Connection;
+  readonly #catalog: Catalog;
+  readonly #applier: Applier;
+  #depth = 0;
+  #over = false;
+
+  constructor(connection: Connection, catalog: Catalog, applier: Applier) {
+    this.#connection = connection;
+    this.#catalog = catalog;
+    this.#applier = applier;
+  }
+
+  async moveLane(to: { lane: LaneName; version: number; loadedThrough: Seq }): Promise<boolean> {
+    this.#alive();
+    // Another hub that moves the same lane is waited for; then its version decides, as it is after that hub's commit.
+    const moved =
+      to.version === 0
+        ? await this.#connection.run(
+            "insert into public.waybill_lane (lane, loaded_through, version) values ($1, $2, 1) on conflict (lane) do nothing",
+            to.lane,
+            to.loadedThrough,
+          )
+        : await this.#connection.run(
+            "update public.waybill_lane set loaded_through = $2, version = version + 1 where lane = $1 and version = $3",
+            to.lane,
+            to.loadedThrough,
+            to.version,
+          );
+    return moved === 1;
+  }
+
+  async pass(rows: readonly Passed[]): Promise<void> {
+    this.#alive();
+    if (rows.length === 0) return;
+    await this.#connection.run(
+      `insert into public.waybill_passed (lane, number, state, fault, attempts)
+       select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::int[])
+       on conflict (lane, number) do update set state = excluded.state, fault = excluded.fault, attempts = excluded.attempts`,
+      rows.map((row) => row.lane),
+      rows.map((row) => row.seq),
+      rows.map((row) => row.state),
+      rows.map((row) => row.fault),
+      rows.map((row) => row.attempts),
+    );
+  }
+
+  async unpass(lane: LaneName, numbers: readonly Seq[]): Promise<void> {
+    this.#alive();
+    const sql = "delete from public.waybill_passed where lane = $1 and number = any($2::bigint[])";
+    if (numbers.length > 0) await this.#connection.run(sql, lane, numbers);
+  }
+
+  async apply(effects: readonly Effect[]): Promise<Applied> {
+    this.#alive();
+    return this.#applier.apply(effects);
+  }
+
+  async current(name: string, keys: readonly Row[]): Promise<readonly (Row | null)[]> {
+    this.#alive();
+    const table = await this.#catalog.table(name);
+    const columns = carried(table);
+    const key = keyColumns(table);
+    const bound = keys.map((one) => boundValues(key, one));
+    const fit = bound.map((values) => (values instanceof Unfit ? key.map(() => null) : values)); // such a key has no row
+    const found: (Row | null)[] = keys.map(() => null);
+    if (key.length === 0 || keys.length === 0) return found;
+    const rows = await this.#connection.query(
+      `select v.n, ${selectList(columns)} from ${unnested(key.length)} join ${table.sql} as t on ${sameKey(table)} ` +
+        // In the order of the key, so that two loaders who lock the same rows meet at the first and not crosswise.
+        `order by ${selectList(key)} for update of t`,
+      ...columnwise(fit, key.length),
+    );
+    for (const [n, ...values] of rows) found[Number(n) - 1] = rowToWire(columns, values);
+    return found;
+  }
+
+  async attempt<T>(work: () => Promise<{ readonly keep: boolean; readonly result: T }>): Promise<T> {
+    this.#alive();
+    const name = `waybill_attempt_${++this.#depth}`;
+    await this.#connection.script(`savepoint ${name}`);
+    let keep = false;
+    try {
+      const outcome = await work();
+      keep = outcome.keep;
+      return outcome.result;
+    } finally {
+      this.#depth--;
+      // After an infrastructure fault the session may be gone, and with it the transaction: the fault is what is told.
+      const end = this.#connection.script(keep ? `release ${name}` : `rollback to ${name}; release ${name}`);
+      await (keep ? end : end.catch(() => undefined));
+    }
+  }
+
+  async moveCursor(from: Cursor, to: Cursor): Promise<boolean> {
+    this.#alive();
+    return writeCursor(this.#connection, from, to);
+  }
+
+  end(): void {
+    this.#over = true;
+  }
+
+  #alive(): void {
+    if (this.#over) throw new WaybillError("INTERNAL", "the load transaction is over");
+  }
+}

@@ -1,0 +1,200 @@
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { OPERATOR, TestLane, type ApiStation } from "../../../test/kit/api.ts";
+import { laneName, seq, terminalId, type Epoch } from "../../base/ids.ts";
+import { payloadOf } from "../api/payload.ts";
+import { callerOf, openSoap, submit, type SoapCaller, type SyncMessageText } from "./soap.test-kit.ts";
+
+let hub: ApiStation;
+beforeAll(async () => {
+  hub = await openSoap();
+});
+afterAll(() => hub.close());
+
+const upTo = (count: number, from = 1): readonly number[] => Array.from({ length: count }, (_, i) => from + i);
+const range = (from: number, through: number, image = ""): readonly SyncMessageText[] =>
+  upTo(through - from + 1, from).map((sequence) => ({
+    sequence,
+    messageId: `${image}m-${sequence}`,
+    payload: `{"image":"${image}"}`,
+  }));
+async function till(
+  name: string,
+): Promise<{ readonly call: SoapCaller; readonly send: (messages: readonly SyncMessageText[]) => Promise<unknown> }> {
+  const call = callerOf(hub, name, await hub.enrol(name));
+  const send = async (messages: readonly SyncMessageText[]): Promise<unknown> => {
+    const answer = await call(submit(name, messages));
+    if (answer.status !== 200) return answer.value("code");
+    return [
+      Number(answer.value("acceptedThrough")),
+      Number(answer.value("accepted")),
+      Number(answer.value("duplicates")),
+    ];
+  };
+  return { call, send };
+}
+/** The message ids in the order of the terminal's lanes, with "same" for a number that only stands for an earlier message. */
+async function stored(name: string): Promise<readonly (readonly string[])[]> {
+  const terminal = terminalId(name);
+  const lanes = await hub.ledger.lanes.of(terminal);
+  return await Promise.all(
+    lanes.map(async ({ epoch, receivedThrough }) => {
+      const ids: string[] = [];
+      for (const number of upTo(receivedThrough)) {
+        const { lines } = await payloadOf(hub.ledger.bytes, laneName(terminal, epoch), seq(number));
+        const line = JSON.parse(lines[0] ?? "{}") as { key?: { id: string }; changes?: { key: { id: string } }[] };
+        ids.push(line.changes?.[0]?.key.id ?? line.key?.id ?? "same");
+      }
+      return ids;
+    }),
+  );
+}
+
+describe("numbered messages of a SOAP terminal", () => {
+  test("go into a lane of their own, and a resend is a duplicate by number and content", async () => {
+    const { send, call } = await till("s1");
+    expect(await send(range(1, 3))).toEqual([3, 3, 0]);
+    expect(await send(range(1, 3))).toEqual([3, 0, 3]);
+    expect(await send(range(2, 5))).toEqual([5, 2, 2]);
+    expect(
+      (await hub.ledger.lanes.of(terminalId("s1"))).map(({ epoch, receivedThrough }) => [epoch, receivedThrough]),
+    ).toEqual([["soap-v1", 5]]);
+    expect(
+      (await call('<GetStatus xmlns="urn:waybill:terminal:v1"><terminalId>s1</terminalId></GetStatus>')).value(
+        "acceptedThrough",
+      ),
+    ).toBe("5");
+  });
+
+  test("a gap never moves acceptedThrough, and names the number expected", async () => {
+    const { call, send } = await till("s2");
+    const answer = await call(submit("s2", [...range(1, 2), ...range(5, 6)]));
+    expect(answer.value("acceptedThrough")).toBe("2");
+    expect(answer.text.match(/<code>SEQUENCE_GAP<\/code><reason>expected 3<\/reason><retryable>true</g)).toHaveLength(
+      2,
+    );
+    expect(await send(range(3, 6))).toEqual([6, 4, 0]);
+  });
+
+  test("a till that begins again at 1 with other content loses nothing, and its resends are duplicates", async () => {
+    const { send } = await till("s3");
+    await send(range(1, 5));
+    expect(await send(range(1, 3, "new-"))).toEqual([3, 3, 0]);
+    expect(await send(range(1, 4, "new-"))).toEqual([4, 1, 3]);
+    expect(await stored("s3")).toEqual([
+      ["m-1", "m-2", "m-3", "m-4", "m-5"],
+      ["new-m-1", "new-m-2", "new-m-3", "new-m-4"],
+    ]);
+  });
+
+  test("a till restored from a copy goes on from the number it was at", async () => {
+    const { send } = await till("s4");
+    await send(range(1, 6));
+    expect(await send(range(4, 7, "new-"))).toEqual([7, 4, 0]);
+    expect(await send([...range(2, 3), ...range(4, 7, "new-")])).toEqual([7, 0, 6]);
+    expect(await stored("s4")).toEqual([
+      ["m-1", "m-2", "m-3", "m-4", "m-5", "m-6"],
+      ["new-m-4", "new-m-5", "new-m-6", "new-m-7"],
+    ]);
+  });
+
+  test("one changed message among known ones is kept once, and the others are not doubled", async () => {
+    const { send } = await till("s5");
+    await send(range(1, 4));
+    expect(await send([...range(1, 1), ...range(2, 2, "new-"), ...range(3, 5)])).toEqual([5, 2, 3]);
+    expect(await stored("s5")).toEqual([
+      ["m-1", "m-2", "m-3", "m-4"],
+      ["new-m-2", "same", "same", "m-5"],
+    ]);
+  });
+
+  test("one number twice in a request: the same content counts once, other content is kept too", async () => {
+    const { send } = await till("s6");
+    expect(await send([...range(1, 2), ...range(2, 2)])).toEqual([2, 2, 1]);
+    expect(await send([...range(3, 3), ...range(3, 3, "new-")])).toEqual([3, 2, 0]);
+    expect(await stored("s6")).toEqual([["m-1", "m-2", "m-3"], ["new-m-3"]]);
+  });
+
+  test("requests at once never give one number twice", async () => {
+    const { send } = await till("s7");
+    await Promise.all(upTo(8).map((n) => send(range(1, n * 3))));
+    expect(await stored("s7")).toEqual([upTo(24).map((n) => `m-${n}`)]);
+  });
+
+  test("a message refused for good takes its number, is told as such, and stops nothing", async () => {
+    const { call, send } = await till("s8");
+    const bad: SyncMessageText[] = [
+      { sequence: 2, payload: "a&#x1;b", contentType: "text/plain" },
+      { sequence: 3, occurredAt: "yesterday" },
+      { sequence: 4, payload: "{" },
+      { sequence: 5, more: "<payloadBytes>***</payloadBytes>" },
+      { sequence: 6, payload: '"\\ud800"' },
+    ];
+    const answer = await call(submit("s8", [...range(1, 1), ...bad, ...range(7, 7)]));
+    expect([answer.value("acceptedThrough"), answer.value("accepted"), answer.value("duplicates")]).toEqual([
+      "7",
+      "2",
+      "0",
+    ]);
+    expect(
+      [...answer.text.matchAll(/<Rejection><sequence>(\d)<.*?<code>(.*?)<.*?<retryable>(.*?)</g)].map((match) =>
+        match.slice(1),
+      ),
+    ).toEqual([
+      ["2", "INVALID_VALUE", "false"],
+      ["3", "INVALID_VALUE", "false"],
+      ["4", "INVALID_PAYLOAD", "false"],
+      ["5", "INVALID_VALUE", "false"],
+      ["6", "INVALID_PAYLOAD", "false"],
+    ]);
+    expect(await send([...bad])).toEqual([7, 0, 5]);
+  });
+
+  test("can be found by their business key", async () => {
+    const { send } = await till("s9");
+    await send([{ sequence: 1, key: "R-4711" }]);
+    const { json } = await hub.call("GET", "/api/trace/s9/R-4711", { key: OPERATOR });
+    expect(json["messages"]).toMatchObject([{ seq: 1 }]);
+  });
+
+  test("are refused while an agent numbers for the terminal", async () => {
+    const key = await hub.enrol("s10");
+    await hub.call("POST", "/v1/messages", { key, body: new TestLane("E1", 1).body(1, 1) });
+    const answer = await callerOf(hub, "s10", key)(submit("s10", range(1, 1)));
+    expect([answer.status, answer.value("code"), answer.value("retryable")]).toEqual([500, "EPOCH_CLOSED", "false"]);
+  });
+});
+
+describe("a lane that another process moved meanwhile", () => {
+  const both = async (name: string): Promise<readonly [SoapCaller, SoapCaller]> => {
+    const other = await openSoap({}, { around: () => hub.ledger });
+    onTestFinished(() => other.api[Symbol.asyncDispose]());
+    const key = await hub.enrol(name);
+    return [callerOf(hub, name, key), callerOf(other, name, key)];
+  };
+  const counts = (answer: Awaited<ReturnType<SoapCaller>>): readonly (string | undefined)[] =>
+    ["acceptedThrough", "accepted", "duplicates"].map((name) => answer.value(name));
+
+  test("with the same messages: they are duplicates", async () => {
+    const [here, there] = await both("two");
+    await here(submit("two", range(1, 2)));
+    await there(submit("two", range(1, 4)));
+    expect(counts(await here(submit("two", range(3, 6))))).toEqual(["6", "2", "2"]);
+    expect(await stored("two")).toEqual([upTo(6).map((n) => `m-${n}`)]);
+  });
+
+  test("with other messages: it is looked at again, and both are kept", async () => {
+    const [here, there] = await both("three");
+    await here(submit("three", range(1, 2)));
+    await there(submit("three", range(3, 4, "new-")));
+    expect(counts(await here(submit("three", range(3, 3))))).toEqual(["3", "1", "0"]);
+    expect(await stored("three")).toEqual([["m-1", "m-2", "new-m-3", "new-m-4"], ["m-3"]]);
+  });
+});
+
+test("the epoch's name tells from which number a lane goes on", async () => {
+  const { send } = await till("s11");
+  await send(range(1, 3));
+  await send(range(2, 2, "new-"));
+  const epochs: readonly Epoch[] = (await hub.ledger.lanes.of(terminalId("s11"))).map(({ epoch }) => epoch);
+  expect(epochs).toEqual(["soap-v1", "soap-v1.2-from-2"]);
+});

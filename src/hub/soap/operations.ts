@@ -1,0 +1,117 @@
+import { isoOf } from "../../base/clock.ts";
+import type { Terminal } from "../../ledger/port.ts";
+import { decodeRequest, encodeReply, itemsOf } from "../../wire/soap/codec.ts";
+import type { OperationName } from "../../wire/soap/terminal-sync.ts";
+import { invalid } from "../../wire/soap/faults.ts";
+import { readSubmitted, type Submitted } from "../../wire/soap/submitted.ts";
+import { ValueRefused } from "../../wire/soap/values.ts";
+import type { Element } from "../../wire/soap/xml.ts";
+import type { Gate } from "../api/gate.ts";
+import type { HubApiParts } from "../api/parts.ts";
+import type { SoapLanes } from "./lanes.ts";
+import type { SoapSettings } from "./settings.ts";
+import { SoapUpdates } from "./updates.ts";
+import { cursorOf } from "../../wire/soap/updates.ts";
+
+const CONTRACT_VERSION = "1.0";
+
+/** The five operations of the contract, for a terminal that has signed in. */
+export class Operations {
+  readonly #parts: HubApiParts;
+  readonly #settings: SoapSettings;
+  readonly #gate: Gate;
+  readonly #lanes: SoapLanes;
+  readonly #updates: SoapUpdates;
+
+  constructor(parts: HubApiParts, settings: SoapSettings, gate: Gate, lanes: SoapLanes) {
+    this.#parts = parts;
+    this.#settings = settings;
+    this.#gate = gate;
+    this.#lanes = lanes;
+    this.#updates = new SoapUpdates(parts, settings);
+  }
+
+  /** The body element of the reply. @throws SoapFault; ValueRefused; whatever the ledger throws */
+  async run(operation: OperationName, terminal: Terminal, body: Element): Promise<string> {
+    const reading = { zone: this.#settings.zone };
+    switch (operation) {
+      case "Ping": {
+        const { text } = decodeRequest("Ping", body, reading);
+        return encodeReply("Ping", { text, serverTime: this.#now(), contractVersion: CONTRACT_VERSION });
+      }
+      case "SubmitMessages": {
+        const { terminalId } = decodeRequest("SubmitMessages", body, reading, ["messages"]);
+        checkTerminal(terminal, terminalId);
+        return await this.#submit(terminal, body);
+      }
+      case "PullUpdates": {
+        const request = decodeRequest("PullUpdates", body, reading);
+        checkTerminal(terminal, request.terminalId);
+        return encodeReply("PullUpdates", await this.#updates.pull(terminal, request));
+      }
+      case "AcknowledgeUpdates": {
+        const request = decodeRequest("AcknowledgeUpdates", body, reading);
+        checkTerminal(terminal, request.terminalId);
+        return encodeReply("AcknowledgeUpdates", await this.#updates.acknowledge(terminal, request));
+      }
+      case "GetStatus": {
+        const { terminalId } = decodeRequest("GetStatus", body, reading);
+        checkTerminal(terminal, terminalId);
+        return await this.#status(terminal);
+      }
+    }
+  }
+
+  async #submit(terminal: Terminal, body: Element): Promise<string> {
+    this.#gate.mayStore();
+    const { limits } = this.#parts.settings;
+    const items = itemsOf(body, "messages", "SyncMessage");
+    if (items === null || items.length === 0) throw invalid("messages is required");
+    if (items.length > limits.lines)
+      throw invalid(`there are more than ${limits.lines} messages in one request`, "TOO_LARGE");
+    const receivedAt = this.#now();
+    const messages = items.map((item, index): Submitted => {
+      try {
+        return readSubmitted(item, { zone: this.#settings.zone }, receivedAt);
+      } catch (thrown) {
+        if (thrown instanceof ValueRefused) throw invalid(`messages[${index}].${thrown.path} ${thrown.what}`);
+        throw thrown;
+      }
+    });
+    const { acceptedThrough, accepted, duplicates, rejected } = await this.#lanes.take(terminal.id, messages);
+    return encodeReply("SubmitMessages", {
+      acceptedThrough: BigInt(acceptedThrough),
+      accepted,
+      duplicates,
+      rejected: rejected.map(({ message, code, reason, retryable }) => ({
+        sequence: BigInt(message.sequence),
+        messageId: message.messageId,
+        code,
+        reason,
+        retryable,
+      })),
+    });
+  }
+
+  async #status(known: Terminal): Promise<string> {
+    const terminal = (await this.#parts.ledger.terminals.get(known.id)) ?? known;
+    return encodeReply("GetStatus", {
+      terminalId: terminal.id,
+      acceptedThrough: BigInt(await this.#lanes.acceptedThrough(terminal.id)),
+      pendingUpdates: await this.#updates.pending(terminal),
+      cursor: cursorOf(this.#updates.cursor(terminal)),
+      lastSeenAt: terminal.lastSeenAt === null ? null : isoOf(terminal.lastSeenAt),
+      serverTime: this.#now(),
+    });
+  }
+
+  #now(): string {
+    return isoOf(this.#parts.runtime.clock.now());
+  }
+}
+
+/** A terminal speaks for itself alone. The words do not tell whether another one of that name exists. */
+function checkTerminal(terminal: Terminal, named: string | null): void {
+  if (named === null || named === "") throw invalid("terminalId is required");
+  if (named !== terminal.id) throw invalid("terminal is not enrolled under this sign-in", "UNKNOWN_TERMINAL");
+}

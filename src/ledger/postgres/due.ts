@@ -1,0 +1,68 @@
+import type { Instant } from "../../base/clock.ts";
+import { splitLane, type LaneName } from "../../base/ids.ts";
+import type { Tx } from "./tx.ts";
+
+/** SQL: true while an older lane of the terminal has received messages that are neither loaded nor excepted. */
+export const BLOCKED = (terminal: string, ordinal: string): string =>
+  `(${ordinal} > 1 and exists (
+     select from lane older join lane_in older_in on older_in.lane = older.id join lane_out older_out on older_out.lane = older.id
+     where older.terminal = ${terminal} and older.ordinal < ${ordinal}
+       and older_in.received_through > older_out.loaded_through))`;
+
+/**
+ * Locks lane_out of all lanes of these lanes' terminals, in lane order. Whatever is done to a lane may free lanes of the same
+ * terminal, and only of it; so two that change lanes wait for each other here and nowhere later.
+ */
+export async function lockTerminals(tx: Tx, lanes: readonly LaneName[]): Promise<void> {
+  const terminals = lanes.map((lane) => splitLane(lane).terminal);
+  await tx.run(
+    `select from lane_out o join lane l on l.id = o.lane where l.terminal = any ($1::text[])
+     order by o.lane for update of o`,
+    [...new Set(terminals)],
+  );
+}
+
+/**
+ * Says when a claim should look at the lanes next, after anything of them has changed. A leased lane is looked at when its
+ * lease is overdue; a lane of a newer epoch not before the older ones are through. The caller holds their locks.
+ */
+export async function reconsider(tx: Tx, lanes: readonly number[], newWorkAt: Instant): Promise<void> {
+  if (lanes.length === 0) return;
+  await tx.run(
+    `update lane_out o set work_at = d.due
+     from (
+       select p.lane,
+              case when least(late.at, fresh.at) is not null and not ${BLOCKED("l.terminal", "l.ordinal")}
+                then greatest(least(late.at, fresh.at), p.not_before) end as due
+       from lane_out p join lane l on l.id = p.lane join lane_in i on i.lane = p.lane
+       cross join lateral (
+         -- Messages to be replayed after a restore of the centre wait until the lane has come to them.
+         select min(due_at) as at from exception
+         where lane = p.lane and due_at is not null and seq <= p.loaded_through + 1) late
+       cross join lateral (select case when i.received_through > p.loaded_through then $2::bigint end as at) fresh
+       where p.lane = any ($1) and p.leased_by is null) d
+     where o.lane = d.lane and o.work_at is distinct from d.due`,
+    lanes,
+    newWorkAt,
+  );
+}
+
+/** After ended lanes have moved, newer lanes of their terminals may begin, or must wait again. */
+export async function reconsiderNewer(
+  tx: Tx,
+  moved: readonly { readonly id: number; readonly endedAt: Instant | null }[],
+  now: Instant,
+): Promise<void> {
+  const ended = moved.filter(({ endedAt }) => endedAt !== null).map(({ id }) => id);
+  if (ended.length === 0) return;
+  const newer = await tx.all<{ id: number }>(
+    `select distinct n.id from lane l join lane n on n.terminal = l.terminal and n.ordinal > l.ordinal
+     where l.id = any ($1)`,
+    ended,
+  );
+  await reconsider(
+    tx,
+    newer.map(({ id }) => id),
+    now,
+  );
+}

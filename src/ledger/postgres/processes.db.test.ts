@@ -1,0 +1,201 @@
+import { expect, test } from "vitest";
+import { describeWith } from "../../../test/kit/needs.ts";
+import { until } from "../../../test/kit/until.ts";
+import { instant } from "../../base/clock.ts";
+import { SYSTEM, seq, workerId, type LaneName } from "../../base/ids.ts";
+import { systemRuntime } from "../../base/runtime.ts";
+import { claimAll, claimOne, loaded, passedOver, send, sendAny, Till } from "../contract/till.ts";
+import type { Ledger, Signal } from "../port.ts";
+import { openLedgerBytes } from "../open.ts";
+import { DUE_LANES } from "./claim.ts";
+import { openPostgresLedger } from "./ledger.ts";
+import { migrations } from "./migrate.ts";
+import { dropPartitions, makePartitions } from "./partitions.ts";
+import { TestSchema } from "./schema.test-kit.ts";
+import { ledgerAddress } from "./address.ts";
+import { Store } from "./store.ts";
+
+describeWith("postgres", "a PostgreSQL ledger of several processes", (server) => {
+  const two = async (schema: TestSchema): Promise<[Ledger & AsyncDisposable, Ledger & AsyncDisposable]> => [
+    await openPostgresLedger(schema.url, systemRuntime),
+    await openPostgresLedger(schema.url, systemRuntime),
+  ];
+  const [A, B] = [workerId("a"), workerId("b")];
+
+  test("is made once by processes that start together", async () => {
+    await using schema = new TestSchema(server);
+    const opened = await Promise.all(Array.from({ length: 4 }, () => openPostgresLedger(schema.url, systemRuntime)));
+    for (const ledger of opened) await ledger[Symbol.asyncDispose]();
+    expect(await schema.ask("select version from ledger_form")).toHaveLength(migrations().length);
+  });
+
+  test("takes each message once from two processes that are sent the same, whoever begins the lane", async () => {
+    await using schema = new TestSchema(server);
+    const [first, second] = await two(schema);
+    await using _ = first;
+    await using __ = second;
+    const tills = Array.from({ length: 20 }, (_each, i) => new Till(`t${i}`).write(10));
+    // In opposite orders: without one order of locks the two would wait for each other in a ring.
+    const group = (order: readonly Till[]) => order.map((till) => till.messages(1, till.last));
+    for (let round = 0; round < 5; round++) {
+      for (const till of tills) till.write(1);
+      const answers = await Promise.all([
+        first.lanes.append(group(tills)),
+        second.lanes.append(group(tills.toReversed())),
+        first.lanes.append(group(tills.toReversed())),
+      ]);
+      expect(answers.flat().filter((answer) => "refused" in answer)).toEqual([]);
+    }
+    for (const till of tills) {
+      const pieces = await second.bytes.read(till.lane, seq(1), seq(till.last), 0, 1_000_000);
+      expect(pieces.map(({ bytes }) => new TextDecoder().decode(bytes)).join("")).toBe(till.text(1, till.last));
+    }
+  });
+
+  test("never leaves a message unseen that comes while its lane is settled", async () => {
+    await using schema = new TestSchema(server);
+    const [first, second] = await two(schema);
+    await using _ = first;
+    await using __ = second;
+    const till = new Till("t1");
+    for (let n = 1; n <= 40; n++) {
+      till.write(2);
+      await send(first, till.messages(2 * n - 1, 2 * n - 1));
+      const claim = await claimOne(second);
+      // The settlement says "nothing more to do" at the moment at which there is.
+      const [words] = await Promise.all([
+        second.work.settle([loaded(claim)]),
+        send(first, till.messages(2 * n, 2 * n)),
+      ]);
+      expect(words).toEqual(["settled"]);
+      expect(await second.work.nextDue()).toBe(0);
+      await second.work.settle((await claimAll(second)).map((each) => loaded(each)));
+    }
+  });
+
+  test("gives a seat to one, and to the next when it is left or has run out; the fence tells them apart", async () => {
+    await using schema = new TestSchema(server);
+    const [first, second] = await two(schema);
+    await using _ = first;
+    await using __ = second;
+    const seat = await first.seats!.take("publisher", A, 60_000);
+    expect(await second.seats!.take("publisher", B, 60_000)).toBeNull();
+    expect(await first.seats!.take("publisher", A, 60_000)).toEqual(seat);
+    await first.seats!.leave(seat!);
+    const next = await second.seats!.take("publisher", B, 0);
+    expect(next!.fence).toBeGreaterThan(seat!.fence);
+    const third = await first.seats!.take("publisher", A, 60_000);
+    const entry = {
+      audience: "all",
+      tx: "1",
+      at: instant(1),
+      origin: null,
+      trace: null,
+      changes: Buffer.from("[]"),
+      count: 0,
+    };
+    const source = "central/E1" as LaneName;
+    expect(await second.updates.forward(source, seq(0), seq(1), [entry], next!)).toBe(false);
+    expect(await second.updates.head()).toBe(0);
+    expect(await first.updates.forward(source, seq(0), seq(1), [entry], third!)).toBe(true);
+    expect(await second.updates.forwarded(source)).toBe(1);
+  });
+
+  test("tells the others what came, and goes on telling after its connections were cut", async () => {
+    await using schema = new TestSchema(server);
+    const [first, second] = await two(schema);
+    await using _ = first;
+    await using __ = second;
+    const heard: Signal[] = [];
+    using ___ = second.signals!.on((signal) => heard.push(signal));
+    const hears = async (audience: string): Promise<void> =>
+      void (await until(
+        () => {
+          first.signals!.send({ kind: "published", audiences: [audience] });
+          return heard.some((signal) => signal.kind === "published" && signal.audiences?.includes(audience));
+        },
+        { what: audience },
+      ));
+    await hears("store:1");
+    await schema.cut();
+    await hears("store:2");
+  });
+
+  test("works behind a transaction pooler: without prepared statements and without LISTEN", async () => {
+    await using schema = new TestSchema(server);
+    await using ledger = await openPostgresLedger(`${schema.url}&listen=off`, systemRuntime);
+    await send(ledger, new Till("t1").write(3).messages(1, 3));
+    await ledger.work.settle((await claimAll(ledger)).map((claim) => loaded(claim)));
+    expect(await ledger.trail.overview()).toMatchObject({ received: 3, loaded: 3 });
+  });
+
+  test("stops a process at its next transaction when a newer form is not safe for it, and its start too", async () => {
+    await using schema = new TestSchema(server);
+    await using ledger = await openPostgresLedger(schema.url, systemRuntime);
+    const add = (version: number, safeFor: number) =>
+      schema.ask("insert into ledger_form (version, safe_for, name) values ($1, $2, 'later')", version, safeFor);
+    await add(90, 1);
+    await ledger.trail.note("seen", null, SYSTEM, "a newer form that is safe");
+    await add(91, 91);
+    const newer = { code: "SCHEMA_NEWER", facts: { found: 91, known: migrations().length } };
+    await expect(ledger.trail.note("seen", null, SYSTEM, "")).rejects.toMatchObject(newer);
+    await expect(openPostgresLedger(schema.url, systemRuntime)).rejects.toMatchObject(newer);
+  });
+
+  test("leaves another program's schema alone, and a reader makes none", async () => {
+    await using schema = new TestSchema(server);
+    await expect(openLedgerBytes(schema.url)).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
+    await schema.ask(`create schema ${schema.name}`);
+    await schema.ask("create table sale (id integer)");
+    await expect(openPostgresLedger(schema.url, systemRuntime)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    expect(await schema.ask("select from pg_tables where schemaname = $1", schema.name)).toHaveLength(1);
+  });
+
+  test("retention drops weeks that are over, never one with an unfinished message (I7)", async () => {
+    await using schema = new TestSchema(server);
+    await using ledger = await openPostgresLedger(schema.url, systemRuntime);
+    const store = new Store(ledgerAddress(schema.url), systemRuntime, 1);
+    await using _ = { [Symbol.asyncDispose]: () => store.close() };
+    const longAfter = instant(Date.now() + 365 * 24 * 60 * 60 * 1000);
+    const [done, stuck] = [new Till("done").write(2), new Till("stuck").write(2)];
+    for (const till of [done, stuck]) await send(ledger, till.messages(1, 2));
+    const settle = async (): Promise<void> => {
+      const claims = await claimAll(ledger);
+      const dead = (lane: LaneName) => (lane === stuck.lane ? [passedOver(1)] : []);
+      await ledger.work.settle(claims.map((claim) => loaded(claim, { exceptions: dead(claim.lane) })));
+    };
+    await settle();
+    expect((await dropPartitions(store, instant(Date.now()))).length).toBe(0);
+    const kept = await dropPartitions(store, longAfter);
+    expect(kept.some((name) => name.startsWith("event_"))).toBe(true);
+    const runs = () => schema.ask<{ n: number }>("select count(*)::int as n from run").then(([row]) => row?.n);
+    expect(await runs()).toBe(2);
+    await ledger.exceptions.discard(stuck.lane, seq(1), SYSTEM, "given up");
+    const [claim] = await claimAll(ledger);
+    await ledger.work.settle([loaded(claim!, { closed: [], exceptions: [passedOver(1, { state: "discarded" })] })]);
+    await dropPartitions(store, longAfter);
+    expect(await runs()).toBe(0);
+    await makePartitions(store);
+    expect(await sendAny(ledger, done.write(1).messages(3, 3))).toMatchObject({ receivedThrough: 3 });
+  });
+
+  test("finds due lanes at the start of their index, however many wait", async () => {
+    await using schema = new TestSchema(server);
+    await using ledger = await openPostgresLedger(schema.url, systemRuntime);
+    await send(ledger, new Till("t1").write(1).messages(1, 1));
+    await schema.ask(
+      `with l as (insert into lane (terminal, epoch, ordinal, opened_at) select 'x' || n, 'E', 1, 0 from generate_series(1, 20000) n returning id),
+            i as (insert into lane_in (lane, received_through, chain) select id, 50, decode(repeat('00', 32), 'hex') from l)
+       insert into lane_out (lane, work_at) select id, 1 from l`,
+    );
+    await schema.ask("analyze lane_out");
+    const plan = await schema.ask<{ "QUERY PLAN": unknown }>(
+      `explain (analyze, format json) ${DUE_LANES.replace("$1", "10").replace("$2", "-1").replace("$3", "0").replace("$4", "5")}`,
+    );
+    const text = JSON.stringify(plan[0]!["QUERY PLAN"]);
+    expect(text).toContain('"Index Name":"lane_due"');
+    expect(text).not.toContain("Seq Scan");
+    expect(text).not.toContain('"Sort"');
+    expect(text).toMatch(/"Actual Rows":5\b/);
+  });
+});

@@ -1,0 +1,145 @@
+import { later, type Instant } from "../../base/clock.ts";
+import { WaybillError } from "../../base/errors.ts";
+import { actor, type Actor, type TerminalId } from "../../base/ids.ts";
+import type { Terminal, Terminals } from "../port.ts";
+import { note } from "./events.ts";
+import type { Store } from "./store.ts";
+import { json, type Tx } from "./tx.ts";
+
+export const terminalsOn = (store: Store): Terminals => ({
+  createToken: (hash, { terminal, tags, validMs, by }) =>
+    store.write(async (tx) => {
+      await tx.run(
+        "insert into token (hash, terminal, tags, expires_at, made_by) values ($1, $2, $3, $4, $5)",
+        hash,
+        terminal,
+        json(tags),
+        later(tx.now(), validMs),
+        by,
+      );
+      note(tx, "token made", by, `for ${terminal ?? "a new terminal"}`);
+    }),
+  enroll: (tokenHash, terminal, tags, keyHash) => store.write((tx) => enroll(tx, tokenHash, terminal, tags, keyHash)),
+  byKey: (keyHash) => store.read((tx) => one(tx, BY_KEY, keyHash)),
+  get: (terminal) => store.read((tx) => one(tx, BY_ID, terminal)),
+  list: (limit, after) => store.read(async (tx) => (await tx.all<TerminalRow>(PAGE, after ?? "", limit)).map(shown)),
+  seen: async (sightings) => {
+    if (sightings.length > 0) await store.write((tx) => seen(tx, sightings));
+  },
+  revoke: (terminal, by) =>
+    store.write(async (tx) => {
+      if (!(await one(tx, BY_ID, terminal))) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
+      const changed = await tx.run(
+        "update terminal set state = 'revoked' where id = $1 and state = 'enrolled'",
+        terminal,
+      );
+      if (changed > 0) note(tx, "revoked", by, `terminal ${terminal}`);
+    }),
+});
+
+/** In one order in every process, so that two that saw the same terminals do not wait for each other in a ring. */
+async function seen(tx: Tx, sightings: Parameters<Terminals["seen"]>[0]): Promise<void> {
+  const ids = sightings.map(({ terminal }) => terminal);
+  await Promise.all([
+    tx.run("select from terminal where id = any ($1::text[]) order by id for no key update", ids),
+    tx.run(
+      `update terminal t
+       set last_seen_at = greatest(t.last_seen_at, s.at), skew_ms = coalesce(s.skew, t.skew_ms),
+           version = coalesce(s.version, t.version)
+       from (
+         -- A terminal may have been seen more than once; the last sighting that says something stands.
+         select id, max(at) as at, (array_agg(skew order by place desc) filter (where skew is not null))[1] as skew,
+                (array_agg(version order by place desc) filter (where version is not null))[1] as version
+         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) with ordinality as n (id, at, skew, version, place)
+         group by id) s
+       where t.id = s.id`,
+      ids,
+      sightings.map(({ at }) => at),
+      sightings.map(({ skewMs }) => (skewMs === null ? null : Math.round(skewMs))),
+      sightings.map(({ version }) => version),
+    ),
+  ]);
+}
+
+type TerminalRow = Omit<Terminal, "tags"> & { readonly tags: string };
+
+const SELECT = `
+  select id, tags, state, enrolled_at as "enrolledAt", last_seen_at as "lastSeenAt", skew_ms as "skewMs", version,
+         applied_through as "appliedThrough"
+  from terminal`;
+
+const shown = (row: TerminalRow): Terminal => ({ ...row, tags: JSON.parse(row.tags) as Terminal["tags"] });
+
+const BY_ID = `${SELECT} where id = $1`;
+const BY_KEY = `${SELECT} where key_hash = $1`;
+const PAGE = `${SELECT} where id > $1 order by id limit $2`;
+
+async function one(tx: Tx, sql: typeof BY_ID | typeof BY_KEY, value: string | Uint8Array): Promise<Terminal | null> {
+  const row = await tx.get<TerminalRow>(sql, value);
+  return row ? shown(row) : null;
+}
+
+type TokenRow = {
+  readonly terminal: TerminalId | null;
+  readonly tags: string;
+  readonly expiresAt: Instant;
+  readonly madeBy: Actor;
+  readonly usedBy: TerminalId | null;
+};
+
+async function enroll(
+  tx: Tx,
+  tokenHash: Uint8Array,
+  terminal: TerminalId,
+  tags: Readonly<Record<string, string>>,
+  keyHash: Uint8Array,
+): Promise<Terminal> {
+  const now = tx.now();
+  const token = await tx.get<TokenRow>(
+    `select terminal, tags, expires_at as "expiresAt", made_by as "madeBy", used_by as "usedBy"
+     from token where hash = $1 for update`,
+    tokenHash,
+  );
+  const known = await one(tx, BY_ID, terminal);
+  if (token?.usedBy === terminal && known && (await one(tx, BY_KEY, keyHash))?.id === terminal) {
+    return known; // the answer to the same call was lost
+  }
+  const why = refusal(token, terminal, known, now);
+  if (!token || why) throw new WaybillError("TOKEN_INVALID", why ?? UNKNOWN);
+  // Tags decide what a terminal may see and own. A token made for one terminal says all of them, whatever the terminal
+  // claims to be; on a token for anyone, what the operator wrote stands above the claims.
+  const written = JSON.parse(token.tags) as Record<string, string>;
+  const given = token.terminal === null ? { ...tags, ...written } : written;
+  await tx.run(
+    `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at) values ($1, $2, 'enrolled', $3, $4, $5)
+     on conflict (id) do update set tags = $2, state = 'enrolled', key_hash = $3, token_hash = $4, enrolled_at = $5`,
+    terminal,
+    json(given),
+    keyHash,
+    tokenHash,
+    now,
+  );
+  await tx.run("update token set used_at = $1, used_by = $2 where hash = $3", now, terminal, tokenHash);
+  note(tx, "enrolled", actor(`terminal:${terminal}`), `by a token of ${token.madeBy}`);
+  const enrolled = await one(tx, BY_ID, terminal);
+  if (!enrolled) throw new WaybillError("INTERNAL", `terminal ${terminal} was not stored`);
+  return enrolled;
+}
+
+const UNKNOWN = "no such enrolment token";
+
+function refusal(
+  token: TokenRow | undefined,
+  terminal: TerminalId,
+  known: Terminal | null,
+  now: Instant,
+): string | null {
+  if (!token) return UNKNOWN;
+  if (token.usedBy !== null) return "the enrolment token has been used";
+  if (token.expiresAt <= now) return "the enrolment token has expired";
+  if (token.terminal !== null && token.terminal !== terminal)
+    return `the enrolment token is for another terminal than ${terminal}`;
+  // Else anyone with a token for some new till could take the place of one that is there.
+  if (token.terminal === null && known) return `terminal ${terminal} is enrolled already; its token must name it`;
+  return null;
+}

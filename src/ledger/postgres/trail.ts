@@ -1,0 +1,142 @@
+import type { Instant } from "../../base/clock.ts";
+import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
+import type { Event, Overview, TerminalLine, Trail } from "../port.ts";
+import { note, WIDEST_SPAN } from "./events.ts";
+import { laneByName } from "./lane-row.ts";
+import { searchKey } from "../sqlite/search-key.ts";
+import { stateOf } from "./message-state.ts";
+import type { Store } from "./store.ts";
+import { storable, type Tx } from "./tx.ts";
+
+export const trailOn = (store: Store): Trail => ({
+  of: (lane, n) => store.read((tx) => eventsOf(tx, lane, n)),
+  recent: (limit, before) =>
+    store.read(async (tx) => (await tx.all<EventRow>(RECENT, before ?? Number.MAX_SAFE_INTEGER, limit)).map(shown)),
+  state: (lane, n) =>
+    store.read(async (tx) => {
+      const row = await laneByName(tx, lane);
+      return row ? stateOf(tx, row.id, n) : null;
+    }),
+  find: (terminal, value, limit) => store.read((tx) => find(tx, terminal, storable(searchKey(value)), limit)),
+  overview: () => store.read(overview),
+  byTerminal: (limit, after) => store.read((tx) => byTerminal(tx, limit, after)),
+  note: (kind, lane, by, detail) =>
+    store.write(async (tx) => {
+      const row = lane === null ? undefined : await laneByName(tx, lane);
+      note(tx, kind, by, detail, row?.id ?? null);
+    }),
+});
+
+async function find(tx: Tx, terminal: TerminalId, value: string, limit: number): ReturnType<Trail["find"]> {
+  const rows = await tx.all<{ epoch: Epoch; seq: Seq }>(
+    `select l.epoch, k.seq from message_key k join lane l on l.id = k.lane
+     where k.terminal = $1 and k.value = $2 order by k.lane desc, k.seq desc limit $3`,
+    terminal,
+    value,
+    limit,
+  );
+  return rows.map((row) => ({ lane: laneName(terminal, row.epoch), seq: row.seq }));
+}
+
+type EventRow = Omit<Event, "lane"> & { readonly terminal: TerminalId | null; readonly epoch: Epoch | null };
+
+const SELECT = `
+  select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail
+  from event e left join lane l on l.id = e.lane`;
+const RECENT = `${SELECT} where e.id < $1 order by e.id desc limit $2`;
+
+const shown = ({ terminal, epoch, ...event }: EventRow): Event => ({
+  ...event,
+  lane: terminal === null || epoch === null ? null : laneName(terminal, epoch),
+});
+
+/** One look-up per span: an event whose numbers fit in 2^k began less than 2^k before the one asked for. */
+async function eventsOf(tx: Tx, lane: LaneName, n: Seq): Promise<Event[]> {
+  const row = await laneByName(tx, lane);
+  if (!row) return [];
+  const events = await tx.all<EventRow>(
+    `with recursive span (k) as (select 0::bigint union all select k + 1 from span where k < ${WIDEST_SPAN})
+       select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail
+       from span join event e on e.lane = $1 and e.span = k and e.from_seq > $2 - (1::bigint << k::int) and e.from_seq <= $2
+       join lane l on l.id = e.lane
+       where e.through_seq >= $2 order by e.id`,
+    row.id,
+    n,
+  );
+  return events.map(shown);
+}
+
+/** Reads one row a lane, never the messages. */
+async function overview(tx: Tx): Promise<Overview> {
+  const totals = await tx.get<{ received: number; loaded: number; backlog: number; lost: number }>(
+    `select coalesce(sum(greatest(i.received_through, o.loaded_through)), 0)::bigint as received,
+            coalesce(sum(o.loaded_through), 0)::bigint as loaded,
+            coalesce(sum(greatest(0, i.received_through - o.loaded_through)), 0)::bigint as backlog,
+            coalesce((select sum(through_seq - from_seq + 1) from missing), 0)::bigint as lost
+     from lane_in i join lane_out o on o.lane = i.lane`,
+  );
+  const states = await tx.all<{ state: string; n: number }>(
+    "select state, count(*) as n from exception group by state",
+  );
+  const counts = new Map(states.map(({ state, n }) => [state, n]));
+  const count = (state: string): number => counts.get(state) ?? 0;
+  const open = count("received") + count("retrying") + count("held") + count("dead");
+  const oldest = await tx.get<{ at: Instant | null }>(
+    `select min((select received_at from run r where r.lane = o.lane and r.through_seq > o.loaded_through
+                 order by r.through_seq, r.through_part limit 1)) as at
+     from lane_out o join lane_in i on i.lane = o.lane where i.received_through > o.loaded_through`,
+  );
+  const enrolled = await tx.get<{ n: number }>("select count(*) as n from terminal where state = 'enrolled'");
+  const head = await tx.get<{ id: UpdateId }>("select id from update_head");
+  return {
+    terminals: enrolled?.n ?? 0,
+    received: totals?.received ?? 0,
+    loaded: (totals?.loaded ?? 0) - open - count("discarded") - (totals?.lost ?? 0),
+    backlog: totals?.backlog ?? 0,
+    oldestReceivedAt: oldest?.at ?? null,
+    retrying: count("retrying") + count("received"),
+    held: count("held"),
+    dead: count("dead"),
+    discarded: count("discarded") + (totals?.lost ?? 0),
+    updatesHead: head?.id ?? (0 as UpdateId),
+  };
+}
+
+type LineRow = {
+  readonly terminal: TerminalId;
+  readonly epoch: Epoch | null;
+  readonly received: number;
+  readonly loaded: number;
+  readonly waiting: number;
+  readonly retrying: number;
+  readonly held: number;
+  readonly dead: number;
+  readonly lagMs: number | null;
+  readonly lastSeenAt: Instant | null;
+  readonly appliedThrough: UpdateId;
+};
+
+async function byTerminal(tx: Tx, limit: number, after: TerminalId | null): Promise<TerminalLine[]> {
+  const lines = await tx.all<LineRow>(
+    `select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
+              coalesce(m.waiting, 0) as waiting, coalesce(m.retrying, 0) as retrying, coalesce(m.held, 0) as held,
+              coalesce(m.dead, 0) as dead, o.lag_ms as "lagMs", t.last_seen_at as "lastSeenAt", t.applied_through as "appliedThrough"
+       from (select * from terminal where id > $1 order by id limit $2) t
+       left join lane c on c.terminal = t.id and c.ended_at is null
+       left join lane_out o on o.lane = c.id
+       left join (
+         select l.terminal, sum(greatest(i.received_through, p.loaded_through))::bigint as received,
+                sum(p.loaded_through)::bigint as loaded,
+                sum(greatest(0, i.received_through - p.loaded_through))::bigint as waiting,
+                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state in ('retrying', 'received')))::bigint as retrying,
+                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state = 'held'))::bigint as held,
+                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state = 'dead'))::bigint as dead
+         from lane l join lane_in i on i.lane = l.id join lane_out p on p.lane = l.id
+         group by l.terminal
+       ) m on m.terminal = t.id
+       order by t.id`,
+    after ?? "",
+    limit,
+  );
+  return lines.map(({ epoch, ...line }) => ({ ...line, lane: epoch === null ? null : laneName(line.terminal, epoch) }));
+}

@@ -1,0 +1,199 @@
+import { WaybillError, type FaultCode } from "../../base/errors.ts";
+import type { Instant } from "../../base/clock.ts";
+import {
+  actor,
+  seq,
+  SYSTEM,
+  termOf,
+  updateId,
+  updateIdOf,
+  type Seq,
+  type TerminalId,
+  type UpdateId,
+} from "../../base/ids.ts";
+import type { StoredUpdate, UpdateEntry, UpdateLog } from "../port.ts";
+import { note } from "./events.ts";
+import { closeRefusals } from "./refusals.ts";
+import { isHeld } from "./seats.ts";
+import type { Store } from "./store.ts";
+import { storable, type Tx } from "./tx.ts";
+
+export const updatesOn = (store: Store): UpdateLog => ({
+  forward: (source, after, through, entries, seat) =>
+    store.write(async (tx) => {
+      // Whoever adds to the log holds its head until it has committed: ids become visible in their order.
+      await lockHead(tx);
+      if (seat && !(await isHeld(tx, seat))) return false;
+      if ((await forwardedOf(tx, source)) !== after) return false;
+      const ids = await add(tx, entries);
+      await tx.run(
+        "insert into forwarded (source, through) values ($1, $2) on conflict (source) do update set through = $2",
+        source,
+        through,
+      );
+      note(tx, "forwarded", SYSTEM, `${source} ${after + 1}–${through}${asText(ids)}`);
+      return true;
+    }),
+  forwarded: (source) => store.read((tx) => forwardedOf(tx, source)),
+  publish: (entries, by) =>
+    store.write(async (tx) => {
+      await lockHead(tx);
+      const ids = await add(tx, entries);
+      if (ids.length > 0) note(tx, "published", by, asText(ids).trim());
+      return ids;
+    }),
+  read: (audiences, except, after, limitBytes) => store.read((tx) => read(tx, audiences, except, after, limitBytes)),
+  head: async () => (await store.read(headOf)).id,
+  beginTerm: (shown, why) =>
+    store.write(async (tx) => {
+      await lockHead(tx);
+      const { id } = await headOf(tx);
+      if (shown <= id) return id;
+      const begun = updateIdOf(termOf(shown) + 1, 0);
+      await tx.run("update update_head set id = $1", begun);
+      note(tx, "term begun", SYSTEM, `after ${id}, since ${shown} was shown: ${why}`);
+      return begun;
+    }),
+  acknowledge: (terminal, appliedThrough, refused) =>
+    store.write((tx) => acknowledge(tx, terminal, appliedThrough, refused)),
+  refusals: (terminal, limit) =>
+    store.read((tx) =>
+      tx.all<{ terminal: TerminalId; id: UpdateId; code: FaultCode; detail: string; at: Instant }>(
+        `select terminal, update_id as id, code, detail, at from refusal
+         where $1::text is null or terminal = $1 order by refusal.id desc limit $2`,
+        terminal,
+        limit,
+      ),
+    ),
+});
+
+async function forwardedOf(tx: Tx, source: string): Promise<Seq> {
+  const row = await tx.get<{ through: Seq }>("select through from forwarded where source = $1", source);
+  return row?.through ?? seq(0);
+}
+
+const lockHead = (tx: Tx): Promise<unknown> => tx.run("select from update_head for update");
+
+type Head = { readonly id: UpdateId; readonly goneThrough: UpdateId };
+async function headOf(tx: Tx): Promise<Head> {
+  const head = await tx.get<Head>('select id, gone_through as "goneThrough" from update_head');
+  if (!head) throw new WaybillError("INTERNAL", "the update log has no head");
+  return head;
+}
+
+const asText = (ids: readonly UpdateId[]): string =>
+  ids.length > 0 ? ` as updates ${ids[0]}–${ids.at(-1)}` : " for nobody";
+
+/** The caller holds the head. The entries' changes travel as one value and are cut by the server. */
+async function add(tx: Tx, entries: readonly UpdateEntry[]): Promise<UpdateId[]> {
+  if (entries.length === 0) return [];
+  const first = (await headOf(tx)).id + 1;
+  let end = 0;
+  await Promise.all([
+    tx.run("update update_head set id = id + $1", entries.length),
+    tx.run(
+      `insert into update_entry (id, audience, tx, at, origin, trace, count, bytes, changes)
+       select $1::bigint + e.place - 1, e.audience, e.tx, e.at, e.origin, e.trace, e.count, e.bytes,
+              substring($10::bytea from (e.ends - e.bytes)::int + 1 for e.bytes::int)
+       from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[])
+         with ordinality as e (audience, tx, at, origin, trace, count, bytes, ends, place)`,
+      first,
+      entries.map(({ audience }) => audience),
+      entries.map((entry) => entry.tx),
+      entries.map(({ at }) => at),
+      entries.map(({ origin }) => origin),
+      entries.map(({ trace }) => trace),
+      entries.map(({ count }) => count),
+      entries.map(({ changes }) => changes.byteLength),
+      entries.map(({ changes }) => (end += changes.byteLength)),
+      Buffer.concat(entries.map(({ changes }) => changes)),
+    ),
+  ]);
+  return entries.map((_, at) => updateId(first + at));
+}
+
+type Candidate = { readonly id: UpdateId; readonly tx: string; readonly bytes: number };
+/** How many entries of one audience are looked at for one page. */
+const LOOK = 1_000;
+
+/**
+ * The head is read before the entries and nothing is written between, so `through` is true: every entry for the audiences
+ * up to it is in this page or in one before.
+ */
+async function read(
+  tx: Tx,
+  audiences: readonly string[],
+  except: TerminalId,
+  after: UpdateId,
+  limitBytes: number,
+): ReturnType<UpdateLog["read"]> {
+  const head = await headOf(tx);
+  if (after < head.goneThrough || after > head.id) {
+    const what = `the update log has ${head.goneThrough + 1} to ${head.id}, not what comes after ${after}`;
+    throw new WaybillError("CURSOR_GONE", what, { facts: { oldest: head.goneThrough + 1, head: head.id } });
+  }
+  let complete: number = head.id; // every candidate up to here has been seen
+  const found: Candidate[] = [];
+  for (const audience of new Set(audiences)) {
+    const rows = await tx.all<Candidate>(
+      `select id, tx, bytes from update_entry
+       where audience = $1 and id > $2 and (origin is null or origin <> $3) order by id limit $4`,
+      audience,
+      after,
+      except,
+      LOOK,
+    );
+    found.push(...rows);
+    if (rows.length === LOOK) complete = Math.min(complete, rows.at(-1)?.id ?? complete);
+  }
+  const candidates = found.filter(({ id }) => id <= complete).toSorted((a, b) => a.id - b.id);
+  const taken = candidates.slice(0, pageLength(candidates, limitBytes));
+  const cut = taken.length < candidates.length;
+  const through = updateId(cut ? (taken.at(-1)?.id ?? after) : complete);
+  return { through, more: cut || complete < head.id, updates: await entriesOf(tx, taken) };
+}
+
+/** About so many bytes, at least one entry; ends between two central transactions unless one alone is larger than the page. */
+function pageLength(candidates: readonly Candidate[], limitBytes: number): number {
+  let bytes = 0;
+  let wholeTransactions = 0;
+  for (const [at, { tx, bytes: size }] of candidates.entries()) {
+    if (at > 0 && candidates[at - 1]?.tx !== tx) wholeTransactions = at;
+    bytes += size;
+    if (at > 0 && bytes > limitBytes) return wholeTransactions > 0 ? wholeTransactions : at;
+  }
+  return candidates.length;
+}
+
+const entriesOf = (tx: Tx, taken: readonly Candidate[]): Promise<StoredUpdate[]> =>
+  tx.all<StoredUpdate>(
+    `select id, audience, tx, at, origin, trace, changes, count from update_entry where id = any ($1::bigint[]) order by id`,
+    taken.map(({ id }) => id),
+  );
+
+async function acknowledge(
+  tx: Tx,
+  terminal: TerminalId,
+  appliedThrough: UpdateId,
+  refused: Parameters<UpdateLog["acknowledge"]>[2],
+): Promise<void> {
+  const before = await tx.get<{ through: UpdateId }>(
+    "select applied_through as through from terminal where id = $1 for update",
+    terminal,
+  );
+  if (!before) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
+  // Not only upwards: a terminal restored from yesterday's image takes yesterday's updates again.
+  await tx.run("update terminal set applied_through = $1 where id = $2", appliedThrough, terminal);
+  for (const { id, code, detail } of refused) {
+    const fresh = await tx.run(
+      "insert into refusal (terminal, update_id, code, detail, at) values ($1, $2, $3, $4, $5) on conflict do nothing",
+      terminal,
+      id,
+      code,
+      storable(detail),
+      tx.now(),
+    );
+    if (fresh > 0) note(tx, "update refused", actor(`terminal:${terminal}`), `update ${id}: ${code} ${detail}`);
+  }
+  if (appliedThrough > before.through) await closeRefusals(tx, terminal, before.through, appliedThrough);
+}
