@@ -6,7 +6,7 @@ import { added, isLater } from "./arithmetic.ts";
 import { isOwner, nameOf, type Act, type Fault } from "./plan.ts";
 
 /** Something worth an event although the change was loaded. */
-export type Note = { readonly kind: "row recreated" | "central row kept"; readonly detail: string };
+export type Note = { readonly kind: "row recreated" | "central row kept" | "rows left out"; readonly detail: string };
 
 /** What becomes of one change, given the row as it is now. `after`: the row as it will then be, as far as it is known here. */
 export type Decision =

@@ -152,6 +152,7 @@ test("a page that brings a parent goes ahead without the rows that open messages
   desk.receive(till, [item("upsert", "new", "second"), item("upsert", "old")]);
   desk.receive(till, [item("upsert", "new", "second"), item("upsert", "of nobody")]);
   await desk.drain();
+  expect(desk.events.filter((event) => event.startsWith("rows left out"))).toEqual([`rows left out ${till} 3–3`]);
   const waiting = ["1 retrying PARENT_MISSING", "2 held behind 1", "4 held behind 1"];
   expect(desk.exceptions(till)).toEqual(waiting);
   desk.receive(till, [item("upsert", "older"), item("upsert", "new", "second")]);
