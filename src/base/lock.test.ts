@@ -63,17 +63,22 @@ describe("a lock on a path", () => {
   test("is dropped by the system when its process is killed", async () => {
     const path = join(folder, "ledger.db");
     const script = `import { holdLock } from ${JSON.stringify(new URL("./lock.ts", import.meta.url).href)};
-      holdLock(${JSON.stringify(path)}, "the ledger"); console.log("held"); setInterval(() => {}, 1000);`;
-    const child = spawn(process.execPath, ["--input-type=module-typescript", "--eval", script], {
+      holdLock(${JSON.stringify(path)}, "the ledger");
+      setTimeout(() => { gc(); console.log("held"); }, 1); // also when whoever took it keeps no hand on it
+      setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ["--expose-gc", "--input-type=module-typescript", "--eval", script], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const gone = new Promise((resolve) => child.once("exit", resolve));
-    await new Promise((resolve) => child.stdout.once("data", resolve));
-    expect(() => holdLock(path, "the ledger")).toThrow(
-      expect.objectContaining({ code: "ALREADY_RUNNING", facts: expect.objectContaining({ pid: child.pid }) }),
-    );
-    child.kill("SIGKILL");
-    await gone;
+    try {
+      await new Promise((resolve) => child.stdout.once("data", resolve));
+      expect(() => holdLock(path, "the ledger")).toThrow(
+        expect.objectContaining({ code: "ALREADY_RUNNING", facts: expect.objectContaining({ pid: child.pid }) }),
+      );
+    } finally {
+      child.kill("SIGKILL");
+      await gone;
+    }
     using _ = holdLock(path, "the ledger");
   });
 });

@@ -31,15 +31,20 @@ export function holdLock(path: string, what: string, kind = ""): Disposable {
     throw refusalOf(thrown, what, real, side);
   }
   const held = file;
+  HELD.add(held);
   signBeside(side);
   return {
     [Symbol.dispose]: () => {
       if (!held.isOpen) return;
       rmSync(side, { force: true }); // before the lock is let go, or it could be the next holder's
       held.close();
+      HELD.delete(held);
     },
   };
 }
+
+/** A connection that nobody refers to is closed when garbage is collected, and the lock would go with it. */
+const HELD = new Set<DatabaseSync>();
 
 function signBeside(side: string): void {
   const holder: Holder = { pid: process.pid, since: isoOf(systemClock.now()) };
