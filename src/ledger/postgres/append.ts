@@ -4,7 +4,7 @@ import { WaybillError, type FaultCode, type ErrorFacts } from "../../base/errors
 import { CHAIN_START, sameChain } from "../../message/chain.ts";
 import type { Acknowledgement, Refused, Submission } from "../port.ts";
 import { chainAfter, cutIntoRuns, isAfter, placeOf, type Place } from "../sqlite/runs.ts";
-import { searchKey } from "../sqlite/search-key.ts";
+import { searchKey } from "../search-key.ts";
 import { beginLane } from "./epochs.ts";
 import { record } from "./events.ts";
 import { BLOCKED } from "./due.ts";

@@ -1,6 +1,7 @@
-import { later, type Instant } from "../../base/clock.ts";
+import { later } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { actor, type Actor, type TerminalId } from "../../base/ids.ts";
+import { actor, type TerminalId } from "../../base/ids.ts";
+import { admitted, type EnrolmentToken } from "../enrolment.ts";
 import type { Terminal, Terminals } from "../port.ts";
 import { note } from "./events.ts";
 import type { Store } from "./store.ts";
@@ -79,14 +80,6 @@ async function one(tx: Tx, sql: typeof BY_ID | typeof BY_KEY, value: string | Ui
   return row ? shown(row) : null;
 }
 
-type TokenRow = {
-  readonly terminal: TerminalId | null;
-  readonly tags: string;
-  readonly expiresAt: Instant;
-  readonly madeBy: Actor;
-  readonly usedBy: TerminalId | null;
-};
-
 async function enroll(
   tx: Tx,
   tokenHash: Uint8Array,
@@ -95,7 +88,7 @@ async function enroll(
   keyHash: Uint8Array,
 ): Promise<Terminal> {
   const now = tx.now();
-  const token = await tx.get<TokenRow>(
+  const token = await tx.get<EnrolmentToken>(
     `select terminal, tags, expires_at as "expiresAt", made_by as "madeBy", used_by as "usedBy"
      from token where hash = $1 for update`,
     tokenHash,
@@ -104,12 +97,7 @@ async function enroll(
   if (token?.usedBy === terminal && known && (await one(tx, BY_KEY, keyHash))?.id === terminal) {
     return known; // the answer to the same call was lost
   }
-  const why = refusal(token, terminal, known, now);
-  if (!token || why) throw new WaybillError("TOKEN_INVALID", why ?? UNKNOWN);
-  // Tags decide what a terminal may see and own. A token made for one terminal says all of them, whatever the terminal
-  // claims to be; on a token for anyone, what the operator wrote stands above the claims.
-  const written = JSON.parse(token.tags) as Record<string, string>;
-  const given = token.terminal === null ? { ...tags, ...written } : written;
+  const { tags: given, madeBy } = admitted(token, terminal, tags, known, now);
   await tx.run(
     `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at) values ($1, $2, 'enrolled', $3, $4, $5)
      on conflict (id) do update set tags = $2, state = 'enrolled', key_hash = $3, token_hash = $4, enrolled_at = $5`,
@@ -120,26 +108,8 @@ async function enroll(
     now,
   );
   await tx.run("update token set used_at = $1, used_by = $2 where hash = $3", now, terminal, tokenHash);
-  note(tx, "enrolled", actor(`terminal:${terminal}`), `by a token of ${token.madeBy}`);
+  note(tx, "enrolled", actor(`terminal:${terminal}`), `by a token of ${madeBy}`);
   const enrolled = await one(tx, BY_ID, terminal);
   if (!enrolled) throw new WaybillError("INTERNAL", `terminal ${terminal} was not stored`);
   return enrolled;
-}
-
-const UNKNOWN = "no such enrolment token";
-
-function refusal(
-  token: TokenRow | undefined,
-  terminal: TerminalId,
-  known: Terminal | null,
-  now: Instant,
-): string | null {
-  if (!token) return UNKNOWN;
-  if (token.usedBy !== null) return "the enrolment token has been used";
-  if (token.expiresAt <= now) return "the enrolment token has expired";
-  if (token.terminal !== null && token.terminal !== terminal)
-    return `the enrolment token is for another terminal than ${terminal}`;
-  // Else anyone with a token for some new till could take the place of one that is there.
-  if (token.terminal === null && known) return `terminal ${terminal} is enrolled already; its token must name it`;
-  return null;
 }

@@ -18,7 +18,7 @@ import {
   storeRun,
   type Place,
 } from "./runs.ts";
-import { searchKey } from "./search-key.ts";
+import { searchKey } from "../search-key.ts";
 import type { Store } from "./store.ts";
 
 /** What of a lane an append is judged by. */

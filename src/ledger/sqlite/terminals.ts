@@ -1,6 +1,7 @@
-import { later, type Instant } from "../../base/clock.ts";
+import { later } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { actor, type Actor, type TerminalId } from "../../base/ids.ts";
+import { actor, type TerminalId } from "../../base/ids.ts";
+import { admitted, type EnrolmentToken } from "../enrolment.ts";
 import type { Terminal, Terminals } from "../port.ts";
 import { note } from "./events.ts";
 import type { Store } from "./store.ts";
@@ -59,14 +60,6 @@ function one(store: Store, where: "id = ?" | "key_hash = ?", value: string | Uin
   return row ? shown(row) : null;
 }
 
-type TokenRow = {
-  readonly terminal: TerminalId | null;
-  readonly tags: string;
-  readonly expiresAt: Instant;
-  readonly madeBy: Actor;
-  readonly usedBy: TerminalId | null;
-};
-
 function enroll(
   store: Store,
   tokenHash: Uint8Array,
@@ -75,7 +68,7 @@ function enroll(
   keyHash: Uint8Array,
 ): Terminal {
   const now = store.now();
-  const token = store.get<TokenRow>(
+  const token = store.get<EnrolmentToken>(
     "select terminal, tags, expires_at as expiresAt, made_by as madeBy, used_by as usedBy from token where hash = ?",
     tokenHash,
   );
@@ -83,12 +76,7 @@ function enroll(
   if (token?.usedBy === terminal && known && one(store, "key_hash = ?", keyHash)?.id === terminal) {
     return known; // the answer to the same call was lost
   }
-  const why = refusal(token, terminal, known, now);
-  if (!token || why) throw new WaybillError("TOKEN_INVALID", why ?? UNKNOWN);
-  // Tags decide what a terminal may see and own. A token made for one terminal says all of them, whatever the terminal
-  // claims to be; on a token for anyone, what the operator wrote stands above the claims.
-  const written = JSON.parse(token.tags) as Record<string, string>;
-  const given = token.terminal === null ? { ...tags, ...written } : written;
+  const { tags: given, madeBy } = admitted(token, terminal, tags, known, now);
   store.run(
     `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at) values (?1, ?2, 'enrolled', ?3, ?4, ?5)
      on conflict (id) do update set tags = ?2, state = 'enrolled', key_hash = ?3, token_hash = ?4, enrolled_at = ?5`,
@@ -99,26 +87,8 @@ function enroll(
     now,
   );
   store.run("update token set used_at = ?, used_by = ? where hash = ?", now, terminal, tokenHash);
-  note(store, "enrolled", actor(`terminal:${terminal}`), `by a token of ${token.madeBy}`);
+  note(store, "enrolled", actor(`terminal:${terminal}`), `by a token of ${madeBy}`);
   const enrolled = one(store, "id = ?", terminal);
   if (!enrolled) throw new WaybillError("INTERNAL", `terminal ${terminal} was not stored`);
   return enrolled;
-}
-
-const UNKNOWN = "no such enrolment token";
-
-function refusal(
-  token: TokenRow | undefined,
-  terminal: TerminalId,
-  known: Terminal | null,
-  now: Instant,
-): string | null {
-  if (!token) return UNKNOWN;
-  if (token.usedBy !== null) return "the enrolment token has been used";
-  if (token.expiresAt <= now) return "the enrolment token has expired";
-  if (token.terminal !== null && token.terminal !== terminal)
-    return `the enrolment token is for another terminal than ${terminal}`;
-  // Else anyone with a token for some new till could take the place of one that is there.
-  if (token.terminal === null && known) return `terminal ${terminal} is enrolled already; its token must name it`;
-  return null;
 }

@@ -3,7 +3,7 @@ import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type Up
 import type { Event, Overview, TerminalLine, Trail } from "../port.ts";
 import { note, WIDEST_SPAN } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
-import { searchKey } from "./search-key.ts";
+import { searchKey } from "../search-key.ts";
 import { stateOf } from "./message-state.ts";
 import type { Store } from "./store.ts";
 
