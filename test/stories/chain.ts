@@ -50,6 +50,7 @@ export class Chain {
   readonly folder: string;
   readonly tills: readonly string[];
   readonly #port: number;
+  readonly #shape: ChainShape;
   #hub: Child | null = null;
   readonly #agents = new Map<string, Child>();
   readonly #tokens = new Map<string, string>();
@@ -59,6 +60,7 @@ export class Chain {
       folder,
       Array.from({ length: tills }, (_, i) => `till-${i + 1}`),
       await freePort(),
+      shape,
     );
     mkdirSync(folder, { recursive: true });
     writeFileSync(
@@ -72,8 +74,9 @@ export class Chain {
     }
     return chain;
   }
-  private constructor(folder: string, tills: readonly string[], port: number) {
+  private constructor(folder: string, tills: readonly string[], port: number, shape: ChainShape) {
     this.folder = folder;
+    this.#shape = shape;
     this.tills = tills;
     this.#port = port;
   }
@@ -192,6 +195,20 @@ export class Chain {
       );
       const open = rows.map(({ lane, seq, detail }) => `${lane}/${seq} ${detail}`).join("\n");
       throw new Error(`${open}\n${this.complaints()}`, { cause });
+    });
+  }
+  /**
+   * Waits until the agent has put every table as it is into the lane once. Until then a page of rows may wait behind a
+   * message in trouble, and sales behind that page; what a till sells afterwards waits only for its own reasons.
+   */
+  async firstRowsSent(till: string): Promise<void> {
+    using db = this.till(till);
+    const up = Object.values(this.#shape.config.tables).filter(({ direction }) => direction !== "down").length;
+    await this.until(`the first rows of ${till}`, () => {
+      if (!db.prepare("select 1 from sqlite_schema where name = 'waybill_fact'").get()) return false;
+      const { begun } = db.prepare("select count(*) as begun from waybill_fact where name like 'resync:%'").get() ?? {};
+      const waiting = db.prepare("select 1 from waybill_resync union all select 1 from waybill_outbox limit 1").get();
+      return begun === up && waiting === undefined;
     });
   }
   async loaded(total: number, timeoutMs: number): Promise<void> {
