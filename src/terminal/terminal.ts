@@ -1,8 +1,6 @@
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { isoOf } from "../base/clock.ts";
 import { asWaybillError, WaybillError } from "../base/errors.ts";
-import { holdLock } from "../base/lock.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Stop } from "../base/stop.ts";
 import { openDatabase } from "../database/open.ts";
@@ -63,10 +61,10 @@ const BUSY_MS = 1_000;
 export async function startTerminal(options: TerminalOptions): Promise<Terminal> {
   const { config, stop } = options;
   await mkdir(config.state, { recursive: true, mode: 0o700 });
-  const lock = holdLock(lockPath(config), "the terminal database", "-waybill-agent");
-  stop.onClose("terminal lock", () => lock[Symbol.dispose]());
   const { random } = options.runtime;
-  const open = options.open ?? ((url: string) => openDatabase(url, { random, busyMs: BUSY_MS }));
+  const open =
+    options.open ??
+    ((url: string) => openDatabase(url, { random, busyMs: BUSY_MS, alone: `agent ${config.terminal}` }));
   const database = await open(config.database);
   stop.onClose("terminal database", async () => database[Symbol.asyncDispose]());
   const agent = await Agent.start(options, database);
@@ -313,13 +311,4 @@ class Agent implements Terminal {
     await this.#writeStatus();
     this.#options.log.info({ terminal: this.#options.config.terminal }, "terminal.stopped");
   }
-}
-
-/**
- * Beside a SQLite database, so that two agents of any folder meet there. A server's database has no such place: there the
- * lock keeps apart only agents that share a state folder.
- */
-function lockPath({ database, state, terminal }: TerminalConfig): string {
-  if (!database.startsWith("sqlite:")) return join(state, terminal);
-  return database.replace(/^sqlite:(\/\/)?/, "");
 }

@@ -8,6 +8,8 @@ import type { Cursor, Database, Effect, Passed } from "../port.ts";
  */
 export type Station = AsyncDisposable & {
   readonly database: Database;
+  /** By which others open the same. */
+  readonly url: string;
   /** Runs one or more statements as the application does, committed when it resolves. */
   run(sql: string): Promise<void>;
   /** What the application sees; values as text, null as null. */

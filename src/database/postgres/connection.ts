@@ -10,6 +10,8 @@ export type TextRow = readonly (string | null)[];
 export type ConnectionOptions = {
   /** How long a statement waits for another session's lock before DATABASE_BUSY. */
   readonly busyMs?: number;
+  /** See `OpenOptions`: here an advisory lock of each session; the text is a part of its application_name. */
+  readonly alone?: string;
 };
 
 const CONNECT_MS = 10_000;
@@ -26,11 +28,13 @@ export class Connection {
   #client: Client | null = null;
   #connecting: Promise<Client> | null = null;
   #inTransaction = false;
+  readonly #isAlone: boolean;
 
   constructor(url: string, options: ConnectionOptions = {}) {
+    this.#isAlone = options.alone !== undefined;
     this.#config = {
       connectionString: url,
-      application_name: "waybill",
+      application_name: options.alone === undefined ? "waybill" : `waybill ${options.alone}`,
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
@@ -40,7 +44,7 @@ export class Connection {
     };
   }
 
-  /** @throws DATABASE_UNAVAILABLE when the server does not answer */
+  /** @throws DATABASE_UNAVAILABLE when the server does not answer; ALREADY_RUNNING when another holds the database `alone` */
   async open(): Promise<void> {
     await this.#session();
   }
@@ -140,6 +144,7 @@ export class Connection {
       await client.query(
         "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
       );
+      if (this.#isAlone) await holdAlone(client);
     } catch (thrown) {
       await client.end().catch(() => undefined); // it never was one
       throw unavailable(thrown);
@@ -178,9 +183,39 @@ function toDriver(value: SqlParameter): unknown {
   return Array.isArray(value) ? value.map(toDriver) : value;
 }
 
+/** "WBAG": whoever serves a terminal's database alone holds this advisory lock of it. */
+const ALONE = "1463959879, 0";
+
+/**
+ * The lock is the session's: it ends with the process however that ends, and a session begun after a loss takes it anew. It is
+ * waited for as long as for any lock, since the server may notice a killed process a moment later than its successor starts.
+ */
+async function holdAlone(client: Client): Promise<void> {
+  try {
+    await client.query(`select pg_advisory_lock(${ALONE})`);
+  } catch (thrown) {
+    if (!isServerError(thrown) || thrown.code !== LOCK_NOT_AVAILABLE) throw thrown;
+    const { rows } = await client.query<{ who: string; pid: number; host: string | null; since: Date }>(
+      `select a.application_name as who, a.pid, a.client_addr::text as host, a.backend_start as since
+       from pg_locks l join pg_stat_activity a on a.pid = l.pid join pg_database d on d.oid = l.database
+       where l.locktype = 'advisory' and l.granted and (l.classid::bigint, l.objid::bigint) = (${ALONE})
+         and d.datname = current_database()`,
+    );
+    const [holder] = rows;
+    const by = holder
+      ? ` by "${holder.who}" (session ${holder.pid} from ${holder.host ?? "this machine"}, since ${String(holder.since)})`
+      : "";
+    throw new WaybillError("ALREADY_RUNNING", `the terminal database is held${by}`, {
+      cause: thrown,
+      ...(holder && { facts: { session: holder.pid, holder: holder.who, since: String(holder.since) } }),
+    });
+  }
+}
+const LOCK_NOT_AVAILABLE = "55P03";
+
 /** Every failure to connect is the database's: a wrong password too is mended while we wait. */
 function unavailable(thrown: unknown): unknown {
-  if (!(thrown instanceof Error)) return thrown;
+  if (!(thrown instanceof Error) || thrown instanceof WaybillError) return thrown;
   return new WaybillError("DATABASE_UNAVAILABLE", `connect: ${thrown.message}`, { cause: thrown });
 }
 
@@ -197,6 +232,10 @@ const settings = (busyMs: number): string =>
     "extra_float_digits=3",
     "client_encoding=UTF8",
     "search_path=public",
+    // A machine that lost its power holds locks here until the server misses it: a minute and a half, not two hours.
+    "tcp_keepalives_idle=60",
+    "tcp_keepalives_interval=10",
+    "tcp_keepalives_count=3",
     `lock_timeout=${busyMs}`,
   ]
     .map((setting) => `-c ${setting}`)

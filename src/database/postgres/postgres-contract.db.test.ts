@@ -1,4 +1,5 @@
 import { describeWith } from "../../../test/kit/needs.ts";
+import { aloneContract } from "../contract/alone.contract.ts";
 import { captureContract } from "../contract/capture.contract.ts";
 import { describeContract } from "../contract/describe.contract.ts";
 import { loadContract } from "../contract/load.contract.ts";
@@ -11,4 +12,5 @@ describeWith("postgres", "the database contract on PostgreSQL", (server) => {
   readContract("postgres", open);
   loadContract("postgres", open);
   captureContract("postgres", open);
+  aloneContract("postgres", open);
 });

@@ -8,7 +8,6 @@ import { postgresDatabase } from "./open.ts";
 export type PostgresStation = Station & {
   /** Ours; the application has its own. */
   readonly connection: Connection;
-  readonly url: string;
 };
 
 /** A database of its own on the server, dropped in the end. */

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { WaybillError } from "../../base/errors.ts";
+import { holdLock } from "../../base/lock.ts";
 import { systemRuntime, type Runtime } from "../../base/runtime.ts";
 import type { Database } from "../port.ts";
 import { sqliteCapture } from "./capture/capture.ts";
@@ -16,18 +17,31 @@ export type SqliteOptions = ConnectionOptions &
   Partial<CaptureRuntime> & {
     /** Makes the file when it is not there. Else its absence is a fault: an application's database is not ours to make. */
     readonly create?: boolean;
+    /** See `OpenOptions`: here a lock file beside the database. */
+    readonly alone?: string;
   };
 
 /**
  * A SQLite file in all roles of a database. Parts of the runtime that are not given are the system's.
- * @throws DATABASE_UNAVAILABLE when it cannot be opened; CONFIG_INVALID for the URL.
+ * @throws DATABASE_UNAVAILABLE when it cannot be opened; CONFIG_INVALID for the URL; ALREADY_RUNNING.
  */
 export async function openSqlite(url: string, options: SqliteOptions = {}): Promise<Database> {
   const path = sqlitePath(url);
   if (!options.create && path !== IN_MEMORY && !existsSync(path)) {
     throw new WaybillError("DATABASE_UNAVAILABLE", `there is no file ${path}`);
   }
-  return sqliteDatabase(new Connection(path, options), { ...systemRuntime, ...options });
+  const lock = options.alone === undefined ? null : holdLock(path, "the terminal database", "-waybill-agent");
+  try {
+    const database = sqliteDatabase(new Connection(path, options), { ...systemRuntime, ...options });
+    const close = async (): Promise<void> => {
+      await database[Symbol.asyncDispose]();
+      lock?.[Symbol.dispose]();
+    };
+    return { ...database, [Symbol.asyncDispose]: close };
+  } catch (thrown) {
+    lock?.[Symbol.dispose]();
+    throw thrown;
+  }
 }
 const IN_MEMORY = ":memory:";
 

@@ -1,3 +1,4 @@
+import { aloneContract } from "../contract/alone.contract.ts";
 import { describeContract } from "../contract/describe.contract.ts";
 import { loadContract } from "../contract/load.contract.ts";
 import { readContract } from "../contract/read.contract.ts";
@@ -9,4 +10,5 @@ for (const journal of ["wal", "delete"] as const) {
   describeContract(`sqlite, ${journal}`, open);
   loadContract(`sqlite, ${journal}`, open);
   readContract(`sqlite, ${journal}`, open);
+  aloneContract(`sqlite, ${journal}`, open);
 }

@@ -25,6 +25,7 @@ export function stationIn(journal: "wal" | "delete"): (...ddl: Parameters<OpenSt
     return {
       connection,
       path,
+      url: `sqlite:${path}`,
       database: sqliteDatabase(connection, systemRuntime),
       run: async (sql) => application.exec(sql),
       rows: async (sql) => {
