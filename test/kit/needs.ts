@@ -30,8 +30,11 @@ export function find(need: Need): Found {
  * A suite over something that may not be here. Where it is missing, the suite stands in the run as one skipped test with
  * the reason, or, when WAYBILL_REQUIRE names it (`all`, or names with commas), as one failed test.
  */
-export function describeWith(need: Need, name: string, suite: (at: string) => void): void {
-  const found = find(need);
+export const describeWith = (need: Need, name: string, suite: (at: string) => void): void =>
+  describeFound(need, find(need), name, suite);
+
+/** The same for a thing that was looked for elsewhere; `need` is what WAYBILL_REQUIRE calls it. */
+export function describeFound(need: Need, found: Found, name: string, suite: (at: string) => void): void {
   if ("at" in found) {
     describe(name, () => {
       suite(found.at);

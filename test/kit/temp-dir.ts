@@ -1,4 +1,4 @@
-import { mkdtempSync } from "node:fs";
+import { chmodSync, mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,10 +11,12 @@ export type TempDir = AsyncDisposable & {
 
 /**
  * A new folder of this test's own, removed with everything in it at the end of the scope: `await using dir = tempDir()`.
+ * `others` may pass through it to a folder of theirs inside, such as a server that runs as another user.
  * A process that is killed leaves it behind, under the system's folder for temporary files.
  */
-export function tempDir(): TempDir {
+export function tempDir(to: "us" | "others" = "us"): TempDir {
   const path = mkdtempSync(join(tmpdir(), "waybill-"));
+  if (to === "others") chmodSync(path, 0o711);
   return {
     path,
     file: (...names) => join(path, ...names),

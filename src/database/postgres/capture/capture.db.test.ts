@@ -5,6 +5,7 @@ import { epoch, seq } from "../../../base/ids.ts";
 import type { Change, Message } from "../../../message/change.ts";
 import { effect } from "../../contract/station.ts";
 import type { CaptureRole, PackLimits } from "../../port.ts";
+import { openPostgres } from "../open.ts";
 import { stationOn, type PostgresStation } from "../station.test-kit.ts";
 
 const LIMITS: PackLimits = { partBytes: 256 * 1024, valueBytes: 1024 * 1024, lockMs: 100 };
@@ -44,6 +45,24 @@ describeWith("postgres", "capture on PostgreSQL", (server) => {
     expect((await messages(station)).map(({ changes }) => changes.map(short))).toEqual([
       ["insert t 1 1", "insert t 4 4"],
     ]);
+  });
+
+  test("processes that install the same at once do not meet, and none takes what another made for a change", async () => {
+    await using station = await open("create table a (id int primary key); create table b (id int primary key)");
+    const plan = { role: "central" as const, tables: ["a", "b"], quietGapMs: 1_000 };
+    await using stack = new AsyncDisposableStack();
+    const hubs = await Promise.all(Array.from({ length: 6 }, async () => stack.use(await openPostgres(station.url))));
+    const reports = await Promise.all(
+      hubs.map(async ({ load, capture }) => {
+        await load.install();
+        return capture.install(plan);
+      }),
+    );
+    expect(reports.flatMap(({ refused }) => refused)).toEqual([]);
+    expect(await station.rows("select tbl from waybill_layout order by 1")).toEqual([["a"], ["b"]]);
+    expect(await station.rows("select * from waybill_resync")).toEqual([]);
+    await station.run("insert into a values (1)");
+    expect(await station.rows("select count(*) from waybill_outbox")).toEqual([["1"]]);
   });
 
   test("what an application's trigger stamps afterwards stands behind the row it stamps", async () => {

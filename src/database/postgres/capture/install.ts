@@ -134,20 +134,27 @@ export class Installer {
     return { state: "stale", name, table, leaves, unseen };
   }
 
-  /** One transaction for each table, which keeps its writers waiting for moments only. @returns the tables being resynchronised */
+  /**
+   * One transaction for each table, which keeps its writers waiting for moments only. Of several processes that find the same
+   * to do, one does it: each looks again when it is its turn. @returns the tables being resynchronised
+   */
   async #make(findings: readonly Finding[], plan: CapturePlan): Promise<readonly string[]> {
     const remade: string[] = [];
     for (const finding of findings) {
       if (finding.state !== "stale") continue;
-      const { table, leaves, unseen } = finding;
-      await this.#connection.transaction(LOAD, async () => {
+      const remakes = await this.#connection.transaction(LOAD, async () => {
+        await this.#connection.script(INSTALLING);
+        const now = await this.#lookAt(finding.name, plan);
+        if (now.state !== "stale") return false;
+        const { table, leaves, unseen } = now;
         const layout = await ensureLayout(this.#connection, table);
         await this.#connection.script(functionSql(rowFunction(layout), rowSource(table, layout, plan.role)));
         await this.#connection.script(functionSql(truncateFunction(layout), truncateSource(table, layout)));
         await this.#connection.script(triggerSql(table, layout, leaves));
         if (unseen) await startResync(this.#connection, table.name, null);
+        return unseen;
       });
-      if (unseen) remade.push(table.name);
+      if (remakes) remade.push(finding.name);
     }
     if (findings.some(({ state }) => state === "stale")) await this.#catalog.refresh();
     return remade;
