@@ -19,6 +19,7 @@ import { openCentral } from "./open-central.ts";
 import { ensureOperatorToken } from "./operator-token.ts";
 import { HUB_ROLES, type HubRole } from "./roles.ts";
 import type { HubSettings } from "./settings.ts";
+import { UpkeepWatch } from "./upkeep-watch.ts";
 
 /**
  * Either where the config is (the loading thread reads it too), or settings made in code (embedding, tests): these hold
@@ -65,6 +66,10 @@ export async function startHub(given: HubStart): Promise<Hub> {
       process.exitCode = 1;
       return given.stop.end((what, thrown) => log.error({ what, error: asWaybillError(thrown) }, "close.failed"));
     });
+    if (ledger.upkeep) {
+      const watch = new UpkeepWatch(ledger.upkeep, { runtime, log, metrics });
+      closers.push({ what: "upkeep", close: async () => watch[Symbol.dispose]() });
+    }
     const roles = given.roles ?? HUB_ROLES;
     const central =
       "settings" in given ? await openCentral(settings, runtime) : hostCentral(given.source, runtime, log);

@@ -2,7 +2,7 @@ import { systemClock } from "../base/clock.ts";
 import { WaybillError } from "../base/errors.ts";
 import { systemRuntime, type Runtime } from "../base/runtime.ts";
 import { startThread, threadModule } from "../base/thread.ts";
-import type { Ledger, LedgerBytes } from "./port.ts";
+import type { Ledger, LedgerBytes, UpkeepFacts } from "./port.ts";
 import { IN_MEMORY, openSqliteBytes, openSqliteLedger } from "./sqlite/ledger.ts";
 import type { HostedLedger, LedgerThreadData } from "./sqlite/thread.ts";
 
@@ -70,6 +70,13 @@ export async function openLedgerBytes(url: string): Promise<LedgerBytes> {
   if (!isPostgres(url)) return openSqliteBytes(ledgerPath(url), systemRuntime);
   const { openPostgresBytes } = await import("./postgres/ledger.ts");
   return openPostgresBytes(url, systemRuntime);
+}
+
+/** How the ledger's store is, for a person who looks while hubs work on it; null where there is nothing to look at (SQLite). */
+export async function lookAtStore(url: string): Promise<UpkeepFacts | null> {
+  if (!isPostgres(url)) return null;
+  const { lookAtPostgres } = await import("./postgres/ledger.ts");
+  return lookAtPostgres(url, systemRuntime);
 }
 
 const isPostgres = (url: string): boolean => /^postgres(ql)?:\/\//.test(url);

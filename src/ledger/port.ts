@@ -21,6 +21,8 @@ export interface Ledger extends AsyncDisposable {
   readonly seats?: Seats;
   /** Wake-ups between the processes of one ledger. Absent where a ledger has one process. */
   readonly signals?: LedgerSignals;
+  /** How the store itself is. Absent where nothing builds up behind the queue's back. */
+  readonly upkeep?: Upkeep;
 }
 
 // ── several processes ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -44,6 +46,26 @@ export interface LedgerSignals {
   on(listener: (signal: Signal) => void): Disposable;
   /** Tells the other processes, soon; never fails and is not waited for. Call it after the commit it tells of. */
   send(signal: Signal): void;
+}
+
+// ── the store itself ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What makes a queue on a server slow over time, as the server tells it. */
+export type UpkeepFacts = {
+  /** The oldest transaction that keeps dead rows from being cleared away, and whose it is; null when there is none. */
+  readonly oldestSnapshot: { readonly seconds: number; readonly by: string } | null;
+  /** Of the small tables that every batch writes to, as the server last counted them. */
+  readonly deadRows: readonly { readonly table: string; readonly dead: number; readonly live: number }[];
+  /** Until rows would land outside of the partitions made ahead, in seconds. */
+  readonly partitionsEndInSeconds: number;
+  /** Rows that did already: retention cannot drop them by the week. */
+  readonly rowsOutsidePartitions: boolean;
+  /** How far the slowest replica is behind; null when there is none, or we may not see it. */
+  readonly replicationLagSeconds: number | null;
+};
+export interface Upkeep {
+  /** Reads the server's own statistics; costs the same whatever the backlog. */
+  look(): Promise<UpkeepFacts>;
 }
 
 // ── lanes: what comes in ───────────────────────────────────────────────────────────────────────────────────────────

@@ -51,6 +51,9 @@ export const LOG_EVENTS = {
   "updates.forwarded": "Changes of the centre are in the update log.",
   "updates.table-unknown":
     "The centre captured a table that is not configured to go down; its changes were not published.",
+  "upkeep.failed": "The ledger's server did not tell how it is; it is asked again.",
+  "upkeep.held":
+    "A transaction in the ledger's database has been open for long: dead rows cannot be cleared away. `by` says whose.",
   "publisher.failed": "Publishing met a fault; nothing is skipped, it is tried again.",
   "seat.taken": "This process does from now on what one of several hubs does alone.",
   "seat.lost": "Another hub took that over; this one stands by.",

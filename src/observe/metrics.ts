@@ -126,6 +126,31 @@ export const METRICS = {
     labels: [],
     buckets: SECONDS,
   },
+  waybill_ledger_snapshot_seconds: {
+    kind: "gauge",
+    unit: "seconds",
+    meaning:
+      "Age of the oldest transaction in the ledger's database (PostgreSQL) that keeps dead rows from being cleared away; 0 when there is none.",
+    labels: [],
+  },
+  waybill_ledger_dead_rows: {
+    kind: "gauge",
+    unit: "rows",
+    meaning: "Dead rows of the small tables that every batch writes to, as the server last counted them (PostgreSQL).",
+    labels: ["table"],
+  },
+  waybill_ledger_partition_headroom_seconds: {
+    kind: "gauge",
+    unit: "seconds",
+    meaning: "Until messages or events would land outside of the partitions made ahead (PostgreSQL).",
+    labels: [],
+  },
+  waybill_ledger_replication_lag_seconds: {
+    kind: "gauge",
+    unit: "seconds",
+    meaning: "How far the slowest replica of the ledger is behind (PostgreSQL); absent when there is none.",
+    labels: [],
+  },
 } as const satisfies Record<string, Entry>;
 
 export type MetricName = keyof typeof METRICS;

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import pc from "picocolors";
 import { examine } from "../../database/doctor.ts";
 import type { Finding } from "../../database/finding.ts";
+import { examineLedger } from "../../hub/ledger-doctor.ts";
 import { loadHubConfig } from "../../hub/load-config.ts";
 import { configSource, type GlobalOptions } from "../options.ts";
 import type { Output } from "../print.ts";
@@ -11,8 +12,11 @@ type DoctorOptions = GlobalOptions & { readonly database?: string; readonly tabl
 export function addDoctor(program: Command, output: Output): void {
   program
     .command("doctor")
-    .description("look a database over for what will hurt: inexact types, missing keys, slow journals")
-    .option("--database <url>", "a terminal's or any other database; without it, the central database of the config")
+    .description("look a database over for what will hurt: inexact types, missing keys, old transactions")
+    .option(
+      "--database <url>",
+      "a terminal's or any other database; without it, the central database and the ledger of the config",
+    )
     .option("--tables <names>", "look at these tables only, separated by commas")
     .addHelpText(
       "after",
@@ -24,7 +28,10 @@ export function addDoctor(program: Command, output: Output): void {
       const tables =
         options.tables?.split(",").map((name) => name.trim()) ??
         (config ? Object.entries(config.tables).map(([name, table]) => table.target ?? name) : null);
-      const findings = await examine(options.database ?? config?.central ?? "", tables);
+      const findings = [
+        ...(await examine(options.database ?? config?.central ?? "", tables)),
+        ...(config ? await examineLedger(config.ledger) : []),
+      ];
       output.out(options.json ? JSON.stringify(findings) : findingsText(findings));
       if (findings.some((finding) => finding.weight === "harm")) process.exitCode = 1;
     });

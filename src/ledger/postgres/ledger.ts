@@ -1,4 +1,4 @@
-import type { Ledger, LedgerBytes } from "../port.ts";
+import type { Ledger, LedgerBytes, UpkeepFacts } from "../port.ts";
 import { ledgerAddress } from "./address.ts";
 import { bytesOn } from "./bytes.ts";
 import { exceptionsOn } from "./exceptions.ts";
@@ -10,6 +10,7 @@ import { Signals } from "./signals.ts";
 import { Store, type LedgerParts } from "./store.ts";
 import { terminalsOn } from "./terminals.ts";
 import { trailOn } from "./trail.ts";
+import { upkeepOn } from "./upkeep.ts";
 import { updatesOn } from "./updates.ts";
 import { workOn } from "./work.ts";
 
@@ -28,7 +29,6 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
   const store = new Store(address, parts, CONNECTIONS);
   try {
     await migrate(store);
-    await makePartitions(store);
   } catch (thrown) {
     await store.close();
     throw thrown;
@@ -49,6 +49,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     terminals: terminalsOn(store),
     trail: trailOn(store),
     seats: seatsOn(store),
+    upkeep: upkeepOn(store),
     signals,
     [Symbol.asyncDispose]: async () => {
       partitions[Symbol.dispose]();
@@ -56,6 +57,17 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
       await store.close();
     },
   };
+}
+
+/** One look at the store of a ledger that hubs may be working on; makes and migrates nothing. */
+export async function lookAtPostgres(url: string, parts: LedgerParts): Promise<UpkeepFacts> {
+  const store = new Store(ledgerAddress(url), parts, 1);
+  try {
+    await requireForm(store);
+    return await upkeepOn(store).look();
+  } finally {
+    await store.close();
+  }
 }
 
 /** A reader of stored lines with connections of its own, for the loader's thread. The ledger must be open already. */

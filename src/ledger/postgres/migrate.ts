@@ -1,12 +1,12 @@
 import { readFileSync, readdirSync } from "node:fs";
+import { instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { SYSTEM } from "../../base/ids.ts";
+import { LOCK } from "./lock.ts";
+import { makePartitionsIn } from "./partitions.ts";
 import { newerThan, type Store } from "./store.ts";
 
 const FOLDER = new URL("./migrations/", import.meta.url);
-/** Whoever migrates or makes partitions holds this advisory lock; "WBLG" and the schema's hash tell it from other programs'. */
-export const LOCK = "select pg_advisory_xact_lock(1463962695, hashtext($1))";
-
 type Migration = { readonly version: number; readonly name: string; readonly safeFor: number; readonly sql: string };
 
 /** Files `0001-name.sql`, numbered without gaps, each beginning with the oldest form that may still work after it. */
@@ -52,8 +52,12 @@ export async function migrate(store: Store): Promise<void> {
       );
       const { version, safe } = forms.rows[0] ?? { version: 0, safe: 0 };
       if (safe > known.length) throw newerThan(known.length, safe);
-      for (const step of known.slice(version)) {
-        await client.query(step.sql);
+      const steps = known.slice(version);
+      for (const step of steps) await client.query(step.sql);
+      // Before the first event: one in the default partition would keep its week there for good.
+      const { rows: clock } = await client.query<{ now: number }>("select ledger_now()::float8 as now");
+      await makePartitionsIn(store.tx(client, instant(clock[0]?.now ?? 0)));
+      for (const step of steps) {
         await client.query("insert into ledger_form (version, safe_for, name) values ($1, $2, $3)", [
           step.version,
           step.safeFor,

@@ -1,5 +1,5 @@
 import { instant, later, type Instant } from "../../base/clock.ts";
-import { LOCK } from "./migrate.ts";
+import { LOCK } from "./lock.ts";
 import type { Store } from "./store.ts";
 import type { Tx } from "./tx.ts";
 
@@ -12,25 +12,30 @@ const TABLES = ["run", "event"] as const;
 export const makePartitions = (store: Store): Promise<void> =>
   store.write(async (tx) => {
     await tx.run(LOCK, store.address.schema);
-    const present = new Set(await partitions(tx));
-    const week = Math.floor(tx.now() / WEEK_MS);
-    for (const table of TABLES) {
-      const column = table === "run" ? "received_at" : "at";
-      for (let at = week; at <= week + WEEKS_AHEAD; at++) {
-        const name = `${table}_${at}`;
-        if (present.has(name)) continue;
-        const [from, until] = [at * WEEK_MS, (at + 1) * WEEK_MS];
-        // Rows that came before their partition stay in the default one, which then covers the week alone.
-        const early = await tx.get(
-          `select from ${table}_rest where ${column} >= $1 and ${column} < $2 limit 1`,
-          from,
-          until,
-        );
-        if (early) continue;
-        await tx.run(`create table ${name} partition of ${table} for values from (${from}) to (${until})`);
-      }
-    }
+    await makePartitionsIn(tx);
   });
+
+/** Within a transaction that holds the lock. */
+export async function makePartitionsIn(tx: Tx): Promise<void> {
+  const present = new Set(await partitions(tx));
+  const week = Math.floor(tx.now() / WEEK_MS);
+  for (const table of TABLES) {
+    const column = table === "run" ? "received_at" : "at";
+    for (let at = week; at <= week + WEEKS_AHEAD; at++) {
+      const name = `${table}_${at}`;
+      if (present.has(name)) continue;
+      const [from, until] = [at * WEEK_MS, (at + 1) * WEEK_MS];
+      // Rows that came before their partition stay in the default one, which then covers the week alone.
+      const early = await tx.get(
+        `select from ${table}_rest where ${column} >= $1 and ${column} < $2 limit 1`,
+        from,
+        until,
+      );
+      if (early) continue;
+      await tx.run(`create table ${name} partition of ${table} for values from (${from}) to (${until})`);
+    }
+  }
+}
 
 /**
  * Drops whole weeks that ended before `before`: of events all, of runs only those whose every message is loaded in order or
@@ -50,6 +55,23 @@ export const dropPartitions = (store: Store, before: Instant): Promise<readonly 
     }
     return dropped;
   });
+
+/** How far the partitions made ahead reach, and whether any row came to the default ones. */
+export async function partitionsAhead(
+  tx: Tx,
+): Promise<{ readonly partitionsEndInSeconds: number; readonly rowsOutsidePartitions: boolean }> {
+  const weeks = (await partitions(tx)).map((name) => name.split("_") as [table: string, week: string]);
+  const last = (table: string): number =>
+    Math.max(0, ...weeks.filter(([of, week]) => of === table && week !== "rest").map(([, week]) => Number(week) + 1));
+  const end = Math.min(...TABLES.map(last)) * WEEK_MS;
+  const rest = await tx.get<{ any: boolean }>(
+    "select exists (select from run_rest) or exists (select from event_rest) as any",
+  );
+  return {
+    partitionsEndInSeconds: Math.max(0, (end - tx.now()) / 1_000),
+    rowsOutsidePartitions: rest?.any ?? false,
+  };
+}
 
 /** Names of our own making: `run_2968`, `event_rest`. */
 async function partitions(tx: Tx): Promise<string[]> {

@@ -1,5 +1,5 @@
 import { Pool, types, type PoolClient, type PoolConfig } from "pg";
-import { instant } from "../../base/clock.ts";
+import { instant, type Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import type { Runtime } from "../../base/runtime.ts";
 import type { LedgerAddress } from "./address.ts";
@@ -73,6 +73,11 @@ export class Store {
     } finally {
       client.release(broken);
     }
+  }
+
+  /** The usual way of asking, on a connection that `script` has within a transaction of its own. */
+  tx(client: PoolClient, now: Instant): Tx {
+    return new Tx(client, { random: this.#parts.random, named: false, now });
   }
 
   async close(): Promise<void> {
