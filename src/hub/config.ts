@@ -59,6 +59,10 @@ export const tableConfig = z.strictObject({
     .array(identifier)
     .default([])
     .describe("columns by whose values a message can be found: `waybill trace t1 4711`"),
+  personal: z
+    .array(identifier)
+    .default([])
+    .describe("columns that say something about a person: left out of logs, error details, exports and alerts"),
 });
 
 const whole = (from: number, to = Number.MAX_SAFE_INTEGER): z.ZodNumber => z.number().int().min(from).max(to);

@@ -84,6 +84,7 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
     up: goesUp.map(([name]) => name),
     down: goesDown.map(([name, table]) => downOf(name, table)),
     search: new Map(tables.filter(([, table]) => table.search.length > 0).map(([name, table]) => [name, table.search])),
+    personal: personalOf(tables),
     limits: {
       bodyBytes: config.limits.bodyKib * kib,
       partBytes: config.limits.partKib * kib,
@@ -108,6 +109,21 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
 }
 
 export const tokenHash = (token: string): string => createHash("sha256").update(token, "utf8").digest("hex");
+
+/** Under both names: a refused row is told in the centre's words, a payload is in the terminal's. */
+function personalOf(tables: readonly (readonly [string, TableConfig])[]): Map<string, Set<string>> {
+  const personal = new Map<string, Set<string>>();
+  for (const [name, table] of tables) {
+    if (table.personal.length === 0) continue;
+    const columns = table.personal.flatMap((column) => {
+      const central = table.columns[column];
+      return typeof central === "string" ? [column, central] : [column];
+    });
+    for (const each of new Set([name, table.target ?? name]))
+      personal.set(each, new Set([...(personal.get(each) ?? []), ...columns]));
+  }
+  return personal;
+}
 
 const renamed = (table: TableConfig): Map<string, string> =>
   new Map(

@@ -29,6 +29,8 @@ export type HubSettings = {
   readonly down: readonly DownTable[];
   /** Source table → columns by whose values messages can be found. */
   readonly search: ReadonlyMap<string, readonly string[]>;
+  /** Table, by its name at the terminals or at the centre → columns, by either name, whose values are of people. */
+  readonly personal: ReadonlyMap<string, ReadonlySet<string>>;
   readonly limits: {
     /** A request's body after decompression. */
     readonly bodyBytes: number;

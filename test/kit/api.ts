@@ -39,6 +39,7 @@ export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["lim
       ["sale", ["receipt"]],
       ["document:sale", ["body"]],
     ]),
+    personal: new Map(),
     limits: {
       bodyBytes: 1 << 20,
       partBytes: 64 << 10,
