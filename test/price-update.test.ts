@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
+import { folderAt } from "../src/base/folder.ts";
 import type { Change } from "../src/message/change.ts";
 import { readStatus } from "../src/terminal/state.ts";
 import { spawnWaybill, type Child } from "./kit/child.ts";
@@ -76,7 +77,7 @@ test(
     let peakMib = 0;
     const look = async (child: Child): Promise<void> => {
       peakMib = Math.max(peakMib, residentMib(child.pid));
-      longestLockMs = Math.max(longestLockMs, (await readStatus(state))?.longestLockMs ?? 0);
+      longestLockMs = Math.max(longestLockMs, (await readStatus(folderAt(state)))?.longestLockMs ?? 0);
     };
 
     let agent = await start();
@@ -102,11 +103,11 @@ test(
       const [takings] = await told;
 
       const received = (): number => hub.received;
-      await until(async () => (await readStatus(state))?.up.outboxRows === 0, {
+      await until(async () => (await readStatus(folderAt(state)))?.up.outboxRows === 0, {
         timeoutMs: 30_000,
         what: "an empty outbox",
       });
-      await until(async () => ((await readStatus(state))?.up.packedThrough ?? -1) === received(), {
+      await until(async () => ((await readStatus(folderAt(state)))?.up.packedThrough ?? -1) === received(), {
         timeoutMs: 30_000,
         what: "everything at the hub",
       });

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { folderAt } from "../base/folder.ts";
 import { systemRuntime } from "../base/runtime.ts";
 import { FakeHub } from "../../test/kit/fake-hub.ts";
 import { tempDir } from "../../test/kit/temp-dir.ts";
@@ -9,7 +10,7 @@ import { HubClient } from "./hub-client.ts";
 const { random, clock } = systemRuntime;
 const enrol = (hub: FakeHub, folder: string, token: string | undefined): Promise<boolean> =>
   ensureEnrolled({
-    folder,
+    folder: folderAt(folder),
     terminal: "t1",
     token,
     tags: {},

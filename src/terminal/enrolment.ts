@@ -1,8 +1,7 @@
 import { hash } from "node:crypto";
-import { mkdir, open, readFile, rename } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import { asWaybillError, WaybillError } from "../base/errors.ts";
+import type { Folder } from "../base/folder.ts";
 import type { Random } from "../base/runtime.ts";
 import type { HubClient } from "./hub-client.ts";
 
@@ -20,9 +19,11 @@ const keyFile = z.object({
   last: z.string().optional(),
 });
 type KeyFile = z.infer<typeof keyFile>;
+const FILE = "terminal.key";
+const shown = (folder: Folder): string => `${folder.path}/${FILE}`;
 
 export type EnrolmentParts = {
-  readonly folder: string;
+  readonly folder: Folder;
   readonly terminal: string;
   readonly token: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
@@ -37,11 +38,13 @@ export type EnrolmentParts = {
  * @throws CONFIG_INVALID without key and token; TOKEN_INVALID; HUB_UNREACHABLE and other faults of the hub: call again
  */
 export async function ensureEnrolled(parts: EnrolmentParts): Promise<boolean> {
-  const path = join(parts.folder, "terminal.key");
-  await mkdir(parts.folder, { recursive: true, mode: 0o700 });
-  let file = await readKeyFile(path);
+  const { folder } = parts;
+  let file = await readKeyFile(folder);
   if (file !== null && file.terminal !== parts.terminal) {
-    throw new WaybillError("CONFIG_INVALID", `${path} belongs to terminal ${file.terminal}, not ${parts.terminal}`);
+    throw new WaybillError(
+      "CONFIG_INVALID",
+      `${shown(folder)} belongs to terminal ${file.terminal}, not ${parts.terminal}`,
+    );
   }
   const token = parts.token === undefined ? null : hash("sha256", parts.token);
   if (file === null || (token !== null && token !== file.token)) {
@@ -53,7 +56,7 @@ export async function ensureEnrolled(parts: EnrolmentParts): Promise<boolean> {
     }
     const last = file?.enrolled ? file.key : file?.last;
     file = { terminal: parts.terminal, key: newKey(parts.random), token, enrolled: false, ...(last && { last }) };
-    await writeKeyFile(path, file);
+    await writeKeyFile(folder, file);
   }
   if (!file.enrolled) {
     if (parts.token === undefined) {
@@ -67,11 +70,11 @@ export async function ensureEnrolled(parts: EnrolmentParts): Promise<boolean> {
       await parts.client.enrol({ token: parts.token, terminal: parts.terminal, tags: parts.tags, key: file.key });
     } catch (thrown) {
       if (last === undefined || asWaybillError(thrown).code !== "TOKEN_INVALID") throw thrown;
-      await writeKeyFile(path, { ...fresh, key: last, enrolled: true }); // this token will not be tried again
+      await writeKeyFile(folder, { ...fresh, key: last, enrolled: true }); // this token will not be tried again
       parts.client.authenticate(last);
       return false;
     }
-    await writeKeyFile(path, { ...fresh, enrolled: true });
+    await writeKeyFile(folder, { ...fresh, enrolled: true });
   }
   parts.client.authenticate(file.key);
   return !file.enrolled;
@@ -80,31 +83,20 @@ export async function ensureEnrolled(parts: EnrolmentParts): Promise<boolean> {
 /** 256 random bits. */
 const newKey = (random: Random): string => Buffer.from(random.bytes(32)).toString("base64url");
 
-async function readKeyFile(path: string): Promise<KeyFile | null> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (thrown) {
-    if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return null;
-    throw new WaybillError("CONFIG_INVALID", `${path} cannot be read`, { cause: thrown });
-  }
+async function readKeyFile(folder: Folder): Promise<KeyFile | null> {
+  const text = await folder.read(FILE).catch((cause: unknown) => {
+    throw new WaybillError("CONFIG_INVALID", `${shown(folder)} cannot be read`, { cause });
+  });
+  if (text === null) return null;
   const read = keyFile.safeParse(jsonOf(text));
-  if (!read.success) throw new WaybillError("CONFIG_INVALID", `${path} is not a key file; remove it and enrol again`);
+  if (!read.success)
+    throw new WaybillError("CONFIG_INVALID", `${shown(folder)} is not a key file; remove it and enrol again`);
   return read.data;
 }
 
-/** Whole or not at all, and on the disk when it returns: a key that the hub knows must never be lost here. */
-async function writeKeyFile(path: string, file: KeyFile): Promise<void> {
-  const draft = `${path}.new`;
-  const handle = await open(draft, "w", 0o600);
-  try {
-    await handle.writeFile(`${JSON.stringify(file)}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(draft, path);
-}
+/** On the disk when it returns: a key that the hub knows must never be lost here. */
+const writeKeyFile = (folder: Folder, file: KeyFile): Promise<void> =>
+  folder.write(FILE, `${JSON.stringify(file)}\n`, "durable");
 
 function jsonOf(text: string): unknown {
   try {

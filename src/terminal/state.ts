@@ -1,5 +1,4 @@
-import { readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import type { Folder } from "../base/folder.ts";
 import type { CaptureState } from "../database/port.ts";
 import type { LoopStatus } from "./loop.ts";
 import type { StaleRow } from "./stale.ts";
@@ -42,19 +41,12 @@ export type TerminalStatus = {
 
 const FILE = "status.json";
 
-/** Whole or not at all; it need not survive a power cut. */
-export async function writeStatus(folder: string, status: TerminalStatus): Promise<void> {
-  const draft = join(folder, `${FILE}.new`);
-  await writeFile(draft, `${JSON.stringify(status, null, 2)}\n`);
-  await rename(draft, join(folder, FILE));
-}
+/** It need not survive a power cut. */
+export const writeStatus = (folder: Folder, status: TerminalStatus): Promise<void> =>
+  folder.write(FILE, `${JSON.stringify(status, null, 2)}\n`, "volatile");
 
 /** What the agent of this state folder wrote last; null when none ever did. */
-export async function readStatus(folder: string): Promise<TerminalStatus | null> {
-  try {
-    return JSON.parse(await readFile(join(folder, FILE), "utf8")) as TerminalStatus;
-  } catch (thrown) {
-    if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return null;
-    throw thrown;
-  }
+export async function readStatus(folder: Folder): Promise<TerminalStatus | null> {
+  const text = await folder.read(FILE);
+  return text === null ? null : (JSON.parse(text) as TerminalStatus);
 }

@@ -1,5 +1,6 @@
 import { copyFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { folderAt } from "../base/folder.ts";
 import { WaybillError } from "../base/errors.ts";
 import { FakeHub } from "../../test/kit/fake-hub.ts";
 import { tempDir, type TempDir } from "../../test/kit/temp-dir.ts";
@@ -328,7 +329,9 @@ describe("restores", () => {
     const { packedThrough } = (await agent.terminal.status()).up;
     s.till.sell();
     await until(async () => (await agent.terminal.status()).up.packedThrough > packedThrough);
-    await until(async () => (await readStatus(s.dir.file("agent")))?.loops.submit.lastError?.code === "EPOCH_CLOSED");
+    await until(
+      async () => (await readStatus(folderAt(s.dir.file("agent"))))?.loops.submit.lastError?.code === "EPOCH_CLOSED",
+    );
   });
 });
 

@@ -1,6 +1,6 @@
-import { mkdir } from "node:fs/promises";
 import { isoOf } from "../base/clock.ts";
 import { asWaybillError, WaybillError } from "../base/errors.ts";
+import { folderAt, type Folder } from "../base/folder.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Stop } from "../base/stop.ts";
 import { openDatabase } from "../database/open.ts";
@@ -32,6 +32,8 @@ export type TerminalOptions = {
   readonly version?: string;
   /** Opens the terminal's database; another than the usual one in tests. */
   readonly open?: (url: string) => Promise<Database>;
+  /** Where its key and its status are; the folder `state` of the config when left out. */
+  readonly folder?: Folder;
 };
 
 /** A running agent. */
@@ -60,7 +62,6 @@ const BUSY_MS = 1_000;
  */
 export async function startTerminal(options: TerminalOptions): Promise<Terminal> {
   const { config, stop } = options;
-  await mkdir(config.state, { recursive: true, mode: 0o700 });
   const { random } = options.runtime;
   const open =
     options.open ??
@@ -74,6 +75,7 @@ export async function startTerminal(options: TerminalOptions): Promise<Terminal>
 
 class Agent implements Terminal {
   readonly #options: TerminalOptions;
+  readonly #folder: Folder;
   readonly #station: Station;
   readonly #client: HubClient;
   readonly #scope: ScopeKeeper;
@@ -98,6 +100,7 @@ class Agent implements Terminal {
     const { signal } = options.stop;
     const { clock, network, timers } = runtime;
     this.#options = options;
+    this.#folder = options.folder ?? folderAt(config.state);
     this.#station = station;
     this.#stale = stale;
     this.#startedAt = isoOf(clock.now());
@@ -192,8 +195,15 @@ class Agent implements Terminal {
   async #ensureEnrolled(): Promise<void> {
     if (this.#enrolled) return;
     const { config, runtime, log } = this.#options;
-    const { state: folder, terminal, token, tags } = config;
-    const now = await ensureEnrolled({ folder, terminal, token, tags, random: runtime.random, client: this.#client });
+    const { terminal, token, tags } = config;
+    const now = await ensureEnrolled({
+      folder: this.#folder,
+      terminal,
+      token,
+      tags,
+      random: runtime.random,
+      client: this.#client,
+    });
     this.#enrolled = true;
     if (now) log.info({ terminal }, "terminal.enrolled");
   }
@@ -264,7 +274,7 @@ class Agent implements Terminal {
 
   /** The beat's and the last one must not meet in the draft file. */
   #writeStatus(): Promise<void> {
-    return this.#statusTurns.run(async () => writeStatus(this.#options.config.state, await this.status()));
+    return this.#statusTurns.run(async () => writeStatus(this.#folder, await this.status()));
   }
 
   async status(): Promise<TerminalStatus> {

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
+import { folderAt } from "../../base/folder.ts";
 import { instantOf } from "../../base/clock.ts";
 import { configInvalid, fillEnvironment, readConfigFile } from "../../base/config-file.ts";
 import { WaybillError } from "../../base/errors.ts";
@@ -85,7 +86,7 @@ export function addTerminal(program: Command, output: Output): void {
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<TerminalOptions>();
       const folder = options.state ?? (await terminalConfigOf(options)).state;
-      const status = await readStatus(folder);
+      const status = await readStatus(folderAt(folder));
       if (status === null) throw new WaybillError("NOT_FOUND", `no agent has run with the state folder ${folder}`);
       output.out(options.json ? JSON.stringify(status) : statusText(status, systemRuntime.clock.now()));
     });
