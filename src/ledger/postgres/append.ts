@@ -1,33 +1,29 @@
-import { actor, laneName, seq, type LaneName, type Seq, type TerminalId } from "../../base/ids.ts";
+import { actor, seq, type Epoch, type Seq, type TerminalId } from "../../base/ids.ts";
 import type { Instant } from "../../base/clock.ts";
-import { WaybillError, type FaultCode, type ErrorFacts } from "../../base/errors.ts";
-import { CHAIN_START, sameChain } from "../../message/chain.ts";
+import { WaybillError } from "../../base/errors.ts";
+import { CHAIN_START } from "../../message/chain.ts";
+import { acknowledgement, judge, tipAfter, UNBEGUN, type Accepted, type Tip } from "../judge.ts";
+import { cutIntoRuns } from "../lines.ts";
 import type { Acknowledgement, Refused, Submission } from "../port.ts";
-import { chainAfter, cutIntoRuns, isAfter, placeOf, type Place } from "../sqlite/runs.ts";
 import { searchKey } from "../search-key.ts";
 import { beginLane } from "./epochs.ts";
 import { record } from "./events.ts";
 import { BLOCKED } from "./due.ts";
-import { nameOf, SELECT_LANE, type LaneRow, type OpenCounts } from "./lane-row.ts";
-import { countKnown, firstDisorder, skipOf } from "./order.ts";
-import { chainAt, firstDifference, storeGap, storeRuns, type LaneRun } from "./runs.ts";
+import { SELECT_LANE, type LaneRow, type OpenCounts } from "./lane-row.ts";
+import { chainAt, storeGap, storeRuns, type LaneRun } from "./runs.ts";
 import { storable, type Tx } from "./tx.ts";
 
 /** A lane as it stands in this transaction: what was read of it, with what this group has added. */
 type Standing = {
   readonly row: LaneRow;
+  readonly epoch: Epoch;
   readonly blocked: boolean;
   readonly open: OpenCounts;
-  receivedThrough: Seq;
-  chain: Uint8Array;
-  part: number;
-  partChain: Uint8Array | null;
+  tip: Tip;
   moved: boolean;
 };
 type ReadRow = LaneRow & { readonly blocked: boolean } & OpenCounts;
 type NewKey = { readonly terminal: TerminalId; readonly value: string; readonly lane: number; readonly seq: Seq };
-
-const refused = (code: FaultCode, what: string, facts: ErrorFacts): Refused => ({ refused: code, what, facts });
 
 /** Judges and stores submissions in order, each alone, within the caller's transaction. */
 export async function appendAll(
@@ -42,19 +38,16 @@ export async function appendAll(
 }
 
 /**
- * Locks both rows of every lane concerned, then reads them: what is read after the locks is what stands. Settlements lock
+ * Locks both rows of every open lane concerned, then reads them: what is read after the locks is what stands. Settlements lock
  * lane_out in the same order, so a message never arrives unseen between a settlement's look and its word "nothing to do".
  */
 async function lockLanes(tx: Tx, submissions: readonly Submission[]): Promise<readonly ReadRow[]> {
   const terminals = submissions.map(({ terminal }) => terminal);
-  const epochs = submissions.map(({ epoch }) => epoch);
-  const concerned = `l.terminal = any ($1::text[]) and (l.ended_at is null or (l.terminal, l.epoch) in
-    (select * from unnest($1::text[], $2::text[])))`;
+  const concerned = "l.terminal = any ($1::text[]) and l.ended_at is null";
   const lock = (table: "lane_in" | "lane_out"): Promise<unknown> =>
     tx.run(
       `select from ${table} t join lane l on l.id = t.lane where ${concerned} order by t.lane for update of t`,
       terminals,
-      epochs,
     );
   const [, , rows] = await Promise.all([
     lock("lane_in"),
@@ -67,7 +60,6 @@ async function lockLanes(tx: Tx, submissions: readonly Submission[]): Promise<re
                 count(*) filter (where state = 'held') as held, count(*) filter (where state = 'dead') as dead
          from exception where lane = p.id and closed_at is null) c`,
       terminals,
-      epochs,
     ),
   ]);
   return rows;
@@ -77,7 +69,6 @@ async function lockLanes(tx: Tx, submissions: readonly Submission[]): Promise<re
 class Group {
   readonly #tx: Tx;
   readonly #now: Instant;
-  readonly #byName = new Map<LaneName, Standing>();
   readonly #current = new Map<TerminalId, Standing>();
   #runs: LaneRun[] = [];
   #keys: NewKey[] = [];
@@ -89,84 +80,34 @@ class Group {
   }
 
   #remember(row: ReadRow): Standing {
-    const { receivedThrough, chain, part, partChain, blocked, retrying, held, dead } = row;
-    const open = { retrying, held, dead };
-    const standing = { row, blocked, open, receivedThrough, chain, part, partChain, moved: false };
-    this.#byName.set(nameOf(row), standing);
-    if (row.endedAt === null) this.#current.set(row.terminal, standing);
+    const { epoch, receivedThrough, chain, part, partChain, blocked, retrying, held, dead } = row;
+    const tip = { receivedThrough, chain, part, partChain };
+    const standing = { row, epoch, blocked, open: { retrying, held, dead }, tip, moved: false };
+    this.#current.set(row.terminal, standing);
     return standing;
   }
 
   /** A refusal has written nothing. */
   async append(submission: Submission): Promise<Acknowledgement | Refused> {
-    const { terminal, epoch } = submission;
-    const name = laneName(terminal, epoch);
-    const known = this.#byName.get(name);
-    const current = this.#current.get(terminal);
-    if (current && current !== known) {
-      const what = `epoch ${epoch} of terminal ${terminal} has ended, ${current.row.epoch} has begun`;
-      return refused("EPOCH_CLOSED", what, { epoch: current.row.epoch });
-    }
-    const disorder = firstDisorder(submission);
-    if (disorder !== null) {
-      const what = `the lines of ${terminal}/${epoch} do not follow each other at number ${disorder}`;
-      return refused("SEQUENCE_GAP", what, { expected: disorder });
-    }
-    const standing = current ?? { ...UNBEGUN };
-    const skipTo = skipOf(submission, standing);
-    const tip = skipTo ?? { seq: standing.receivedThrough, part: standing.part };
-    const start: Place = { seq: submission.after, part: submission.part };
-    if (isAfter(start, tip)) {
-      const expected = tip.seq + 1;
-      const what = `${name} is stored through ${tip.seq}; the request begins behind ${start.seq}`;
-      return refused("SEQUENCE_GAP", what, tip.part > 0 ? { expected, part: tip.part + 1 } : { expected });
-    }
-    const overlap = countKnown(submission.lines, tip);
-    const broken = skipTo ? null : await this.#firstBroken(standing, current?.row.id ?? null, submission, tip, overlap);
-    if (broken !== null) {
-      return refused("CHAIN_BROKEN", `${name}/${broken} is known with other content`, { seq: broken });
-    }
-    const duplicates = submission.lines.slice(0, overlap).filter((line) => !line.more).length;
-    if (submission.lines.length === overlap && !skipTo) return acknowledgementOf(standing, current, duplicates);
+    const current = this.#current.get(submission.terminal) ?? null;
+    const judged = await this.#judge(submission, current);
+    if ("refused" in judged) return judged;
+    const { duplicates, known, skipTo } = judged;
+    if (!judged.isNews && !current) return acknowledgement(UNBEGUN, { duplicates, loadedThrough: seq(0), open: NONE });
     const lane = current ?? (await this.#begin(submission));
-    if (skipTo) await this.#skip(lane, skipTo.seq, submission.chain);
-    this.#store(lane, submission, overlap);
-    return acknowledgementOf(lane, lane, duplicates);
+    if (skipTo !== null) await this.#skip(lane, skipTo, submission.chain);
+    if (submission.lines.length > known) this.#store(lane, submission, known);
+    return acknowledgement(lane.tip, { duplicates, loadedThrough: lane.row.loadedThrough, open: lane.open });
   }
 
-  /**
-   * The first number that has come with other content than is stored; null when all agree. Since each chain covers all that
-   * came before, one comparison, at the last known line, is enough while all is well.
-   */
-  async #firstBroken(
-    standing: Pick<Standing, "chain" | "partChain">,
-    lane: number | null,
-    submission: Submission,
-    tip: Place,
-    overlap: number,
-  ): Promise<Seq | null> {
-    const start: Place = { seq: submission.after, part: submission.part };
-    const ours = async (place: Place): Promise<Uint8Array | null> => {
-      if (place.seq === tip.seq && place.part === tip.part) return standing.partChain ?? standing.chain;
-      if (place.seq === tip.seq && place.part === 0) return standing.chain;
-      if (lane === null) return null;
+  async #judge(submission: Submission, current: Standing | null): Promise<Accepted | Refused> {
+    const judging = judge(submission, current && { epoch: current.epoch, ...current.tip });
+    let step = judging.next();
+    while (!step.done) {
       await this.write(); // what this group stored is looked at too
-      return chainAt(this.#tx, lane, place);
-    };
-    const agrees = async (place: Place, chain: Uint8Array): Promise<boolean> => {
-      const stored = await ours(place);
-      return stored !== null && sameChain(stored, chain);
-    };
-    const last = submission.lines[overlap - 1];
-    const joint = last ? placeOf(last) : start;
-    const hasFresh = submission.lines.length > overlap;
-    // A message that began in parts goes on with the next part; nothing else may follow what is stored of it.
-    if (hasFresh && (joint.seq !== tip.seq || joint.part !== tip.part)) return seq(tip.seq + 1);
-    const lastChain = last ? chainAfter(submission, overlap - 1) : submission.chain;
-    if (await agrees(joint, lastChain)) return null;
-    if (!last || lane === null || !(await agrees(start, submission.chain)))
-      return start.part > 0 ? seq(start.seq + 1) : start.seq;
-    return firstDifference(this.#tx, lane, submission, overlap);
+      step = judging.next(current ? await chainAt(this.#tx, current.row.id, step.value) : null);
+    }
+    return step.value;
   }
 
   /** @throws SQLSTATE 23505 when another process has begun it at the same moment: the whole group is then judged again. */
@@ -177,33 +118,20 @@ class Group {
     return this.#remember({ ...row, blocked: false, retrying: 0, held: 0, dead: 0 });
   }
 
-  #store(lane: Standing, submission: Submission, overlap: number): void {
+  #store(lane: Standing, submission: Submission, known: number): void {
     const { id, terminal } = lane.row;
-    const last = submission.lines.at(-1);
-    if (!last || submission.lines.length === overlap) return;
-    for (const run of cutIntoRuns(submission, overlap)) this.#runs.push({ ...run, lane: id });
-    for (const line of submission.lines.slice(overlap)) {
+    for (const run of cutIntoRuns(submission, known)) this.#runs.push({ ...run, lane: id });
+    for (const line of submission.lines.slice(known)) {
       for (const value of line.search) {
         this.#keys.push({ terminal, value: storable(searchKey(value)), lane: id, seq: line.seq });
       }
     }
-    const before = lane.receivedThrough;
-    const lastWhole = submission.lines.findLastIndex((line) => !line.more);
-    const end = placeOf(last);
-    if (lastWhole >= overlap) lane.chain = chainAfter(submission, lastWhole);
-    lane.receivedThrough = end.seq;
-    lane.part = end.part;
-    lane.partChain = end.part > 0 ? chainAfter(submission, submission.lines.length - 1) : null;
-    lane.moved = true;
-    if (lastWhole < overlap) return;
-    record(this.#tx, {
-      lane: id,
-      from: seq(before + 1),
-      through: end.seq,
-      kind: "received",
-      actor: actor(`terminal:${terminal}`),
-      detail: "",
-    });
+    const from = seq(lane.tip.receivedThrough + 1);
+    const { isWhole, ...tip } = tipAfter(lane.tip, submission, known);
+    Object.assign(lane, { tip, moved: true });
+    if (!isWhole) return;
+    const by = actor(`terminal:${terminal}`);
+    record(this.#tx, { lane: id, from, through: tip.receivedThrough, kind: "received", actor: by, detail: "" });
   }
 
   /** Notes that (received, through] will never come. An unfinished message among them is given up with the rest. */
@@ -211,8 +139,8 @@ class Group {
     const tx = this.#tx;
     await this.write();
     const { id, terminal, loadedThrough } = lane.row;
-    const from = seq(lane.receivedThrough + 1);
-    await tx.run("delete from run where lane = $1 and through_seq > $2", id, lane.receivedThrough);
+    const from = seq(lane.tip.receivedThrough + 1);
+    await tx.run("delete from run where lane = $1 and through_seq > $2", id, lane.tip.receivedThrough);
     await storeGap(tx, id, from, through, chain, this.#now);
     // What the centre is known to have loaded is not missing, even when this ledger never had it or has lost it.
     const lost = seq(Math.max(from, loadedThrough + 1));
@@ -228,7 +156,7 @@ class Group {
       const detail = "the terminal no longer has these messages";
       record(tx, { lane: id, from: lost, through, kind: "missing", actor: by, detail });
     }
-    Object.assign(lane, { receivedThrough: through, chain, part: 0, partChain: null, moved: true });
+    Object.assign(lane, { tip: { receivedThrough: through, chain, part: 0, partChain: null }, moved: true });
   }
 
   /** Sends out what has gathered: runs, search keys, the lanes' new tips, and their claim to be looked at. */
@@ -236,12 +164,12 @@ class Group {
     const tx = this.#tx;
     const runs = this.#runs;
     const keys = this.#keys;
-    const moved = [...this.#byName.values()].filter((lane) => lane.moved);
+    const moved = [...this.#current.values()].filter((lane) => lane.moved);
     this.#runs = [];
     this.#keys = [];
     for (const lane of moved) lane.moved = false;
     const due = moved.filter(
-      ({ row, blocked, receivedThrough }) => row.leasedBy === null && !blocked && receivedThrough > row.loadedThrough,
+      ({ row, blocked, tip }) => row.leasedBy === null && !blocked && tip.receivedThrough > row.loadedThrough,
     );
     await Promise.all([
       storeRuns(tx, runs, this.#now),
@@ -263,11 +191,11 @@ class Group {
            from unnest($1::bigint[], $2::bigint[], $3::bigint[]) with ordinality as n (lane, received, part, place)
            where i.lane = n.lane`,
           moved.map(({ row }) => row.id),
-          moved.map(({ receivedThrough }) => receivedThrough),
-          moved.map(({ part }) => part),
+          moved.map(({ tip }) => tip.receivedThrough),
+          moved.map(({ tip }) => tip.part),
           this.#now,
-          Buffer.concat(moved.map(({ chain }) => chain)),
-          Buffer.concat(moved.map(({ partChain }) => partChain ?? CHAIN_START)),
+          Buffer.concat(moved.map(({ tip }) => tip.chain)),
+          Buffer.concat(moved.map(({ tip }) => tip.partChain ?? CHAIN_START)),
         ),
       due.length > 0 &&
         tx.run(
@@ -280,20 +208,4 @@ class Group {
   }
 }
 
-/** The lane a terminal's first request would begin; it is begun only if the request is stored. */
-const UNBEGUN = { receivedThrough: seq(0), chain: CHAIN_START, part: 0, partChain: null } as const;
-
-function acknowledgementOf(
-  { receivedThrough, chain, part }: Pick<Standing, "receivedThrough" | "chain" | "part">,
-  lane: Standing | undefined,
-  duplicates: number,
-): Acknowledgement {
-  return {
-    receivedThrough,
-    chain,
-    duplicates,
-    loadedThrough: lane?.row.loadedThrough ?? seq(0),
-    open: lane?.open ?? { retrying: 0, held: 0, dead: 0 },
-    partial: part > 0 ? { seq: seq(receivedThrough + 1), part } : null,
-  };
-}
+const NONE: OpenCounts = { retrying: 0, held: 0, dead: 0 };

@@ -1,9 +1,8 @@
-import { seq as asSeq, type Seq } from "../../base/ids.ts";
+import type { Seq } from "../../base/ids.ts";
 import type { Instant } from "../../base/clock.ts";
-import { WaybillError } from "../../base/errors.ts";
-import { CHAIN_START, chainNext, sameChain } from "../../message/chain.ts";
-import type { StoredPiece, Submission, SubmittedLine } from "../port.ts";
-import { chainAfter, placeOf, type Place, type RunWrite } from "../sqlite/runs.ts";
+import { CHAIN_START } from "../../message/chain.ts";
+import { chainWithin, endsAt, storedBefore, type Place, type RunWrite, type Stored } from "../lines.ts";
+import type { StoredPiece } from "../port.ts";
 import type { Tx } from "./tx.ts";
 
 /** A run and the lane it belongs to. */
@@ -61,52 +60,25 @@ export async function storeGap(
   );
 }
 
-type ChainRow = { readonly through: Seq; readonly throughPart: number; readonly chain: Uint8Array };
+type ChainRow = Stored & { readonly chain: Uint8Array };
 
 // The last run that ends at or before a place. Runs of parts end inside message seq + 1 unless they hold its last part.
 const RUN_ENDING_BY = `
-  select through_seq as through, through_part as "throughPart", chain
+  select through_seq as seq, through_part as part, chain
   from run where lane = $1 and (through_seq, through_part) <= ($2, $3) order by through_seq desc, through_part desc limit 1`;
-
-const EVERY_PART = Number.MAX_SAFE_INTEGER;
 
 /**
  * The chain at `place`, which must not lie behind what is stored: a stored run's, or from there on computed over the stored
  * bytes. Null when they are no longer kept.
  */
 export async function chainAt(tx: Tx, lane: number, place: Place): Promise<Uint8Array | null> {
-  // In stored order, part p of message n lies at (n, p), and the end of message n behind all its parts.
-  const [throughSeq, throughPart] = place.part > 0 ? [place.seq + 1, place.part] : [place.seq, EVERY_PART];
-  if (throughSeq === 0) return CHAIN_START;
-  const before = await tx.get<ChainRow>(RUN_ENDING_BY, lane, throughSeq, throughPart);
-  let chain = before?.chain ?? CHAIN_START;
-  let at: Place = before ? { seq: before.through, part: before.throughPart } : { seq: asSeq(0), part: 0 };
-  const isThere = (): boolean => at.seq === throughSeq && (place.part === 0 || at.part === throughPart);
-  if (isThere()) return chain;
+  const wanted = storedBefore(place);
+  if (wanted.seq === 0) return CHAIN_START;
+  const before = await tx.get<ChainRow>(RUN_ENDING_BY, lane, wanted.seq, wanted.part);
+  if (before && endsAt(before, wanted)) return before.chain;
   // The place lies within the next run.
-  for (const piece of await piecesAfter(tx, lane, at, 1)) {
-    for (const line of linesOf(piece)) {
-      if (line.seq > throughSeq || (line.seq === throughSeq && line.part > throughPart)) break;
-      chain = chainNext(chain, line.bytes);
-      at = { seq: line.seq, part: line.part };
-    }
-  }
-  return isThere() ? chain : null;
-}
-
-type StoredLine = { readonly seq: Seq; readonly part: number; readonly bytes: Uint8Array };
-
-/** The stored lines of a piece, without their newlines. */
-function* linesOf(piece: StoredPiece): Generator<StoredLine> {
-  let from = 0;
-  for (let at = 0; from < piece.bytes.byteLength; at++) {
-    const end = piece.bytes.indexOf(0x0a, from);
-    const bytes = piece.bytes.subarray(from, end);
-    yield piece.part > 0
-      ? { seq: piece.from, part: piece.part + at, bytes }
-      : { seq: asSeq(piece.from + at), part: 0, bytes };
-    from = end + 1;
-  }
+  const [piece] = await piecesAfter(tx, lane, before ?? { seq: 0, part: 0 }, 1);
+  return piece ? chainWithin(piece, before?.chain ?? CHAIN_START, wanted) : null;
 }
 
 const PIECES = `
@@ -115,32 +87,5 @@ const PIECES = `
   order by through_seq, through_part limit $4`;
 
 /** Stored runs behind (seq, part) in order, at most `limit`. */
-export const piecesAfter = (tx: Tx, lane: number, after: Place, limit: number): Promise<StoredPiece[]> =>
+export const piecesAfter = (tx: Tx, lane: number, after: Stored, limit: number): Promise<StoredPiece[]> =>
   tx.all<StoredPiece>(PIECES, lane, after.seq, after.part, limit);
-
-/**
- * The number of the first line that is not what is stored under its number, among the first `count`, of which the last is
- * known to differ. Once a chain differs it differs for ever, so the first difference is found by halving.
- */
-export async function firstDifference(
-  tx: Tx,
-  lane: number,
-  submission: Pick<Submission, "body" | "lines" | "chains">,
-  count: number,
-): Promise<Seq> {
-  const line = (at: number): SubmittedLine => {
-    const found = submission.lines[at];
-    if (!found)
-      throw new WaybillError("INTERNAL", `a submission of ${submission.lines.length} lines has no line ${at}`);
-    return found;
-  };
-  let low = 0;
-  let high = count - 1;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const stored = await chainAt(tx, lane, placeOf(line(middle)));
-    if (stored && sameChain(stored, chainAfter(submission, middle))) low = middle + 1;
-    else high = middle;
-  }
-  return line(high).seq;
-}
