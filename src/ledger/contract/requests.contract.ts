@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { describe, test } from "vitest";
 import { seq } from "../../base/ids.ts";
+import type { Ledger } from "../port.ts";
 import type { OpenSubject } from "./subject.ts";
 import { sendAny, Till } from "./till.ts";
 
@@ -23,8 +24,10 @@ const story = fc.record({
 export function requestsContract(adapter: string, open: OpenSubject): void {
   describe(`requests of every kind: ${adapter}`, () => {
     test("I1: stored is what was sent, once and in order; all else is refused by the right name", async () => {
+      await using subject = await open();
+      let tills = 0;
       await fc.assert(
-        fc.asyncProperty(story, (given) => tell(open, given)),
+        fc.asyncProperty(story, (given) => tell(subject.ledger, new Till(`t${++tills}`), given)),
         { numRuns: 60 },
       );
     });
@@ -33,10 +36,7 @@ export function requestsContract(adapter: string, open: OpenSubject): void {
 
 type Story = typeof story extends fc.Arbitrary<infer T> ? T : never;
 
-async function tell(open: OpenSubject, { messages, requests }: Story): Promise<void> {
-  await using subject = await open();
-  const { ledger } = subject;
-  const till = new Till("t1");
+async function tell(ledger: Ledger, till: Till, { messages, requests }: Story): Promise<void> {
   for (const parts of messages) {
     if (parts === 0) till.write(1);
     else till.writeParts(parts);
@@ -86,7 +86,7 @@ function behindLine({ lines }: Till, count: number): { seq: number; part: number
 }
 
 function changedAt(till: Till, at: number): Till {
-  const other = new Till("t1");
+  const other = new Till(till.terminal);
   other.lines.push(...till.lines.map((line, i) => (i === at ? { ...line, text: `${line.text} ` } : line)));
   return other;
 }
