@@ -17,7 +17,9 @@ export const LOG_EVENTS = {
   "ingest.resumed": "New messages are taken again.",
   "capacity.unknown": "The backlog or the free disk could not be read; the last known figures stand.",
   "sightings.unwritten": "When terminals were last seen could not be stored; the next calls tell it again.",
-  "lane.alarm": "A terminal sent a known number with other content: it was restored or copied.",
+  "lane.alarm":
+    "A terminal sent a known number with other content: it was restored or copied; or, `early`, one from before its beginning.",
+  "lane.begun": "A SOAP terminal joined with a number above 1; lower ones belong to the system it came from.",
   "soap.fault": "A SOAP request was answered with a fault; `code` and the terminal, where it signed in, are told.",
   "soap.update-parked":
     "An update is larger than SOAP clients take; it is told as refused, and the terminal goes on behind it.",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isTimeZone } from "../../wire/soap/local-time.ts";
 import { legacyMapping } from "../../wire/soap/mapping.ts";
 
 export const AUTH_KINDS = ["basic", "usernameToken"] as const;
@@ -18,7 +19,11 @@ export const soapConfig = z
       .describe(
         "how a SOAP terminal may sign in: HTTP Basic, or a WS-Security UsernameToken; name and key are those of enrolment",
       ),
-    timeZone: z.string().optional().describe("IANA zone of times that come without one; without it they are UTC"),
+    timeZone: z
+      .string()
+      .refine(isTimeZone, "is not a known IANA time zone")
+      .optional()
+      .describe("IANA zone of times that come without one; without it they are UTC"),
     replyKib: z
       .number()
       .int()

@@ -19,8 +19,9 @@ const range = (from: number, through: number, image = ""): readonly SyncMessageT
   }));
 async function till(
   name: string,
+  tags: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly call: SoapCaller; readonly send: (messages: readonly SyncMessageText[]) => Promise<unknown> }> {
-  const call = callerOf(hub, name, await hub.enrol(name));
+  const call = callerOf(hub, name, await hub.enrol(name, tags));
   const send = async (messages: readonly SyncMessageText[]): Promise<unknown> => {
     const answer = await call(submit(name, messages));
     if (answer.status !== 200) return answer.value("code");
@@ -197,4 +198,119 @@ test("the epoch's name tells from which number a lane goes on", async () => {
   await send(range(2, 2, "new-"));
   const epochs: readonly Epoch[] = (await hub.ledger.lanes.of(terminalId("s11"))).map(({ epoch }) => epoch);
   expect(epochs).toEqual(["soap-v1", "soap-v1.2-from-2"]);
+});
+
+describe("a till that has been sending to another system for years", () => {
+  const ids = (from: number, through: number, image = ""): readonly string[] =>
+    range(from, through, image).map(({ messageId = "" }) => messageId);
+  const status = async (call: SoapCaller, name: string): Promise<string | undefined> =>
+    (await call(`<GetStatus xmlns="urn:waybill:terminal:v1"><terminalId>${name}</terminalId></GetStatus>`)).value(
+      "acceptedThrough",
+    );
+
+  test("goes on with the number it is at, and an event says whose the lower ones are", async () => {
+    const { send, call } = await till("j1");
+    expect(await status(call, "j1")).toBe("0");
+    expect(await send(range(4_701, 4_703))).toEqual([4_703, 3, 0]);
+    expect(await send(range(4_702, 4_705))).toEqual([4_705, 2, 2]);
+    expect(await status(call, "j1")).toBe("4705");
+    expect(await send(range(4_707, 4_707))).toEqual([4_705, 0, 0]);
+    expect((await hub.ledger.lanes.of(terminalId("j1"))).map(({ epoch }) => epoch)).toEqual(["soap-v1.1-from-4701"]);
+    const opened = (await hub.ledger.trail.recent(200, null)).find(
+      ({ kind, lane }) =>
+        kind === "epoch opened" && lane === laneName(terminalId("j1"), "soap-v1.1-from-4701" as Epoch),
+    );
+    expect(opened?.detail).toContain(
+      "begins at number 4701: its first request says so; lower ones belong to the system before",
+    );
+  });
+
+  test("begins at the lowest number of its first request, in whatever order they stand there", async () => {
+    const { send } = await till("j2");
+    expect(await send([...range(13, 13), ...range(11, 12)])).toEqual([12, 2, 0]);
+    expect(await send(range(13, 13))).toEqual([13, 1, 0]);
+    expect(await stored("j2")).toEqual([ids(11, 13)]);
+  });
+
+  test("whose first messages come late keeps them, and goes on behind all it has sent", async () => {
+    const { send, call } = await till("j3");
+    expect(await send(range(11, 13))).toEqual([13, 3, 0]);
+    expect(await send(range(8, 9))).toEqual([9, 2, 0]);
+    expect(await send(range(14, 14))).toEqual([9, 0, 0]); // 10 may still come
+    expect(await send(range(10, 10))).toEqual([10, 1, 0]);
+    expect(await send(range(12, 12))).toEqual([10, 0, 1]);
+    expect(await send(range(14, 15))).toEqual([15, 2, 0]);
+    expect(await send(range(8, 16))).toEqual([16, 1, 8]);
+    expect(await status(call, "j3")).toBe("16");
+    expect(await stored("j3")).toEqual([ids(11, 13), ids(8, 10), ids(14, 16)]);
+  });
+
+  test("that sends what it has newest first loses nothing either", async () => {
+    const { send } = await till("j4");
+    await send(range(11, 12));
+    await send(range(9, 10));
+    expect(await send(range(7, 8))).toEqual([8, 2, 0]);
+    expect(await send(range(13, 13))).toEqual([13, 1, 0]);
+    expect(await stored("j4")).toEqual([ids(11, 12), ids(9, 10), ids(7, 8), ids(13, 13)]);
+  });
+
+  test("that sends the late ones and those behind them together is answered as if it had sent them in order", async () => {
+    const { send } = await till("j5");
+    await send(range(4, 5));
+    expect(await send(range(1, 8))).toEqual([8, 6, 2]);
+    expect((await stored("j5")).flat().filter((id) => id !== "same")).toEqual([
+      ...ids(4, 5),
+      ...ids(1, 3),
+      ...ids(6, 8),
+    ]);
+  });
+
+  test("and is re-imaged, so that it begins at 1: nothing of the new image is taken for what the old one sent", async () => {
+    const { send } = await till("j6");
+    await send(range(4, 6));
+    expect(await send(range(1, 2, "new-"))).toEqual([2, 2, 0]);
+    expect(await send(range(1, 5, "new-"))).toEqual([5, 3, 2]);
+    expect(await send(range(7, 7, "new-"))).toEqual([5, 0, 0]);
+    expect(await send(range(6, 7, "new-"))).toEqual([7, 2, 0]);
+    expect(await stored("j6")).toEqual([ids(4, 6), ids(1, 7, "new-")]);
+  });
+
+  test("begins where its enrolment says, when an operator has said so", async () => {
+    const { send, call } = await till("j7", { "soap-after": "4700" });
+    expect(await status(call, "j7")).toBe("4700");
+    const early = await call(submit("j7", range(4_703, 4_703)));
+    expect([early.value("acceptedThrough"), early.value("reason")]).toEqual(["4700", "expected 4701"]);
+    expect(await send(range(4_701, 4_703))).toEqual([4_703, 3, 0]);
+    expect(await send(range(4_700, 4_700))).toEqual([4_700, 1, 0]); // kept, whatever was said
+    expect(await send(range(4_704, 4_704))).toEqual([4_704, 1, 0]);
+  });
+
+  test.each(["4,700", "-1", "1e3", "9007199254740991", "99999999999999999999"])(
+    "a soap-after that is no number (%s) says nothing",
+    async (told) => {
+      const { send } = await till(`j8${told.length}`, { "soap-after": told });
+      expect(await send(range(7, 7))).toEqual([7, 1, 0]);
+    },
+  );
+
+  test("told to two processes at once: both beginnings are kept", async () => {
+    const other = await openSoap({}, { around: () => hub.ledger });
+    onTestFinished(() => other.api[Symbol.asyncDispose]());
+    const key = await hub.enrol("j9");
+    const answers = await Promise.all([
+      callerOf(hub, "j9", key)(submit("j9", range(21, 22))),
+      callerOf(other, "j9", key)(submit("j9", range(23, 24))),
+    ]);
+    const accepted = answers.map((answer) => Number(answer.value("accepted")));
+    const kept = (await stored("j9")).flat().filter((id) => id !== "same");
+    expect(kept).toHaveLength(accepted.reduce((sum, each) => sum + each, 0));
+    const again = await callerOf(hub, "j9", key)(submit("j9", range(21, 24)));
+    expect(again.value("acceptedThrough")).toBe("24");
+    expect(
+      (await stored("j9"))
+        .flat()
+        .filter((id) => id !== "same")
+        .toSorted(),
+    ).toEqual(ids(21, 24));
+  });
 });

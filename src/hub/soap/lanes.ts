@@ -1,14 +1,24 @@
 import { instantOf, isoOf } from "../../base/clock.ts";
 import { asWaybillError, WaybillError } from "../../base/errors.ts";
-import { epoch, laneName, seq, type Epoch, type TerminalId } from "../../base/ids.ts";
+import { laneName, seq, type Epoch, type TerminalId } from "../../base/ids.ts";
 import { Turn } from "../../base/turn.ts";
-import type { LaneStatus, Submission, SubmittedLine } from "../../ledger/port.ts";
+import type { LaneStatus, Submission, SubmittedLine, Terminal } from "../../ledger/port.ts";
 import { CHAIN_START, chainNext } from "../../message/chain.ts";
 import { field } from "../../message/change.ts";
 import { contentOf, lineOf, sameAsBefore, type Submitted } from "../../wire/soap/submitted.ts";
 import type { Intake } from "../api/intake.ts";
 import type { HubApiParts } from "../api/parts.ts";
 import { payloadOf } from "../api/payload.ts";
+import {
+  declaredBegin,
+  endOf,
+  epochName,
+  heldBehind,
+  isSoapEpoch,
+  soapLane,
+  topOf,
+  type SoapLane,
+} from "./numbering.ts";
 
 /** What became of a batch of SyncMessages. */
 export type Taken = {
@@ -24,21 +34,6 @@ export type Taken = {
   }[];
 };
 
-/**
- * One lane of SOAP messages: numbers `base` + 1 … of the terminal are its messages 1 …. The first lane of a terminal has base
- * 0. When a number comes again with other content (the till was re-imaged, or restored from a copy), a lane begins whose
- * base is just before it, so that the second message of that number is kept too, after all of the first.
- */
-type SoapLane = {
-  readonly epoch: Epoch;
-  readonly incarnation: number;
-  readonly base: number;
-  readonly status: LaneStatus;
-};
-
-const FIRST = epoch("soap-v1");
-const NAMED = /^soap-v1(?:\.(\d+)-from-(\d+))?$/;
-const nextName = (incarnation: number, first: number): Epoch => epoch(`soap-v1.${incarnation}-from-${first}`);
 /** How often another hub process may be faster with the same lane before the terminal is asked to come again. */
 const TRIES = 5;
 /** Longer values are no receipt numbers. */
@@ -47,6 +42,7 @@ const SEARCH_LENGTH = 200;
 const REMEMBERED = 20_000;
 
 type Parts = Pick<HubApiParts, "ledger" | "runtime" | "settings" | "log" | "metrics">;
+type Sender = Pick<Terminal, "id" | "tags">;
 
 /** Puts SyncMessages into lanes. The requests of one terminal take turns; those of different terminals share transactions. */
 export class SoapLanes {
@@ -62,36 +58,36 @@ export class SoapLanes {
   }
 
   /** @throws EPOCH_CLOSED when an agent numbers for this terminal; OVERLOADED and whatever the ledger throws: then nothing is promised, and a resend finds out */
-  async take(terminal: TerminalId, messages: readonly Submitted[]): Promise<Taken> {
-    const place = this.#turns.get(terminal) ?? { turn: new Turn(), users: 0 };
-    this.#turns.set(terminal, place);
+  async take(terminal: Sender, messages: readonly Submitted[]): Promise<Taken> {
+    const place = this.#turns.get(terminal.id) ?? { turn: new Turn(), users: 0 };
+    this.#turns.set(terminal.id, place);
     place.users++;
     try {
       return await place.turn.run(() => this.#takeAgain(terminal, messages));
     } finally {
-      if (--place.users === 0) this.#turns.delete(terminal);
+      if (--place.users === 0) this.#turns.delete(terminal.id);
     }
   }
 
-  /** @throws EPOCH_CLOSED */
-  async acceptedThrough(terminal: TerminalId): Promise<number> {
-    return topOf(await this.#read(terminal));
+  /** Before its first message: how far the old system is said to have taken it, else 0. @throws EPOCH_CLOSED */
+  async acceptedThrough(terminal: Sender): Promise<number> {
+    return topOf(await this.#read(terminal.id), declaredBegin(terminal) ?? 0);
   }
 
-  async #takeAgain(terminal: TerminalId, messages: readonly Submitted[]): Promise<Taken> {
-    let lanes = this.#known.get(terminal) ?? (await this.#read(terminal));
+  async #takeAgain(terminal: Sender, messages: readonly Submitted[]): Promise<Taken> {
+    let lanes = this.#known.get(terminal.id) ?? (await this.#read(terminal.id));
     for (let tries = 1; ; tries++) {
-      this.#known.delete(terminal); // whatever is thrown from here on, nothing is known for sure
+      this.#known.delete(terminal.id); // whatever is thrown from here on, nothing is known for sure
       const batch = new Batch(this.#parts, this.#intake, terminal, lanes);
       try {
         const taken = await batch.take(messages);
-        this.#remember(terminal, batch.lanes);
+        this.#remember(terminal.id, batch.lanes);
         return taken;
       } catch (thrown) {
         const { code } = asWaybillError(thrown);
         const raced = code === "CHAIN_BROKEN" || code === "SEQUENCE_GAP" || code === "EPOCH_CLOSED";
         if (!raced || tries === TRIES) throw thrown;
-        lanes = await this.#read(terminal);
+        lanes = await this.#read(terminal.id);
       }
     }
   }
@@ -99,7 +95,7 @@ export class SoapLanes {
   async #read(terminal: TerminalId): Promise<readonly SoapLane[]> {
     const all = await this.#parts.ledger.lanes.of(terminal);
     const current = all.find((lane) => lane.current);
-    if (current && !NAMED.test(current.epoch)) {
+    if (current && !isSoapEpoch(current.epoch)) {
       throw new WaybillError(
         "EPOCH_CLOSED",
         `terminal ${terminal} is served by something else than SOAP: epoch ${current.epoch} is open`,
@@ -108,11 +104,7 @@ export class SoapLanes {
         },
       );
     }
-    return all.flatMap((status) => {
-      const match = NAMED.exec(status.epoch);
-      if (!match) return [];
-      return [{ epoch: status.epoch, incarnation: Number(match[1] ?? 1), base: Number(match[2] ?? 1) - 1, status }];
-    });
+    return all.map(soapLane).filter((lane) => lane !== null);
   }
 
   #remember(terminal: TerminalId, lanes: readonly SoapLane[]): void {
@@ -122,35 +114,33 @@ export class SoapLanes {
   }
 }
 
-const topOf = (lanes: readonly SoapLane[]): number => {
-  const current = lanes.at(-1);
-  return current ? current.base + current.status.receivedThrough : 0;
-};
-
 /** One try at a batch. What is to be stored is gathered and goes to the ledger together. */
 class Batch {
   lanes: readonly SoapLane[];
   readonly #parts: Parts;
   readonly #intake: Intake;
   readonly #terminal: TerminalId;
+  readonly #declared: number | null;
   /** Messages for the current lane, from its next number on. */
   #fresh: { readonly message: Submitted; readonly inner: string; readonly known: boolean }[] = [];
   #top: number;
   #accepted = 0;
   #duplicates = 0;
 
-  constructor(parts: Parts, intake: Intake, terminal: TerminalId, lanes: readonly SoapLane[]) {
+  constructor(parts: Parts, intake: Intake, terminal: Sender, lanes: readonly SoapLane[]) {
     this.#parts = parts;
     this.#intake = intake;
-    this.#terminal = terminal;
+    this.#terminal = terminal.id;
+    this.#declared = declaredBegin(terminal);
     this.lanes = lanes;
-    this.#top = topOf(lanes);
+    this.#top = topOf(lanes, 0);
   }
 
   async take(messages: readonly Submitted[]): Promise<Taken> {
     const rejected: Taken["rejected"][number][] = [];
+    if (this.lanes.length === 0) await this.#begin(messages);
     for (const message of messages) {
-      if (message.sequence > this.#top + 1) {
+      if (message.sequence > this.#top + 1 && !(await this.#isBehindTheBeginning(message))) {
         rejected.push({ message, code: "SEQUENCE_GAP", reason: `expected ${this.#top + 1}`, retryable: true });
         continue;
       }
@@ -180,7 +170,7 @@ class Batch {
   /** Whether this very message is stored, or about to be, under this number in any lane of the terminal. */
   async #isStored({ sequence, content }: Submitted): Promise<boolean> {
     const current = this.lanes.at(-1);
-    const waiting = sequence - (current?.base ?? 0) - (current?.status.receivedThrough ?? 0);
+    const waiting = sequence - (current ? endOf(current) : 0);
     if (waiting > 0 && this.#fresh[waiting - 1]?.message.content === content) return true;
     for (const { base, status } of this.lanes.toReversed()) {
       const number = sequence - base;
@@ -191,26 +181,51 @@ class Batch {
     return false;
   }
 
-  /** Another message under a number that is taken: it begins a lane of its own, and the numbers behind it go on there. */
+  /** Where the terminal's numbers begin, when this is the first that is heard of it. */
+  async #begin(messages: readonly Submitted[]): Promise<void> {
+    const lowest = Math.min(...messages.map(({ sequence }) => sequence));
+    const first = this.#declared === null ? lowest : this.#declared + 1;
+    if (first === 1) return; // its lane begins with its first message
+    const whence = this.#declared === null ? "its first request says so" : "its enrolment says so";
+    await this.#open(first, `begins at number ${first}: ${whence}; lower ones belong to the system before`);
+    this.#parts.log.info({ terminal: this.#terminal, from: first, told: whence }, "lane.begun");
+  }
+
+  /** A number beyond the next one that is no gap, for all between came before. Afterwards it is the next, or a known one. */
+  async #isBehindTheBeginning(message: Submitted): Promise<boolean> {
+    if (this.#top > (this.lanes[0]?.base ?? 0)) return false;
+    await this.#flush();
+    const end = heldBehind(this.lanes, this.#top);
+    if (message.sequence <= end) return await this.#isStored(message);
+    if (end === this.#top || message.sequence !== end + 1) return false;
+    await this.#open(message.sequence, `goes on behind number ${end}, now that those before its beginning have come`);
+    return true;
+  }
+
+  /** Another message under a number that is taken, or one from before the beginning: it begins a lane, and the numbers behind it go on there. */
   async #beginAgain(message: Submitted): Promise<void> {
     await this.#flush();
-    const { ledger, log } = this.#parts;
+    const early = message.sequence <= Math.min(...this.lanes.map(({ base }) => base));
     const last = this.lanes.at(-1);
-    const incarnation = (last?.incarnation ?? 1) + 1;
-    const reason = `number ${message.sequence} came again with other content`;
-    log.warn({ terminal: this.#terminal, epoch: last?.epoch, seq: message.sequence }, "lane.alarm");
-    const { epoch: opened } = await ledger.lanes.openEpoch(
-      this.#terminal,
-      last?.epoch ?? null,
-      "soap",
-      reason,
-      nextName(incarnation, message.sequence),
-    );
-    const begun = (await ledger.lanes.of(this.#terminal)).find((lane) => lane.epoch === opened);
-    if (!begun) throw new WaybillError("INTERNAL", `the ledger does not show the epoch ${opened} that it opened`);
-    this.lanes = [...this.lanes, { epoch: opened, incarnation, base: message.sequence - 1, status: begun }];
-    this.#top = message.sequence - 1;
+    this.#parts.log.warn({ terminal: this.#terminal, epoch: last?.epoch, seq: message.sequence, early }, "lane.alarm");
+    const why = early ? "is from before the beginning" : "came again with other content";
+    await this.#open(message.sequence, `number ${message.sequence} ${why}`);
     await this.#append(message);
+  }
+
+  /** Begins a lane whose message 1 is the terminal's number `first`. @throws EPOCH_CLOSED when another process began one */
+  async #open(first: number, reason: string): Promise<void> {
+    const { ledger } = this.#parts;
+    const last = this.lanes.at(-1);
+    const name = epochName((last?.incarnation ?? 0) + 1, first);
+    const { epoch } = await ledger.lanes.openEpoch(this.#terminal, last?.epoch ?? null, "soap", reason, name);
+    // The ledger takes a call by the same caller for a repeated one; another process may have begun elsewhere.
+    const begun = (await ledger.lanes.of(this.#terminal)).find((lane) => lane.epoch === name);
+    const lane = begun ? soapLane(begun) : null;
+    if (epoch !== name || !lane || lane.status.receivedThrough > 0)
+      throw new WaybillError("EPOCH_CLOSED", `epoch ${epoch} of terminal ${this.#terminal} was opened meanwhile`);
+    this.lanes = [...this.lanes, lane];
+    this.#top = endOf(lane);
   }
 
   /** Stores what was gathered, in one submission; only then may anything of it be acknowledged (I2). */
@@ -220,7 +235,7 @@ class Batch {
     const current = this.lanes.at(-1);
     const after = current?.status.receivedThrough ?? seq(0);
     const chain = current?.status.chain ?? CHAIN_START;
-    const stored = await this.#intake.submit(this.#submission(fresh, current?.epoch ?? FIRST, after, chain));
+    const stored = await this.#intake.submit(this.#submission(fresh, current?.epoch ?? epochName(1, 1), after, chain));
     this.#fresh = [];
     // Another process was given the very same messages a moment ago.
     for (const { message, known } of fresh.slice(0, stored.duplicates)) {
@@ -233,9 +248,9 @@ class Batch {
       receivedThrough: stored.receivedThrough,
       chain: stored.chain,
     };
-    const lane = current ? { ...current, status } : { epoch: FIRST, incarnation: 1, base: 0, status };
+    const lane = current ? { ...current, status } : { epoch: epochName(1, 1), incarnation: 1, base: 0, status };
     this.lanes = [...this.lanes.slice(0, -1), lane];
-    this.#top = topOf(this.lanes);
+    this.#top = endOf(lane);
   }
 
   /** As `readSubmission` would read it, without writing the lines out and reading them again: they are of our own making. */
@@ -278,8 +293,8 @@ class Batch {
 }
 
 const unbegun = (terminal: TerminalId): LaneStatus => ({
-  lane: laneName(terminal, FIRST),
-  epoch: FIRST,
+  lane: laneName(terminal, epochName(1, 1)),
+  epoch: epochName(1, 1),
   current: true,
   receivedThrough: seq(0),
   claimedThrough: seq(0),

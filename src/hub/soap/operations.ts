@@ -78,7 +78,7 @@ export class Operations {
         throw thrown;
       }
     });
-    const { acceptedThrough, accepted, duplicates, rejected } = await this.#lanes.take(terminal.id, messages);
+    const { acceptedThrough, accepted, duplicates, rejected } = await this.#lanes.take(terminal, messages);
     return encodeReply("SubmitMessages", {
       acceptedThrough: BigInt(acceptedThrough),
       accepted,
@@ -97,7 +97,7 @@ export class Operations {
     const terminal = (await this.#parts.ledger.terminals.get(known.id)) ?? known;
     return encodeReply("GetStatus", {
       terminalId: terminal.id,
-      acceptedThrough: BigInt(await this.#lanes.acceptedThrough(terminal.id)),
+      acceptedThrough: BigInt(await this.#lanes.acceptedThrough(terminal)),
       pendingUpdates: await this.#updates.pending(terminal),
       cursor: cursorOf(this.#updates.cursor(terminal)),
       lastSeenAt: terminal.lastSeenAt === null ? null : isoOf(terminal.lastSeenAt),
