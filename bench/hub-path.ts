@@ -1,13 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { zstdCompressSync } from "node:zlib";
-import { systemRuntime } from "../src/base/runtime.ts";
-import { spawnWaybill } from "../test/kit/child.ts";
-import { freePort } from "../test/kit/free-port.ts";
 import { until } from "../test/kit/until.ts";
+import { startBenchHub, type BenchHub } from "./hub.ts";
 import { percentile, timed, usageOf, type Usage } from "./machine.ts";
-import { bodies, rowsOf, SCHEMA, TABLES, type Shape } from "./shape.ts";
+import { bodies, rowsOf, type Shape } from "./shape.ts";
+import type { Place, Station } from "./stations.ts";
 
 export type HubFigures = {
   readonly acceptedRowsPerSecond: number;
@@ -24,98 +20,77 @@ export type HubRun = {
   readonly connections: number;
   readonly shape: Shape;
 };
+export type Sender = { readonly key: string; readonly requests: readonly Buffer[] };
 
 /**
  * A real hub process over loopback HTTP: `terminals` lanes send prepared requests from `connections` connections, and the clock
  * stops when the last row is committed at the centre. Capture is not part of it.
  */
-export async function hubPath(folder: string, run: HubRun): Promise<HubFigures> {
-  mkdirSync(folder, { recursive: true });
-  const port = await freePort();
-  const config = join(folder, "waybill.config.json");
-  writeFileSync(
-    config,
-    JSON.stringify({ tables: TABLES, port, ledger: "sqlite:./ledger.db", central: "sqlite:./central.db" }),
-  );
-  const central = new DatabaseSync(join(folder, "central.db"));
-  central.exec(`pragma journal_mode = wal; ${SCHEMA}`);
-  await using hub = spawnWaybill(["hub", "--log", "warn", "--config", config]);
-  await hub.waitForLine(/The hub answers at/);
-  const base = `http://127.0.0.1:${port}`;
-  const operator = readFileSync(join(folder, "ledger.db.operator-token"), "utf8").trim();
+export async function hubPath(folder: string, place: Place, run: HubRun): Promise<HubFigures> {
+  const name = `hub_${run.shape.lines}_${run.terminals}`;
+  await using central = await place.station(`${name}_central`);
+  const ledger = await place.ledger(`${name}_ledger`);
+  await using hub = await startBenchHub(folder, { ledger, central: central.url });
+  const senders = await prepared(hub, run);
+  const wireBytes = senders.flatMap(({ requests }) => requests).reduce((sum, body) => sum + body.byteLength, 0);
 
-  const post = async (
-    path: string,
-    token: string,
-    body: Buffer,
-    headers: Record<string, string> = {},
-  ): Promise<{ status: number; body: Buffer }> => {
-    const answer = await systemRuntime.network.request({
-      method: "POST",
-      url: `${base}${path}`,
-      headers: { authorization: `Bearer ${token}`, ...headers },
-      body,
-      timeoutMs: 60_000,
-    });
-    return { status: answer.status, body: Buffer.from(answer.body) };
-  };
-  const senders: { key: string; requests: Buffer[] }[] = [];
-  const each = Math.ceil(run.messages / run.terminals);
-  let wireBytes = 0;
-  for (let i = 0; i < run.terminals; i++) {
-    const terminal = `t${i + 1}`;
-    const json = { "content-type": "application/json" };
-    const { token } = JSON.parse(
-      String((await post("/api/enroll-tokens", operator, Buffer.from(JSON.stringify({ terminal })), json)).body),
-    ) as { token: string };
-    const { key } = JSON.parse(
-      String((await post("/v1/enroll", token, Buffer.from(JSON.stringify({ token, terminal })), json)).body),
-    ) as { key: string };
-    const requests = bodies(terminal, "e1", each, run.perRequest, run.shape).map((body) => zstdCompressSync(body));
-    wireBytes += requests.reduce((sum, body) => sum + body.byteLength, 0);
-    senders.push({ key, requests });
-  }
-
-  const idle = usageOf(hub.pid);
-  const latencies: number[] = [];
-  const rows = each * run.terminals * rowsOf(run.shape);
-  const count = central.prepare("select (select count(*) from sale) + (select count(*) from sale_line) as n");
+  const idle = usageOf(hub.process.pid);
+  const rows = Math.ceil(run.messages / run.terminals) * run.terminals * rowsOf(run.shape);
   const began = performance.now();
-  // Each connection carries a share of the lanes; a lane's requests go one after another, as its agent would send them.
-  const queue = [...senders];
-  await Promise.all(
-    Array.from({ length: Math.min(run.connections, senders.length) }, async () => {
-      for (let lane = queue.shift(); lane; lane = queue.shift()) {
-        for (const body of lane.requests) {
-          latencies.push(
-            await timed(async () => {
-              const answer = await post("/v1/messages", lane.key, body, {
-                "content-type": "application/x-ndjson",
-                "content-encoding": "zstd",
-              });
-              if (answer.status !== 200)
-                throw new Error(`the hub answered ${answer.status}: ${answer.body.toString()}`);
-            }),
-          );
-        }
-      }
-    }),
-  );
+  const latencies = await sendAll(hub, senders, run.connections);
   const accepted = performance.now() - began;
-  await until(() => (count.get() as { n: number }).n >= rows, { timeoutMs: 120_000 }).catch((cause: unknown) => {
-    throw new Error(`stalled at ${JSON.stringify(count.get())} of ${rows} rows\nhub: ${hub.stderr}`, { cause });
-  });
-  const loaded = performance.now() - began;
-  const used = usageOf(hub.pid);
-  central.close();
-  await hub.kill("SIGTERM");
+  await loaded(central, rows, hub);
+  const total = performance.now() - began;
+  const used = usageOf(hub.process.pid);
   latencies.sort((a, b) => a - b);
   return {
     acceptedRowsPerSecond: (rows * 1_000) / accepted,
-    loadedRowsPerSecond: (rows * 1_000) / loaded,
+    loadedRowsPerSecond: (rows * 1_000) / total,
     answerP50Ms: percentile(latencies, 50),
     answerP99Ms: percentile(latencies, 99),
     wireBytesPerRow: wireBytes / rows,
     hub: { cpuSeconds: used.cpuSeconds - idle.cpuSeconds, peakMib: used.peakMib },
   };
+}
+
+/** Enrols the terminals and makes all their requests before anything is measured. */
+export async function prepared(
+  hub: BenchHub,
+  { terminals, messages, perRequest, shape }: HubRun,
+): Promise<readonly Sender[]> {
+  const senders: Sender[] = [];
+  const each = Math.ceil(messages / terminals);
+  for (let i = 1; i <= terminals; i++) {
+    const requests = bodies(`t${i}`, "e1", each, perRequest, shape).map((body) => zstdCompressSync(body));
+    senders.push({ key: await hub.key(`t${i}`), requests });
+  }
+  return senders;
+}
+
+/** Each connection carries a share of the lanes; a lane's requests go one after another, as its agent would send them. Milliseconds of each answer. */
+export async function sendAll(hub: BenchHub, senders: readonly Sender[], connections: number): Promise<number[]> {
+  const latencies: number[] = [];
+  const queue = [...senders];
+  const headers = { "content-type": "application/x-ndjson", "content-encoding": "zstd" };
+  await Promise.all(
+    Array.from({ length: Math.min(connections, senders.length) }, async () => {
+      for (let lane = queue.shift(); lane; lane = queue.shift()) {
+        for (const body of lane.requests) {
+          const send = async (): Promise<void> => {
+            const answer = await hub.post("/v1/messages", lane.key, body, headers);
+            if (answer.status !== 200) throw new Error(`the hub answered ${answer.status}: ${answer.body.toString()}`);
+          };
+          latencies.push(await timed(send));
+        }
+      }
+    }),
+  );
+  return latencies;
+}
+
+/** Waits for the last row at the centre. @throws with what the hub said when it does not come */
+export async function loaded(central: Station, rows: number, hub: BenchHub): Promise<void> {
+  await until(async () => (await central.count()) >= rows, { timeoutMs: 300_000 }).catch(async (cause: unknown) => {
+    throw new Error(`stalled at ${await central.count()} of ${rows} rows\nhub: ${hub.process.stderr}`, { cause });
+  });
 }

@@ -18,7 +18,7 @@ export function usageOf(pid: number): Usage {
 }
 
 export const machine = (): string =>
-  `${cpus().length} × ${cpus()[0]?.model.trim() ?? "CPU"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.versions.node}, SQLite ${process.versions["sqlite"] ?? "built in"}`;
+  `${cpus().length} × ${cpus()[0]?.model.trim() ?? "CPU"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.versions.node}`;
 
 /** Milliseconds that `work` took. */
 export async function timed(work: () => unknown): Promise<number> {

@@ -6,12 +6,15 @@ export const HEADER_AND_5: Shape = { name: "1 header + 5 lines", lines: 5 };
 export const ONE_ROW: Shape = { name: "1 row", lines: 0 };
 export const rowsOf = (shape: Shape): number => 1 + shape.lines;
 
-export const SCHEMA = `
-  create table sale (sale_id text primary key, store_id text not null, sold_at text not null, cashier text, total text not null) without rowid;
+export const HEADER_AND_9: Shape = { name: "1 header + 9 lines", lines: 9 };
+
+/** @param options what the engine says after a table's columns */
+export const schema = (options = ""): string => `
+  create table sale (sale_id text primary key, store_id text not null, sold_at text not null, cashier text, total text not null) ${options};
   create table sale_line (
     sale_id text not null, line_no integer not null, sku text not null, qty integer not null, unit_price text not null, description text,
     primary key (sale_id, line_no)
-  ) without rowid;
+  ) ${options};
 `;
 export const TABLES = {
   sale: { direction: "up", owner: { column: "store_id", is: "terminal" } },

@@ -30,11 +30,13 @@ export class Cluster implements AsyncDisposable {
   readonly port: number;
   readonly #programs: string;
   readonly #folder: string;
+  readonly #settings: readonly string[];
 
-  static async make(folder: string): Promise<Cluster> {
+  /** @param settings more of them, "name=value" */
+  static async make(folder: string, settings: readonly string[] = ["shared_buffers=64MB"]): Promise<Cluster> {
     const programs = findPrograms();
     if ("missing" in programs) throw new Error(programs.missing);
-    const cluster = new Cluster(programs.at, folder, await freePort());
+    const cluster = new Cluster(programs.at, folder, await freePort(), settings);
     mkdirSync(folder, { recursive: true });
     if (process.getuid?.() === 0) await run("chown", ["postgres", folder]);
     chmodSync(folder, 0o700);
@@ -55,7 +57,8 @@ export class Cluster implements AsyncDisposable {
     await cluster.start();
     return cluster;
   }
-  private constructor(programs: string, folder: string, port: number) {
+  private constructor(programs: string, folder: string, port: number, settings: readonly string[]) {
+    this.#settings = settings;
     this.#programs = programs;
     this.#folder = folder;
     this.port = port;
@@ -69,7 +72,7 @@ export class Cluster implements AsyncDisposable {
   async start(): Promise<void> {
     const settings = [
       ...["listen_addresses=127.0.0.1", `unix_socket_directories=${this.#folder}`, "max_connections=200"],
-      ...["shared_buffers=64MB", "log_min_messages=fatal"],
+      ...["log_min_messages=fatal", ...this.#settings],
     ].map((setting) => `-c ${setting}`);
     await this.#control("--options", `-p ${this.port} ${settings.join(" ")}`, "start");
   }

@@ -1,0 +1,164 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { Client, Pool } from "pg";
+import { Cluster } from "../test/kit/cluster.ts";
+import { timed } from "./machine.ts";
+import { sale, schema, type Sale, type Shape } from "./shape.ts";
+
+export type EngineName = "sqlite" | "postgres";
+
+/** One database with the tables of the measurements, as its owner's program uses it: fully durable. */
+export interface Station extends AsyncDisposable {
+  readonly url: string;
+  /** Rows in all tables. */
+  count(): Promise<number>;
+  /** Rings up sales number from…from + count − 1 of the terminal, each one transaction. */
+  ring(terminal: string, from: number, count: number, shape: Shape): Promise<void>;
+  /** The fastest way this database takes the sales in, without us. Milliseconds. */
+  bulk(sales: readonly Sale[]): Promise<number>;
+}
+
+/** Where databases of one engine are made. */
+export interface Place extends AsyncDisposable {
+  readonly engine: EngineName;
+  readonly version: string;
+  station(name: string): Promise<Station>;
+  /** A URL for a ledger of its own. */
+  ledger(name: string): Promise<string>;
+}
+
+export const openPlace = (engine: EngineName, folder: string): Promise<Place> =>
+  engine === "sqlite" ? Promise.resolve(sqlitePlace(folder)) : postgresPlace(folder);
+
+// ── SQLite ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function sqlitePlace(folder: string): Place {
+  return {
+    engine: "sqlite",
+    version: `SQLite ${process.versions["sqlite"] ?? "built in"}`,
+    station: async (name) => sqliteStation(join(folder, `${name}.db`)),
+    ledger: async (name) => `sqlite:${join(folder, `${name}.db`)}`,
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+function sqliteStation(file: string): Station {
+  const db = new DatabaseSync(file);
+  db.exec(
+    `pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 10000; ${schema("without rowid")}`,
+  );
+  const header = db.prepare("insert into sale values (?, ?, ?, ?, ?)");
+  const line = db.prepare("insert into sale_line values (?, ?, ?, ?, ?, ?)");
+  const rows = db.prepare("select (select count(*) from sale) + (select count(*) from sale_line) as n");
+  const insert = (sales: readonly Sale[]): void => {
+    db.exec("begin immediate");
+    for (const one of sales) {
+      header.run(...one.header);
+      for (const row of one.lines) line.run(...row);
+    }
+    db.exec("commit");
+  };
+  return {
+    url: `sqlite:${file}`,
+    count: async () => (rows.get() as { n: number }).n,
+    ring: async (terminal, from, count, shape) => {
+      for (let n = from; n < from + count; n++) insert([sale(terminal, n, shape)]);
+    },
+    bulk: async (sales) => timed(() => thousands(sales).forEach(insert)),
+    [Symbol.asyncDispose]: async () => db.close(),
+  };
+}
+
+// ── PostgreSQL ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** One server for all stations, as on a small machine; its own settings are PostgreSQL's but for 256 MB of buffers. */
+async function postgresPlace(folder: string): Promise<Place> {
+  const cluster = await Cluster.make(join(folder, "postgres"), ["shared_buffers=256MB"]);
+  const admin = new Client({ connectionString: cluster.url("postgres") });
+  await admin.connect();
+  const { rows } = await admin.query<{ server_version: string }>("show server_version");
+  return {
+    engine: "postgres",
+    version: `PostgreSQL ${rows[0]?.server_version.split(" ")[0] ?? ""}`,
+    station: async (name) => {
+      await admin.query(`create database "${name}"`);
+      return postgresStation(cluster.url(name));
+    },
+    ledger: async (name) => {
+      await admin.query(`create database "${name}"`);
+      return cluster.url(name);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await admin.end();
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const HEADERS = `insert into sale select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])`;
+const LINES = `insert into sale_line select * from unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::text[], $6::text[])`;
+const column = (rows: readonly (readonly (string | bigint)[])[], at: number): string[] =>
+  rows.map((row) => String(row[at]));
+
+async function postgresStation(url: string): Promise<Station> {
+  const pool = new Pool({ connectionString: url, max: 2 });
+  await pool.query(schema());
+  const count = async (): Promise<number> => {
+    const { rows } = await pool.query<{ n: number }>(
+      "select ((select count(*) from sale) + (select count(*) from sale_line))::int as n",
+    );
+    return rows[0]?.n ?? 0;
+  };
+  return {
+    url,
+    count,
+    ring: async (terminal, from, count_, shape) => {
+      const client = await pool.connect();
+      for (let n = from; n < from + count_; n++) {
+        const { header, lines } = sale(terminal, n, shape);
+        // One round trip a sale, as a good till's program does it.
+        const statement = `with h as (insert into sale values ($1, $2, $3, $4, $5))
+          insert into sale_line select * from unnest($6::text[], $7::int[], $8::text[], $9::int[], $10::text[], $11::text[])`;
+        const columns = [0, 1, 2, 3, 4, 5].map((at) => column(lines, at));
+        await client.query({ name: "ring", text: statement, values: [...header.map(String), ...columns] });
+      }
+      client.release();
+    },
+    // Arrays are the fastest that a driver offers without COPY; two connections, since one leaves half of the server idle.
+    bulk: async (sales) => {
+      const chunks = thousands(sales);
+      return timed(() =>
+        Promise.all(
+          [0, 1].map(async () => {
+            const client = await pool.connect();
+            for (let chunk = chunks.pop(); chunk; chunk = chunks.pop()) {
+              const headers = chunk.map(({ header }) => header);
+              const lines = chunk.flatMap((one) => one.lines);
+              await client.query("begin");
+              await client.query({
+                name: "h",
+                text: HEADERS,
+                values: [0, 1, 2, 3, 4].map((at) => column(headers, at)),
+              });
+              if (lines.length > 0)
+                await client.query({
+                  name: "l",
+                  text: LINES,
+                  values: [0, 1, 2, 3, 4, 5].map((at) => column(lines, at)),
+                });
+              await client.query("commit");
+            }
+            client.release();
+          }),
+        ),
+      );
+    },
+    [Symbol.asyncDispose]: () => pool.end(),
+  };
+}
+
+function thousands(sales: readonly Sale[]): Sale[][] {
+  const chunks: Sale[][] = [];
+  for (let from = 0; from < sales.length; from += 1_000) chunks.push(sales.slice(from, from + 1_000));
+  return chunks;
+}
