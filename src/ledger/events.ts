@@ -31,6 +31,13 @@ export const EVENTS = {
   published: "changes were published to the update log through the API",
   "term begun": "ids of updates go on above all that were ever shown: this ledger was restored",
   "update refused": "a terminal could not apply a row of an update",
+  // people
+  "operator added": "a person may sign in",
+  "operator changed": "a person's role or password was changed, and every session of theirs ended",
+  "operator removed": "a person may not sign in any more",
+  "api token made": "a program may use the operator API",
+  "api token revoked": "a program's token was taken from it",
+  "signed in": "a person signed in to the console",
   "ledger migrated": "the ledger's tables were brought to a newer form",
 } as const;
 

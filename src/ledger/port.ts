@@ -2,6 +2,8 @@ import type { Instant } from "../base/clock.ts";
 import type { ErrorFacts, FaultCode } from "../base/errors.ts";
 import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId } from "../base/ids.ts";
 import type { StateKind } from "../message/lifecycle.ts";
+import type { Access } from "./access.ts";
+import type { History } from "./history.ts";
 
 /**
  * The hub's durable memory. Small ports by topic; one `Ledger` implements them all over one store. Every promise here has
@@ -17,6 +19,8 @@ export interface Ledger extends AsyncDisposable {
   readonly updates: UpdateLog;
   readonly terminals: Terminals;
   readonly trail: Trail;
+  readonly access: Access;
+  readonly history: History;
   /** What of several processes one alone does. Absent where a ledger has one process. */
   readonly seats?: Seats;
   /** Wake-ups between the processes of one ledger. Absent where a ledger has one process. */

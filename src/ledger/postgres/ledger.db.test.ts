@@ -1,5 +1,7 @@
 import { describeWith } from "../../../test/kit/needs.ts";
+import { accessContract } from "../contract/access.contract.ts";
 import { exceptionsContract } from "../contract/exceptions.contract.ts";
+import { historyContract } from "../contract/history.contract.ts";
 import { lanesContract } from "../contract/lanes.contract.ts";
 import { requestsContract } from "../contract/requests.contract.ts";
 import { sequencesContract } from "../contract/sequences.contract.ts";
@@ -17,6 +19,8 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   updatesContract("PostgreSQL", open);
   terminalsContract("PostgreSQL", open);
   trailContract("PostgreSQL", open);
+  accessContract("PostgreSQL", open);
+  historyContract("PostgreSQL", open);
   requestsContract("PostgreSQL", open);
   sequencesContract("PostgreSQL", open);
 });

@@ -1,7 +1,9 @@
 import type { Ledger, LedgerBytes, UpkeepFacts } from "../port.ts";
+import { accessOn } from "./access.ts";
 import { ledgerAddress } from "./address.ts";
 import { bytesOn } from "./bytes.ts";
 import { exceptionsOn } from "./exceptions.ts";
+import { historyOn } from "./history.ts";
 import { lanesOn } from "./lanes.ts";
 import { migrate, requireForm } from "./migrate.ts";
 import { makePartitions } from "./partitions.ts";
@@ -48,6 +50,8 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     updates: updatesOn(store),
     terminals: terminalsOn(store),
     trail: trailOn(store),
+    access: accessOn(store),
+    history: historyOn(store),
     seats: seatsOn(store),
     upkeep: upkeepOn(store),
     signals,

@@ -3,8 +3,10 @@ import { dirname } from "node:path";
 import { WaybillError } from "../../base/errors.ts";
 import { holdLock } from "../../base/lock.ts";
 import type { Ledger, LedgerBytes } from "../port.ts";
+import { accessOn } from "./access.ts";
 import { bytesOn } from "./bytes.ts";
 import { exceptionsOn } from "./exceptions.ts";
+import { historyOn } from "./history.ts";
 import { lanesOn } from "./lanes.ts";
 import { migrate, requireForm } from "./migrate.ts";
 import { connect, Store, type LedgerParts } from "./store.ts";
@@ -42,6 +44,8 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     updates: updatesOn(opened),
     terminals: terminalsOn(opened),
     trail: trailOn(opened),
+    access: accessOn(opened),
+    history: historyOn(opened),
     [Symbol.asyncDispose]: async () => {
       opened.close();
       lock?.[Symbol.dispose]();
