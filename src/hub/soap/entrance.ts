@@ -14,7 +14,7 @@ import {
 import { nameOfFault, SoapFault } from "../../wire/soap/faults.ts";
 import { NS } from "../../wire/soap/namespaces.ts";
 import { WSDL_SECURITIES, writeWsdl, type WsdlSecurity } from "../../wire/soap/wsdl.ts";
-import type { Element } from "../../wire/soap/xml.ts";
+import type { Element } from "../../wire/soap/element.ts";
 import { empty, type WireRequest, type WireResponse } from "../api/http.ts";
 import type { HubApiParts } from "../api/parts.ts";
 import {

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ApiStation } from "../../../test/kit/api.ts";
-import { readXml, type Element } from "../../wire/soap/xml.ts";
+import { readXml } from "../../wire/soap/xml.ts";
+import type { Element } from "../../wire/soap/element.ts";
 import { basicAuth, openSoap, RawConnection } from "./soap.test-kit.ts";
 
 /** What a WCF client (Mono 6.8) said, and what a server it understood answered; as they were on the wire. */

@@ -16,7 +16,7 @@ import {
   type Filling,
 } from "../../wire/soap/mapped.ts";
 import { positionOf, readAfter, type Position } from "../../wire/soap/updates.ts";
-import type { Element } from "../../wire/soap/xml.ts";
+import type { Element } from "../../wire/soap/element.ts";
 import { empty, type WireRequest, type WireResponse } from "../api/http.ts";
 import type { HubApiParts } from "../api/parts.ts";
 import {

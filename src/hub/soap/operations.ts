@@ -5,7 +5,7 @@ import type { OperationName } from "../../wire/soap/terminal-sync.ts";
 import { invalid } from "../../wire/soap/faults.ts";
 import { readSubmitted, type Submitted } from "../../wire/soap/submitted.ts";
 import { ValueRefused } from "../../wire/soap/values.ts";
-import type { Element } from "../../wire/soap/xml.ts";
+import type { Element } from "../../wire/soap/element.ts";
 import type { Gate } from "../api/gate.ts";
 import type { HubApiParts } from "../api/parts.ts";
 import type { SoapLanes } from "./lanes.ts";

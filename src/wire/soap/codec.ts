@@ -1,4 +1,5 @@
-import { attributeOf, childOf, childrenOf, escapeText, type Element } from "./xml.ts";
+import { escapeText } from "./xml.ts";
+import { attributeOf, childOf, childrenOf, type Element } from "./element.ts";
 import { NS } from "./namespaces.ts";
 import {
   OPERATIONS,
@@ -22,6 +23,7 @@ export type Reading = {
 
 const isType = (type: string): type is TypeName => Object.hasOwn(TYPES, type);
 const isNil = (element: Element): boolean => {
+  if (element.attributes.length === 0) return false;
   const nil = attributeOf(element, NS.instance, "nil");
   return nil === "true" || nil === "1";
 };
@@ -75,8 +77,7 @@ function decodeMembers(
   const values: Record<string, unknown> = {};
   for (const member of members) {
     const at = path === "" ? member.name : `${path}.${member.name}`;
-    const [given, twice] = childrenOf(element, NS.contract, member.name);
-    if (twice) throw new ValueRefused(at, "comes twice");
+    const given = onlyChild(element, member.name, at);
     if (!given) {
       if (member.optional !== true) throw new ValueRefused(at, "is missing");
       values[member.name] = null;
@@ -86,6 +87,17 @@ function decodeMembers(
     } else values[member.name] = decodeValue(member.type, given, at, reading);
   }
   return values;
+}
+
+/** A plain loop: this is asked for each member of each message. @throws ValueRefused when there are two */
+function onlyChild({ children }: Element, name: string, at: string): Element | null {
+  let found: Element | null = null;
+  for (const child of children) {
+    if (child.name !== name || child.namespace !== NS.contract) continue;
+    if (found) throw new ValueRefused(at, "comes twice");
+    found = child;
+  }
+  return found;
 }
 
 function decodeValue(type: Scalar | TypeName, element: Element, path: string, reading: Reading): unknown {

@@ -1,7 +1,8 @@
 import { SoapFault, textOf, type Fault } from "./faults.ts";
 import { encodeFaultDetail } from "./codec.ts";
 import { NS, REFUSED_PROTOCOLS } from "./namespaces.ts";
-import { attributeOf, childOf, childrenOf, escapeAttribute, escapeText, type Element } from "./xml.ts";
+import { escapeAttribute, escapeText } from "./xml.ts";
+import { attributeOf, childOf, childrenOf, type Element } from "./element.ts";
 
 export type SoapVersion = "1.1" | "1.2";
 const ENVELOPE: Readonly<Record<SoapVersion, string>> = { "1.1": NS.soap11, "1.2": NS.soap12 };

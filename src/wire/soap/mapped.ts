@@ -5,7 +5,8 @@ import { wallClock, zonedDateTime } from "./local-time.ts";
 import type { LegacyMapping, LegacyOperation } from "./mapping.ts";
 import { PayloadRefused, xmlValue } from "./payload.ts";
 import { ValueRefused } from "./values.ts";
-import { childrenOf, escapeText, type Element } from "./xml.ts";
+import { escapeText } from "./xml.ts";
+import { childrenOf, type Element } from "./element.ts";
 
 type Namespaces = LegacyMapping["namespaces"];
 export type SubmitOperation = Extract<LegacyOperation, { does: "submit" }>;

@@ -1,5 +1,6 @@
 import { isNestedWithin } from "../message-line.ts";
-import { readXml, XmlRefused, type Element } from "./xml.ts";
+import { readXml, XmlRefused } from "./xml.ts";
+import type { Element } from "./element.ts";
 
 /** A payload as a transform gets it: JSON as its value, XML as the same value by the rules below, anything else as its text. */
 export type PayloadValue = unknown;

@@ -5,7 +5,7 @@ import { decodeMember, decodeType, type Reading } from "./codec.ts";
 import type { SyncMessage } from "./terminal-sync.ts";
 import { PayloadRefused, payloadValue } from "./payload.ts";
 import { ValueRefused } from "./values.ts";
-import type { Element } from "./xml.ts";
+import type { Element } from "./element.ts";
 
 /** One SyncMessage as it was submitted: ready to become a line, or one that never can be loaded. */
 export type Submitted = {
@@ -108,7 +108,7 @@ function wellFormed(sequence: number, message: SyncMessage): Submitted {
 /** Kept with all its text, so that people see what the till meant, and can mend and requeue it. */
 function broken(sequence: number, element: Element, code: string, reason: string, receivedAt: string): Submitted {
   const given = element.children.map(({ name, text }) => [name, text.toWellFormed()] as const);
-  const content = digest(given);
+  const content = digest(given.flat());
   const [entity = "", messageId = ""] = ["entity", "messageId"].map(
     (wanted) => given.find(([name]) => name === wanted)?.[1],
   );
@@ -147,5 +147,6 @@ export function contentOf(line: string): string | null {
 }
 
 const inside = (members: object): string => JSON.stringify(members).slice(1, -1);
-/** The text of each part stands behind its length by way of JSON, so no two lists give the same bytes. */
-const digest = (parts: readonly unknown[]): string => hash("sha256", JSON.stringify(parts), "base64url");
+/** The text of each part stands behind its length, so no two lists give the same bytes. */
+const digest = (parts: readonly (string | null)[]): string =>
+  hash("sha256", parts.map((part) => (part === null ? "-" : `${part.length}:${part}`)).join(), "base64url");

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { WSDL_SECURITIES, writeWsdl } from "./wsdl.ts";
-import { readXml, type Element } from "./xml.ts";
+import { readXml } from "./xml.ts";
+import type { Element } from "./element.ts";
 
 const fixture = (name: string): string => readFileSync(new URL(`./fixtures/${name}`, import.meta.url), "utf8");
 /** What a WSDL reader sees: names, attributes in any order, children in theirs, and no white space between them. */

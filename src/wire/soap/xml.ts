@@ -1,25 +1,7 @@
 import { SaxesParser, type SaxesTagNS } from "saxes";
+import { isXmlCharacter, type Attribute, type Element, type XmlLimits } from "./element.ts";
+import { readPlainXml } from "./plain-xml.ts";
 
-/** An element with everything a reader of messages needs of it; comments and the order of mixed text are not kept. */
-export type Element = {
-  readonly namespace: string;
-  readonly name: string;
-  readonly attributes: readonly Attribute[];
-  readonly children: readonly Element[];
-  /** All text and CDATA directly inside, joined: `<a>x<!-- -->y</a>` is "xy". */
-  readonly text: string;
-  /** It has a reference to a character that XML does not allow (`&#x1;`), as .NET writes control characters. `text` is then not what was meant. */
-  readonly illegal: boolean;
-};
-export type Attribute = { readonly namespace: string; readonly name: string; readonly value: string };
-
-/** What one document may cost, beside its bytes, which the transport counts. */
-export type XmlLimits = {
-  readonly depth: number;
-  readonly elements: number;
-  /** Of one element, declarations of namespaces included. */
-  readonly attributes: number;
-};
 export const XML_LIMITS: XmlLimits = { depth: 64, elements: 200_000, attributes: 64 };
 
 /** The document is not one we read. The text names the rule, never a value of the document. */
@@ -81,7 +63,11 @@ const XMLNS = "http://www.w3.org/2000/xmlns/";
  * processing instructions are refused before anything of them is looked at, so no entity can be declared.
  * @throws XmlRefused
  */
-export function readXml(text: string, limits: XmlLimits = XML_LIMITS): Element {
+export const readXml = (text: string, limits: XmlLimits = XML_LIMITS): Element =>
+  readPlainXml(text, limits) ?? parseXml(text, limits);
+
+/** The same by the parser alone. @throws XmlRefused */
+export function parseXml(text: string, limits: XmlLimits = XML_LIMITS): Element {
   const { marked, mark } = markIllegal(text);
   const stack: Open[] = [];
   let elements = 0;
@@ -167,15 +153,6 @@ function unusedLetter(text: string): string {
   throw new XmlRefused("there is a character that XML does not allow");
 }
 
-/** XML 1.0, production 2. */
-export const isXmlCharacter = (code: number): boolean =>
-  code === 0x9 ||
-  code === 0xa ||
-  code === 0xd ||
-  (code >= 0x20 && code <= 0xd7ff) ||
-  (code >= 0xe000 && code <= 0xfffd) ||
-  (code >= 0x10000 && code <= 0x10ffff);
-
 // ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -198,12 +175,3 @@ export const escapeAttribute = (text: string): string =>
   clean(text)
     .replace(/[&<>"\r]/g, (letter) => ESCAPES[letter] ?? letter)
     .replace(/[\t\n]/g, (letter) => `&#x${letter.charCodeAt(0).toString(16).toUpperCase()};`);
-
-// ── looking ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export const childrenOf = (element: Element, namespace: string, name: string): readonly Element[] =>
-  element.children.filter((child) => child.namespace === namespace && child.name === name);
-export const childOf = (element: Element, namespace: string, name: string): Element | null =>
-  childrenOf(element, namespace, name)[0] ?? null;
-export const attributeOf = (element: Element, namespace: string, name: string): string | null =>
-  element.attributes.find((each) => each.namespace === namespace && each.name === name)?.value ?? null;
