@@ -125,6 +125,13 @@ describe("an update", () => {
     expect(outcome(newest, at("2026-11-23T11:00:00+01:00"), centre)).toContain("update");
     expect(outcome(newest, at("2026-11-23T10:00:00.0000001Z"), centre)).toContain("update");
   });
+  test("as it is at a terminal leaves what the centre has, where the centre's rows go down and sums are added", () => {
+    const rule: Partial<TableRule> = { conflict: { policy: "add", columns: ["qty"] }, alsoDown: true };
+    const asItIs = { op: "upsert", row: full({ price: "1.00", qty: 3 }) } as const;
+    expect(outcome(rule, asItIs, centre)).toBe(`update ${all({})} for null; central row kept`);
+    expect(outcome(rule, { op: "upsert", row: centre }, centre)).toBe("nothing");
+    expect(outcome({ ...rule, alsoDown: false }, asItIs, centre)).toBe('update {"price":"1.00"} for t1');
+  });
   test("under add applies the difference, exactly, and of the other columns only what it changed", () => {
     const add: Partial<TableRule> = { conflict: { policy: "add", columns: ["qty", "price"] } };
     expect(outcome(add, update({ qty: 7, price: "0.10" }, { qty: 5, price: "0.30" }), centre)).toBe(

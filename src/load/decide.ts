@@ -75,6 +75,9 @@ function decideState(act: Act, current: Row, late: boolean): Decision {
   if (different.length === 0) return NOTHING;
   switch (rule.conflict.policy) {
     case "add": {
+      // Where the table goes down as well, what the sender has came from here and may be old by now: the centre's stands,
+      // or a price would go back to what it was when the sender last heard of it.
+      if (rule.alsoDown) return keepCentral(act, current, different);
       // The sums belong to all tills together; one till's own count must not replace them.
       const summed = new Set(rule.conflict.columns);
       return overwrite(

@@ -68,7 +68,10 @@ export class Packer {
     this.#look = true;
     const outcome = await station.use((database) => database.capture.pack(limits()));
     this.#look = outcome.more;
+    const before = station.marks.packedThrough;
     station.marks.packedThrough = outcome.packedThrough;
+    // Also when the last pack was committed and only its answer was lost: this one then finds nothing more to pack.
+    if (outcome.packedThrough > before) packed.ring();
     if (outcome.remade.length > 0) {
       this.#resyncing = true;
       log.warn({ tables: outcome.remade }, "capture.remade");
@@ -78,7 +81,6 @@ export class Packer {
       { through: outcome.packedThrough, messages: outcome.packedMessages, changes: outcome.packedChanges },
       "capture.packed",
     );
-    packed.ring();
   }
 
   /** The next page only when the hub has all that was packed: a page waits for sales, never a sale behind pages. */

@@ -35,6 +35,11 @@ export type EpochParts = {
 export async function openEpoch(parts: EpochParts, reason: string): Promise<Epoch> {
   const { station, client, log } = parts;
   const from = (await station.use((database) => database.capture.state())).epoch;
+  if (from !== null && from !== station.marks.epoch) {
+    // It was begun already, and only the database's answer was lost: asking for yet another would be a second install.
+    await station.readMarks();
+    return from;
+  }
   const call = (await recalled(station, from)) ?? (await remembered(parts, { from, previous: from, reason }));
   const name = epoch(await ask(parts, client, call));
   await station.use((database) => database.capture.beginEpoch(name));

@@ -2,6 +2,10 @@ import { copyFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { folderAt } from "../base/folder.ts";
 import { WaybillError } from "../base/errors.ts";
+import type { Epoch } from "../base/ids.ts";
+import { systemRuntime } from "../base/runtime.ts";
+import { openDatabase } from "../database/open.ts";
+import type { Database, PackLimits, PackOutcome } from "../database/port.ts";
 import { FakeHub } from "../../test/kit/fake-hub.ts";
 import { tempDir, type TempDir } from "../../test/kit/temp-dir.ts";
 import { startAgent, Till, type TestAgent } from "../../test/kit/till.ts";
@@ -60,6 +64,46 @@ describe("the way up", () => {
     const sales = s.hub.messages().filter(({ changes }) => changes.some(({ op }) => op === "insert"));
     for (const { changes } of sales) expect(changes.length % 3).toBe(0);
     await until(async () => (await agent.terminal.status()).up.loadedThrough === s.hub.received);
+  });
+
+  test("an epoch that was begun though its database's answer was lost is gone on with, not asked for anew", async () => {
+    await using s = await scene();
+    s.till.sell();
+    let lost = false;
+    const open = async (url: string): Promise<Database> => {
+      const database = await openDatabase(url, { random: systemRuntime.random });
+      const beginEpoch = async (name: Epoch): Promise<void> => {
+        await database.capture.beginEpoch(name);
+        if (!lost) {
+          lost = true;
+          throw new WaybillError("DATABASE_UNAVAILABLE", "the connection broke after the commit");
+        }
+      };
+      return { ...database, capture: { ...database.capture, beginEpoch } };
+    };
+    await using _agent = await startAgent(s.dir, s.hub, { open });
+    await arrived(s.hub, 1);
+    expect(s.hub.calls.filter(({ path }) => path === "/v1/epochs")).toHaveLength(1);
+  });
+
+  test("a sale is sent though the answer to its pack was lost, without waiting for the next sale", async () => {
+    await using s = await scene();
+    let lost = false;
+    const open = async (url: string): Promise<Database> => {
+      const database = await openDatabase(url, { random: systemRuntime.random });
+      const pack = async (limits: PackLimits): Promise<PackOutcome> => {
+        const outcome = await database.capture.pack(limits);
+        if (lost || s.till.sold === 0 || outcome.packedMessages === 0) return outcome;
+        lost = true;
+        throw new WaybillError("DATABASE_UNAVAILABLE", "the connection broke after the commit");
+      };
+      return { ...database, capture: { ...database.capture, pack } };
+    };
+    await using agent = await startAgent(s.dir, s.hub, { open });
+    await resynchronised(agent);
+    s.till.sell();
+    await arrived(s.hub, 1);
+    expect(lost).toBe(true);
   });
 
   test("sales made while the agent is away are packed and sent when it comes back", async () => {

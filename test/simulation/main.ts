@@ -1,0 +1,121 @@
+import { fork } from "node:child_process";
+import { Command } from "commander";
+import { Files, mediumOf } from "./files.ts";
+import { simulate, type SeedResult } from "./simulate.ts";
+
+/** `npm run simulate -- --seeds 1..10000 --jobs 2`: see docs/proof.md. */
+type Options = {
+  readonly seed?: number;
+  readonly seeds: string;
+  readonly steps: number;
+  readonly jobs: number;
+  readonly story: number;
+};
+const program = new Command("simulate")
+  .description("plays worlds of tills and a hub through faults drawn from seeds, and checks the invariants")
+  .option("--seed <n>", "one world, with its story", Number)
+  .option("--seeds <a..b>", "many worlds", "1..100")
+  .option("--steps <n>", "steps of trouble in each, before all heals", Number, 2_000)
+  .option("--jobs <n>", "processes", Number, 1)
+  .option("--story <n>", "lines of the story that are shown", Number, 80)
+  .action(async (options: Options) => {
+    process.exitCode = options.seed === undefined ? await many(options) : await one(options.seed, options);
+  });
+
+async function one(seed: number, { steps, story }: Options): Promise<number> {
+  using files = await Files.make(mediumOf(seed));
+  const result = await simulate({ seed, steps, files });
+  console.log(result.story.split("\n").slice(-story).join("\n"));
+  console.log(`\n${JSON.stringify(result.counts)}`);
+  console.log(verdictOf(result));
+  return result.broken === null ? 0 : 1;
+}
+
+const verdictOf = ({ seed, digest, steps, virtualMs, transactions, broken }: SeedResult): string =>
+  `seed ${seed}: ${broken === null ? "nothing was violated" : broken.slice(0, 1_000)} (${steps} steps, ${Math.round(virtualMs / 1_000)} s of simulated time, ${transactions} transactions, history ${digest})`;
+
+async function many({ seeds, steps, jobs, story }: Options): Promise<number> {
+  const [from = 1, to = 1] = seeds.split("..").map(Number);
+  const started = performance.now();
+  const sums = new Map<string, number>();
+  const failed: number[] = [];
+  let done = 0;
+  await resultsOf(from, to, steps, jobs, (result) => {
+    done++;
+    const { counts, virtualMs, transactions } = result;
+    for (const [name, count] of Object.entries({
+      ...counts,
+      steps: result.steps,
+      transactions,
+      simulatedSeconds: virtualMs / 1_000,
+    })) {
+      sums.set(name, (sums.get(name) ?? 0) + count);
+    }
+    if (done % 100 === 0)
+      console.error(`${done} of ${to - from + 1} after ${Math.round((performance.now() - started) / 1_000)} s`);
+    if (result.broken === null) return;
+    failed.push(result.seed);
+    console.log(
+      `${result.story.split("\n").slice(-story).join("\n")}\n${verdictOf(result)}\nagain: npm run simulate -- --seed ${result.seed} --steps ${steps}\n`,
+    );
+  });
+  const shown = [...sums].map(([name, sum]) => `${name} ${Math.round(sum)}`).join(", ");
+  console.log(`${done} worlds in ${Math.round((performance.now() - started) / 1_000)} s: ${shown}`);
+  console.log(
+    failed.length === 0
+      ? "nothing was violated"
+      : `${failed.length} violated: ${failed.toSorted((a, b) => a - b).join(" ")}`,
+  );
+  return failed.length === 0 ? 0 : 1;
+}
+
+/** Plays the seeds, in this process or dealt out to `jobs` children. @throws Error when a child ends without its results */
+async function resultsOf(
+  from: number,
+  to: number,
+  steps: number,
+  jobs: number,
+  tell: (result: SeedResult) => void,
+): Promise<void> {
+  if (jobs <= 1) return play(from, to, 1, steps, tell);
+  const children = Array.from({ length: jobs }, (_, at) => {
+    const child = fork(import.meta.filename, ["deal", String(from + at), String(to), String(jobs), String(steps)]);
+    child.on("message", (result) => tell(result as SeedResult));
+    return new Promise<void>((resolve, reject) => {
+      child.on("exit", (code) =>
+        code === 0 ? resolve() : reject(new Error(`a simulating process ended with ${code}`)),
+      );
+    });
+  });
+  await Promise.all(children);
+}
+
+async function play(
+  from: number,
+  to: number,
+  stride: number,
+  steps: number,
+  tell: (result: SeedResult) => void,
+): Promise<void> {
+  using inMemory = await Files.make("memory");
+  using onDisk = await Files.make("disk");
+  for (let seed = from; seed <= to; seed += stride) {
+    tell(await simulate({ seed, steps, files: mediumOf(seed) === "disk" ? onDisk : inMemory }));
+  }
+}
+
+program
+  .command("deal <from> <to> <stride> <steps>", { hidden: true })
+  .action((...[from, to, stride, steps]: [string, string, string, string]) =>
+    play(Number(from), Number(to), Number(stride), Number(steps), (result) => send(result)).then(() =>
+      process.disconnect?.(),
+    ),
+  );
+
+/** To the parent; only a child is told to deal. */
+function send(result: SeedResult): void {
+  if (!process.send) throw new Error("`deal` is for the children of `npm run simulate`");
+  process.send(result);
+}
+
+await program.parseAsync();

@@ -1,0 +1,226 @@
+import { DatabaseSync } from "node:sqlite";
+import { asWaybillError } from "../../src/base/errors.ts";
+import { actor, terminalId } from "../../src/base/ids.ts";
+import { secretHash } from "../../src/hub/api/secret.ts";
+import { checkHubConfig, hubSettings } from "../../src/hub/load-config.ts";
+import type { HubSettings } from "../../src/hub/settings.ts";
+import { openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
+import type { Log, LogFacts } from "../../src/observe/log.ts";
+import type { LogEvent } from "../../src/observe/log-events.ts";
+import { Dice } from "./dice.ts";
+import { drawFaults, type FaultPlan } from "./faults.ts";
+import type { Files } from "./files.ts";
+import { HubProcess, reader } from "./hub.ts";
+import { EPOCH_MS, Life } from "./life.ts";
+import { SimulatedNetwork } from "./network.ts";
+import { Scheduler } from "./scheduler.ts";
+import { CONFIG, ITEMS, STOCK } from "./shape.ts";
+import { AgentProcess, MemoryFolder, TillProgram } from "./till.ts";
+import { tellTime } from "./time.ts";
+import { Truth } from "./truth.ts";
+
+/** What must never be, was. */
+export class Violation extends Error {
+  override readonly name = "Violation";
+}
+
+const STORES = ["s1", "s2"] as const;
+const STORY_LINES = 4_000;
+
+export type Till = {
+  readonly id: string;
+  readonly path: string;
+  readonly store: string;
+  readonly token: string;
+  readonly folder: MemoryFolder;
+  readonly app: DatabaseSync;
+  readonly program: TillProgram;
+  agent: AgentProcess | null;
+  skewMs: number;
+};
+
+/** All stations of one seed, what happens to them, and what was seen. */
+export class World implements AsyncDisposable {
+  readonly dice: Dice;
+  readonly scheduler: Scheduler;
+  readonly truth = new Truth();
+  readonly plan: FaultPlan;
+  readonly network: SimulatedNetwork;
+  readonly settings: HubSettings;
+  readonly paths: { readonly ledger: string; readonly central: string };
+  readonly tills: readonly Till[];
+  readonly centre: DatabaseSync;
+  /** Looks at the centre as any other program may. */
+  readonly onCentre: DatabaseSync;
+  readonly onLedger: DatabaseSync;
+  readonly counts = {
+    killedHub: 0,
+    killedAgent: 0,
+    parted: 0,
+    frozen: 0,
+    jumped: 0,
+    acts: 0,
+    requeued: 0,
+    edited: 0,
+    discarded: 0,
+    locked: 0,
+  };
+  hub: HubProcess | null = null;
+  hubSkewMs = 0;
+  /** Set by whatever must never be; the run ends with it. */
+  broken: Violation | null = null;
+  healing = false;
+  readonly #story: string[] = [];
+  readonly #folder: ReturnType<Files["world"]>;
+  #lives = 0;
+
+  static async make(seed: number, files: Files): Promise<World> {
+    const world = new World(seed, files);
+    await using ledger = await openSqliteLedger(world.paths.ledger, world.life("setup", 0).runtime);
+    for (const { id, token, store } of world.tills) {
+      const facts = { terminal: terminalId(id), tags: { store }, validMs: 1e12, by: actor("operator:anna") };
+      await ledger.terminals.createToken(secretHash(token), facts);
+    }
+    return world;
+  }
+
+  private constructor(seed: number, files: Files) {
+    this.dice = new Dice(String(seed));
+    this.scheduler = new Scheduler(this.dice.fork("ties"));
+    this.plan = drawFaults(this.dice.fork("plan"));
+    this.network = new SimulatedNetwork(this.scheduler, this.dice.fork("network"), this.plan.network, () =>
+      this.hub?.open ? this.hub : null,
+    );
+    this.network.onFault = (what) => this.tell(what);
+    this.#folder = files.world();
+    this.paths = { ledger: this.#folder.file("ledger", "ledger"), central: this.#folder.file("central", "central") };
+    const config = { ...CONFIG, ledger: `sqlite:${this.paths.ledger}`, central: `sqlite:${this.paths.central}` };
+    this.settings = hubSettings(checkHubConfig(config, "/", {}));
+    this.tills = Array.from({ length: 1 + this.dice.below(3) }, (_, n) => this.#till(n));
+    this.centre = this.#program(this.paths.central);
+    this.onCentre = reader(this.paths.central);
+    this.onLedger = reader(this.paths.ledger);
+    for (const item of ITEMS) this.truth.prices.set(item, { price: "1.00", rev: 1 });
+    this.truth.stores.set("s1", { name: "North", rev: 1 }).set("s2", { name: "South", rev: 1 });
+  }
+
+  #till(n: number): Till {
+    const id = `t${n + 1}`;
+    const path = this.#folder.file(id, "till");
+    const app = this.#program(path);
+    return {
+      id,
+      path,
+      app,
+      store: STORES[n % STORES.length] as string,
+      token: `token-of-${id}`,
+      folder: new MemoryFolder(),
+      program: new TillProgram(id, app, this.dice.fork(id), this.truth),
+      agent: null,
+      skewMs: 0,
+    };
+  }
+
+  /** Another program's connection. It does not wait for a lock: in one thread nobody could let go of it meanwhile. */
+  #program(path: string): DatabaseSync {
+    const db = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: true });
+    db.exec("pragma synchronous = off");
+    tellTime(db, { now: () => (EPOCH_MS + this.scheduler.nowMs) as never, elapsed: () => 0 });
+    return db;
+  }
+
+  life(name: string, skewMs: number): Life {
+    let life: Life | null = null;
+    const made = (): Life => life as Life;
+    const network = this.network.for(name, made);
+    const dice = this.dice.fork(`${name}/${++this.#lives}`);
+    life = new Life(name, skewMs, { scheduler: this.scheduler, dice, network, log: this.#log(name) });
+    life.faulty = !this.healing;
+    return life;
+  }
+
+  // ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async startHub(): Promise<void> {
+    if (this.hub) return;
+    const life = this.life("hub", this.hubSkewMs);
+    this.tell("the hub starts");
+    const hub = await HubProcess.boot(this.paths, this.settings, life, this.plan);
+    this.hub = hub;
+    hub.start().catch((thrown: unknown) => {
+      const error = asWaybillError(thrown);
+      this.tell(`the hub's start ends with ${error.message}`);
+      if (error.blame !== "target") this.broke(`the hub cannot start: ${error.stack}`);
+    });
+  }
+  async killHub(): Promise<void> {
+    const { hub } = this;
+    if (!hub) return;
+    this.counts.killedHub++;
+    this.tell("the hub is killed");
+    this.hub = null;
+    await hub.kill();
+  }
+  startAgent(till: Till): void {
+    if (till.agent) return;
+    this.tell(`the agent of ${till.id} starts`);
+    till.agent = new AgentProcess(this.life(till.id, till.skewMs), till.path, { ...till, faults: this.plan.till });
+  }
+  killAgent(till: Till): void {
+    if (!till.agent) return;
+    this.counts.killedAgent++;
+    this.tell(`the agent of ${till.id} is killed`);
+    till.agent.kill();
+    till.agent = null;
+  }
+
+  // ── what was seen ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  broke(what: string): void {
+    this.tell(`VIOLATION: ${what}`);
+    this.broken ??= new Violation(what);
+  }
+  tell(what: string): void {
+    const line = `${(this.scheduler.nowMs / 1000).toFixed(3).padStart(9)}  ${what}`;
+    this.scheduler.note(line);
+    if (this.#story.push(line) > STORY_LINES) this.#story.shift();
+  }
+  /** The last lines of what happened. */
+  story(lines: number): string {
+    return this.#story.slice(-lines).join("\n");
+  }
+
+  #log(name: string): Log {
+    const line =
+      (level: string) =>
+      (facts: LogFacts, event: LogEvent): void => {
+        const shown = Object.entries(facts).map(
+          ([key, value]) => `${key}=${value instanceof Error ? value.message : JSON.stringify(value)}`,
+        );
+        this.tell(`${name} ${level} ${event} ${shown.join(" ")}`.slice(0, 400));
+        const { error } = facts;
+        if (error instanceof Error && asWaybillError(error).code === "INTERNAL")
+          this.broke(`${name} ${event}: a fault of ours: ${error.stack}`);
+      };
+    const log: Log = {
+      debug: () => undefined,
+      info: line("info"),
+      warn: line("warn"),
+      error: line("error"),
+      child: () => log,
+    };
+    return log;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const till of this.tills) {
+      till.agent?.kill();
+      till.app.close();
+    }
+    await this.hub?.kill();
+    for (const db of [this.centre, this.onCentre, this.onLedger]) db.close();
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+export const startingStock = STOCK;
