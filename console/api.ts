@@ -2,7 +2,8 @@ import type { FaultCode } from "../src/base/errors.ts";
 import type { Picture } from "../src/console/watch.ts";
 import type { Point } from "../src/console/history.ts";
 import type { FleetPage } from "../src/console/fleet.ts";
-import type { Event, ExceptionRow, LaneStatus, Terminal } from "../src/ledger/port.ts";
+import type { ExceptionRow } from "../src/ledger/exceptions.ts";
+import type { Event, LaneStatus, Terminal } from "../src/ledger/port.ts";
 import type { TraceAnswer, TracedMessage } from "../src/hub/api/trace.ts";
 
 export type { Event, ExceptionRow, FleetPage, Picture, Point, TraceAnswer, TracedMessage };

@@ -21,6 +21,9 @@ export const EVENTS = {
   "restored centre":
     "the central database knew less than the ledger: it was restored, and these messages are loaded again",
   missing: "lost by the terminal before the hub had them; never loaded",
+  "bulk started": "a person ordered an act on many messages, whose list was previewed",
+  "bulk cancelled": "a person ended it before its time; what had been ordered stays ordered",
+  "bulk done": "every message of its list has had its turn",
   // lanes, terminals, updates
   "epoch opened": "a terminal began to number from 1",
   "epoch ended": "a newer epoch took its place; nothing more is taken for it",
@@ -52,3 +55,6 @@ export type NewEvent = {
   readonly actor: Actor;
   readonly detail: string;
 };
+
+/** How much of the trail one page of it looks at. */
+export const PAGE_EVENTS = 2_000;

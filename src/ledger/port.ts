@@ -3,6 +3,7 @@ import type { ErrorFacts, FaultCode } from "../base/errors.ts";
 import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId } from "../base/ids.ts";
 import type { StateKind } from "../message/lifecycle.ts";
 import type { Access } from "./access.ts";
+import type { Bulks, Exceptions } from "./exceptions.ts";
 import type { History } from "./history.ts";
 
 /**
@@ -16,6 +17,7 @@ export interface Ledger extends AsyncDisposable {
   readonly work: Work;
   readonly bytes: LedgerBytes;
   readonly exceptions: Exceptions;
+  readonly bulks: Bulks;
   readonly updates: UpdateLog;
   readonly terminals: Terminals;
   readonly trail: Trail;
@@ -287,43 +289,6 @@ export type StoredPiece = {
   readonly bytes: Uint8Array;
 };
 
-// ── exceptions: what support staff do ──────────────────────────────────────────────────────────────────────────────
-
-export type ExceptionFilter = {
-  readonly states?: readonly ("received" | "retrying" | "held" | "dead" | "discarded")[];
-  readonly terminal?: TerminalId;
-  readonly fault?: FaultCode;
-  readonly table?: string;
-};
-export type ExceptionRow = {
-  readonly lane: LaneName;
-  readonly seq: Seq;
-  readonly state: StateKind;
-  readonly fault: FaultCode | null;
-  readonly detail: string;
-  readonly attempts: number;
-  readonly dueAt: Instant | null;
-  readonly behind: { readonly lane: LaneName; readonly seq: Seq; readonly on: string } | null;
-  readonly tables: readonly string[];
-  readonly since: Instant;
-  readonly edited: boolean;
-  /** How many messages are held directly or indirectly behind it. */
-  readonly holds: number;
-};
-export interface Exceptions {
-  /** Oldest first; `after` is the `next` of the page before. */
-  list(
-    filter: ExceptionFilter,
-    limit: number,
-    after: string | null,
-  ): Promise<{ readonly rows: readonly ExceptionRow[]; readonly next: string | null }>;
-  get(lane: LaneName, seq: Seq): Promise<ExceptionRow | null>;
-  /** Makes it due now, as it was or as `revision` (a line). @throws STATE_CONFLICT when its state does not allow it; NOT_FOUND. */
-  requeue(lane: LaneName, seq: Seq, by: Actor, reason: string, revision: Uint8Array | null): Promise<void>;
-  /** Orders that it be given up; done by the lane's next worker together with the central row. @throws as requeue. */
-  discard(lane: LaneName, seq: Seq, by: Actor, reason: string): Promise<void>;
-}
-
 // ── updates down ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type UpdateEntry = {
@@ -439,6 +404,13 @@ export type Event = {
   readonly actor: Actor;
   readonly detail: string;
 };
+export type EventFilter = {
+  readonly since?: Instant;
+  readonly until?: Instant;
+  readonly terminal?: TerminalId;
+  readonly kind?: string;
+  readonly actor?: Actor;
+};
 export type Overview = {
   readonly terminals: number;
   readonly received: number;
@@ -478,6 +450,20 @@ export interface Trail {
     value: string,
     limit: number,
   ): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
+  /** The same over all terminals that have these tags, newest of each terminal first; costs as much as there are hits. */
+  findAnywhere(
+    value: string,
+    tags: Readonly<Record<string, string>>,
+    limit: number,
+  ): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
+  /**
+   * Oldest first, behind the event `after`. A page looks at a bounded stretch of the trail, so it may hold few events or none
+   * and yet have a `next`; null: that was all.
+   */
+  page(
+    filter: EventFilter,
+    after: number,
+  ): Promise<{ readonly events: readonly Event[]; readonly next: number | null }>;
   overview(): Promise<Overview>;
   byTerminal(limit: number, after: TerminalId | null): Promise<readonly TerminalLine[]>;
   note(kind: string, lane: LaneName | null, actor: Actor, detail: string): Promise<void>;

@@ -1,6 +1,7 @@
 import { WaybillError, unreachable } from "../../base/errors.ts";
 import { epoch, laneName, seq, SYSTEM, type LaneName, type Seq, type TerminalId } from "../../base/ids.ts";
-import type { Event, ExceptionRow, Ledger } from "../../ledger/port.ts";
+import type { ExceptionRow } from "../../ledger/exceptions.ts";
+import type { Event, Ledger } from "../../ledger/port.ts";
 import { headline, type MessageState, type StateKind } from "../../message/lifecycle.ts";
 import { payloadOf, type Payload } from "./payload.ts";
 

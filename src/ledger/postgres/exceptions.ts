@@ -1,23 +1,15 @@
 import { WaybillError, type FaultCode } from "../../base/errors.ts";
 import type { Instant } from "../../base/clock.ts";
-import {
-  laneName,
-  splitLane,
-  type Actor,
-  type Epoch,
-  type LaneName,
-  type Seq,
-  type TerminalId,
-} from "../../base/ids.ts";
-import { moved, type StateKind } from "../../message/lifecycle.ts";
-import type { ExceptionFilter, ExceptionRow, Exceptions } from "../port.ts";
-import { lockTerminals, reconsider } from "./due.ts";
-import { recordOne } from "./events.ts";
-import { countFollowers } from "./followers.ts";
-import { laneByName, type LaneRow } from "./lane-row.ts";
-import { stateOf } from "./message-state.ts";
+import { laneName, splitLane, type Epoch, type Seq, type TerminalId } from "../../base/ids.ts";
+import type { StateKind } from "../../message/lifecycle.ts";
+import type { ExceptionFilter, ExceptionGroup, ExceptionRow, Exceptions } from "../exceptions.ts";
+import { searchKey } from "../search-key.ts";
+import { lockTerminals } from "./due.ts";
+import { countFollowers, NOBODY_WAITS, waitingBehind } from "./followers.ts";
+import { laneByName } from "./lane-row.ts";
+import { discardOne, requeueOne, revisions } from "./orders.ts";
 import type { Store } from "./store.ts";
-import { storable, type Tx } from "./tx.ts";
+import { storable, type SqlValue, type Tx } from "./tx.ts";
 
 /** What is looked at when nobody says which states: all that is not over. */
 const OPEN_STATES = ["received", "retrying", "held", "dead"] as const;
@@ -30,81 +22,24 @@ export const exceptionsOn = (store: Store): Exceptions => ({
       const row = await tx.get<StoredRow>(ONE, terminal, epoch, seq);
       return row ? shown(tx, row) : null;
     }),
-  requeue: (lane, seq, by, reason, revision) =>
+  groups: (filter, limit) => store.read((tx) => groups(tx, filter, limit)),
+  waiting: (lane, seq) =>
+    store.read(async (tx) => {
+      const row = await laneByName(tx, lane);
+      return row ? waitingBehind(tx, row.id, seq) : NOBODY_WAITS;
+    }),
+  revisions: (lane, seq) => store.read(async (tx) => revisions(tx, (await laneByName(tx, lane))?.id ?? null, seq)),
+  requeue: (lane, seq, by, reason, revision, basedOn) =>
     store.write(async (tx) => {
-      const row = await ordered(tx, lane, seq, "requeue");
-      const n = revision ? await addRevision(tx, row, seq, by, revision) : null;
-      await tx.run(
-        `update exception set state = 'received', attempts = 0, due_at = $1, order_by = $2, order_reason = $3,
-           revision = coalesce($4, revision)
-         where lane = $5 and seq = $6`,
-        tx.now(),
-        by,
-        storable(reason),
-        n,
-        row.id,
-        seq,
-      );
-      recordOne(tx, row.id, seq, "requeued", by, n === null ? reason : `${reason} (edited, revision ${n})`);
-      await reconsider(tx, [row.id], tx.now());
+      await lockTerminals(tx, [lane]);
+      await requeueOne(tx, lane, seq, by, reason, revision, basedOn);
     }),
   discard: (lane, seq, by, reason) =>
     store.write(async (tx) => {
-      const row = await ordered(tx, lane, seq, "discard");
-      await tx.run(
-        "update exception set verb = 'discard', due_at = $1, order_by = $2, order_reason = $3 where lane = $4 and seq = $5",
-        tx.now(),
-        by,
-        storable(reason),
-        row.id,
-        seq,
-      );
-      recordOne(tx, row.id, seq, "discard ordered", by, reason);
-      await reconsider(tx, [row.id], tx.now());
+      await lockTerminals(tx, [lane]);
+      await discardOne(tx, lane, seq, by, reason);
     }),
 });
-
-/** The lane of a message that the order may be given for, by the one table of moves. @throws NOT_FOUND, STATE_CONFLICT. */
-async function ordered(tx: Tx, name: LaneName, seq: Seq, verb: "requeue" | "discard"): Promise<LaneRow> {
-  await lockTerminals(tx, [name]);
-  const lane = await laneByName(tx, name);
-  const state = lane ? await stateOf(tx, lane.id, seq) : null;
-  if (!lane || state === null) throw new WaybillError("NOT_FOUND", `there is no message ${name}/${seq}`);
-  if (moved(state, verb) === null) {
-    throw new WaybillError("STATE_CONFLICT", `message ${name}/${seq} is ${state}; ${verb} is not possible`, {
-      facts: { state },
-    });
-  }
-  const pending = await tx.get<{ by: Actor }>(
-    `select order_by as "by" from exception where lane = $1 and seq = $2 and verb = 'discard'`,
-    lane.id,
-    seq,
-  );
-  if (pending) {
-    const what = `${pending.by} has ordered that message ${name}/${seq} be discarded`;
-    throw new WaybillError("STATE_CONFLICT", what, { facts: { state } });
-  }
-  return lane;
-}
-
-async function addRevision(tx: Tx, lane: LaneRow, seq: Seq, by: Actor, line: Uint8Array): Promise<number> {
-  const last = await tx.get<{ n: number | null }>(
-    "select max(n) as n from revision where lane = $1 and seq = $2",
-    lane.id,
-    seq,
-  );
-  const n = (last?.n ?? 0) + 1;
-  await tx.run(
-    "insert into revision (lane, seq, n, line, made_by, made_at) values ($1, $2, $3, $4, $5, $6)",
-    lane.id,
-    seq,
-    n,
-    line,
-    by,
-    tx.now(),
-  );
-  return n;
-}
 
 type StoredRow = {
   readonly id: number;
@@ -137,11 +72,24 @@ const SELECT = `
 const ONE = `${SELECT} where l.terminal = $1 and l.epoch = $2 and e.seq = $3`;
 
 // Each part of the filter is always there and says yes when nobody asked: one statement, prepared once.
+export const MATCHES = `e.state = any ($1::text[])
+    and ($2::text is null or l.terminal = $2) and ($3::text is null or e.fault = $3)
+    and ($4::text is null or e.tables ? $4)
+    and ($5::text is null or exists (select from message_key k
+      where k.value = $5 and k.terminal = l.terminal and k.lane = e.lane and k.seq = e.seq))
+    and ($6::bigint is null or e.since >= $6) and ($7::bigint is null or e.since < $7)`;
+export const filterValues = (filter: ExceptionFilter): SqlValue[] => [
+  filter.states ?? OPEN_STATES,
+  filter.terminal ?? null,
+  filter.fault ?? null,
+  filter.table ?? null,
+  filter.key === undefined ? null : storable(searchKey(filter.key)),
+  filter.since ?? null,
+  filter.until ?? null,
+];
+
 const LIST = `${SELECT}
-  where e.state = any ($1::text[]) and e.id > $2
-    and ($3::text is null or l.terminal = $3) and ($4::text is null or e.fault = $4)
-    and ($5::text is null or e.tables ? $5)
-  order by e.id limit $6`;
+  where ${MATCHES} and e.id > $8 order by e.id limit $9`;
 
 async function list(
   tx: Tx,
@@ -151,11 +99,8 @@ async function list(
 ): ReturnType<Exceptions["list"]> {
   const rows = await tx.all<StoredRow>(
     LIST,
-    filter.states ?? OPEN_STATES,
+    ...filterValues(filter),
     readCursor(after),
-    filter.terminal ?? null,
-    filter.fault ?? null,
-    filter.table ?? null,
     limit + 1, // one more tells whether there is a next page
   );
   const page = rows.slice(0, limit);
@@ -188,5 +133,19 @@ const shown = async (tx: Tx, row: StoredRow): Promise<ExceptionRow> => ({
   tables: JSON.parse(row.tables) as string[],
   since: row.since,
   edited: row.revision !== null,
+  revision: row.revision,
   holds: await countFollowers(tx, row.lane, row.seq),
 });
+
+async function groups(tx: Tx, filter: ExceptionFilter, limit: number): Promise<ExceptionGroup[]> {
+  const rows = await tx.all<Omit<ExceptionGroup, "tables"> & { readonly tables: string }>(
+    `select g.fault, g.tables, g.messages, g.terminals, g.since, n.since as newest, n.detail
+     from (select e.fault, e.tables, count(*) as messages, count(distinct l.terminal) as terminals, min(e.since) as since,
+                  max(e.id) as last
+           from exception e join lane l on l.id = e.lane where ${MATCHES} group by e.fault, e.tables) g
+     join exception n on n.id = g.last order by g.messages desc, g.last desc limit $8`,
+    ...filterValues(filter),
+    limit,
+  );
+  return rows.map((group) => ({ ...group, tables: JSON.parse(group.tables) as string[] }));
+}

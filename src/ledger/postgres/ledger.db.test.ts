@@ -1,5 +1,6 @@
 import { describeWith } from "../../../test/kit/needs.ts";
 import { accessContract } from "../contract/access.contract.ts";
+import { deskContract } from "../contract/desk.contract.ts";
 import { exceptionsContract } from "../contract/exceptions.contract.ts";
 import { historyContract } from "../contract/history.contract.ts";
 import { lanesContract } from "../contract/lanes.contract.ts";
@@ -16,6 +17,7 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   lanesContract("PostgreSQL", open);
   workContract("PostgreSQL", open);
   exceptionsContract("PostgreSQL", open);
+  deskContract("PostgreSQL", open);
   updatesContract("PostgreSQL", open);
   terminalsContract("PostgreSQL", open);
   trailContract("PostgreSQL", open);

@@ -1,6 +1,7 @@
 import type { Ledger, LedgerBytes, UpkeepFacts } from "../port.ts";
 import { accessOn } from "./access.ts";
 import { ledgerAddress } from "./address.ts";
+import { bulksOn } from "./bulk.ts";
 import { bytesOn } from "./bytes.ts";
 import { exceptionsOn } from "./exceptions.ts";
 import { historyOn } from "./history.ts";
@@ -47,6 +48,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     work: workOn(store),
     bytes: bytesOn(store),
     exceptions: exceptionsOn(store),
+    bulks: bulksOn(store),
     updates: updatesOn(store),
     terminals: terminalsOn(store),
     trail: trailOn(store),

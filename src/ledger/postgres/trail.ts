@@ -1,12 +1,13 @@
 import type { Instant } from "../../base/clock.ts";
 import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
-import type { Event, Overview, TerminalLine, Trail } from "../port.ts";
+import { PAGE_EVENTS } from "../events.ts";
+import type { Event, EventFilter, Overview, TerminalLine, Trail } from "../port.ts";
 import { note, WIDEST_SPAN } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
 import { searchKey } from "../search-key.ts";
 import { stateOf } from "./message-state.ts";
 import type { Store } from "./store.ts";
-import { storable, type Tx } from "./tx.ts";
+import { json, storable, type Tx } from "./tx.ts";
 
 export const trailOn = (store: Store): Trail => ({
   of: (lane, n) => store.read((tx) => eventsOf(tx, lane, n)),
@@ -18,6 +19,8 @@ export const trailOn = (store: Store): Trail => ({
       return row ? stateOf(tx, row.id, n) : null;
     }),
   find: (terminal, value, limit) => store.read((tx) => find(tx, terminal, storable(searchKey(value)), limit)),
+  findAnywhere: (value, tags, limit) => store.read((tx) => findAnywhere(tx, storable(searchKey(value)), tags, limit)),
+  page: (filter, after) => store.read((tx) => page(tx, filter, after)),
   overview: () => store.read(overview),
   byTerminal: (limit, after) => store.read((tx) => byTerminal(tx, limit, after)),
   note: (kind, lane, by, detail) =>
@@ -38,12 +41,57 @@ async function find(tx: Tx, terminal: TerminalId, value: string, limit: number):
   return rows.map((row) => ({ lane: laneName(terminal, row.epoch), seq: row.seq }));
 }
 
+async function findAnywhere(
+  tx: Tx,
+  value: string,
+  tags: Readonly<Record<string, string>>,
+  limit: number,
+): ReturnType<Trail["findAnywhere"]> {
+  const rows = await tx.all<{ terminal: TerminalId; epoch: Epoch; seq: Seq }>(
+    `select k.terminal, l.epoch, k.seq from message_key k join lane l on l.id = k.lane
+     where k.value = $1 and ($2::jsonb = '{}' or exists (select from terminal t where t.id = k.terminal and t.tags @> $2))
+     order by k.terminal, k.lane desc, k.seq desc limit $3`,
+    value,
+    json(tags),
+    limit,
+  );
+  return rows.map((row) => ({ lane: laneName(row.terminal, row.epoch), seq: row.seq }));
+}
+
 type EventRow = Omit<Event, "lane"> & { readonly terminal: TerminalId | null; readonly epoch: Epoch | null };
 
 const SELECT = `
   select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail
   from event e left join lane l on l.id = e.lane`;
 const RECENT = `${SELECT} where e.id < $1 order by e.id desc limit $2`;
+
+const PAGE = `${SELECT}
+  where e.id > $1 and e.id <= $2 and ($3::bigint is null or e.at >= $3) and ($4::bigint is null or e.at < $4)
+    and ($5::text is null or l.terminal = $5) and ($6::text is null or e.kind = $6) and ($7::text is null or e.actor = $7)
+  order by e.id`;
+
+async function page(tx: Tx, filter: EventFilter, given: number): ReturnType<Trail["page"]> {
+  const { since, until, terminal, kind, actor } = filter;
+  const bounds = await tx.get<{ first: number | null; last: number | null }>(
+    // Ids are drawn before the commit, so within one instant they need not be in order: the edge is taken generously.
+    `select (select min(id) from event where at >= $1) as first, (select max(id) from event) as last`,
+    since ?? 0,
+  );
+  if (bounds?.first == null || bounds.last === null) return { events: [], next: null };
+  const after = Math.max(given, bounds.first - 1);
+  const through = after + PAGE_EVENTS;
+  const events = await tx.all<EventRow>(
+    PAGE,
+    after,
+    through,
+    since ?? null,
+    until ?? null,
+    terminal ?? null,
+    kind ?? null,
+    actor === undefined ? null : storable(actor),
+  );
+  return { events: events.map(shown), next: through < bounds.last ? through : null };
+}
 
 const shown = ({ terminal, epoch, ...event }: EventRow): Event => ({
   ...event,

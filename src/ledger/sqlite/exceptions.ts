@@ -1,13 +1,12 @@
 import { WaybillError, type FaultCode } from "../../base/errors.ts";
 import type { Instant } from "../../base/clock.ts";
-import { laneName, type Actor, type Epoch, type LaneName, type Seq, type TerminalId } from "../../base/ids.ts";
-import { moved, type StateKind } from "../../message/lifecycle.ts";
-import type { ExceptionFilter, ExceptionRow, Exceptions } from "../port.ts";
-import { reconsider } from "./due.ts";
-import { recordOne } from "./events.ts";
-import { countFollowers } from "./followers.ts";
-import { laneByName, type LaneRow } from "./lane-row.ts";
-import { stateOf } from "./message-state.ts";
+import { laneName, type Epoch, type Seq, type TerminalId } from "../../base/ids.ts";
+import type { StateKind } from "../../message/lifecycle.ts";
+import type { ExceptionFilter, ExceptionGroup, ExceptionRow, Exceptions } from "../exceptions.ts";
+import { countFollowers, NOBODY_WAITS, waitingBehind } from "./followers.ts";
+import { laneByName } from "./lane-row.ts";
+import { searchKey } from "../search-key.ts";
+import { discardOne, requeueOne, revisions } from "./orders.ts";
 import type { Store } from "./store.ts";
 
 /** What is looked at when nobody says which states: all that is not over. */
@@ -23,80 +22,16 @@ export const exceptionsOn = (store: Store): Exceptions => ({
     );
     return row ? shown(store, row) : null;
   },
-  requeue: async (lane, seq, by, reason, revision) =>
-    store.write(() => {
-      const row = ordered(store, lane, seq, "requeue");
-      const n = revision ? addRevision(store, row, seq, by, revision) : null;
-      store.run(
-        `update exception set state = 'received', attempts = 0, due_at = ?, order_by = ?, order_reason = ?,
-           revision = coalesce(?, revision)
-         where lane = ? and seq = ?`,
-        store.now(),
-        by,
-        reason,
-        n,
-        row.id,
-        seq,
-      );
-      recordOne(store, row.id, seq, "requeued", by, n === null ? reason : `${reason} (edited, revision ${n})`);
-      reconsider(store, row.id, store.now());
-    }),
-  discard: async (lane, seq, by, reason) =>
-    store.write(() => {
-      const row = ordered(store, lane, seq, "discard");
-      store.run(
-        "update exception set verb = 'discard', due_at = ?, order_by = ?, order_reason = ? where lane = ? and seq = ?",
-        store.now(),
-        by,
-        reason,
-        row.id,
-        seq,
-      );
-      recordOne(store, row.id, seq, "discard ordered", by, reason);
-      reconsider(store, row.id, store.now());
-    }),
+  groups: async (filter, limit) => groups(store, filter, limit),
+  waiting: async (lane, seq) => {
+    const row = laneByName(store, lane);
+    return row ? waitingBehind(store, row.id, seq) : NOBODY_WAITS;
+  },
+  revisions: async (lane, seq) => revisions(store, laneByName(store, lane)?.id ?? null, seq),
+  requeue: async (lane, seq, by, reason, revision, basedOn) =>
+    store.write(() => requeueOne(store, lane, seq, by, reason, revision, basedOn)),
+  discard: async (lane, seq, by, reason) => store.write(() => discardOne(store, lane, seq, by, reason)),
 });
-
-/** The lane of a message that the order may be given for, by the one table of moves. @throws NOT_FOUND, STATE_CONFLICT. */
-function ordered(store: Store, name: LaneName, seq: Seq, verb: "requeue" | "discard"): LaneRow {
-  const lane = laneByName(store, name);
-  const state = lane ? stateOf(store, lane.id, seq) : null;
-  if (!lane || state === null) throw new WaybillError("NOT_FOUND", `there is no message ${name}/${seq}`);
-  if (moved(state, verb) === null) {
-    throw new WaybillError("STATE_CONFLICT", `message ${name}/${seq} is ${state}; ${verb} is not possible`, {
-      facts: { state },
-    });
-  }
-  const pending = store.get<{ by: Actor }>(
-    `select order_by as "by" from exception where lane = ? and seq = ? and verb = 'discard'`,
-    lane.id,
-    seq,
-  );
-  if (pending) {
-    const what = `${pending.by} has ordered that message ${name}/${seq} be discarded`;
-    throw new WaybillError("STATE_CONFLICT", what, { facts: { state } });
-  }
-  return lane;
-}
-
-function addRevision(store: Store, lane: LaneRow, seq: Seq, by: Actor, line: Uint8Array): number {
-  const last = store.get<{ n: number | null }>(
-    "select max(n) as n from revision where lane = ? and seq = ?",
-    lane.id,
-    seq,
-  );
-  const n = (last?.n ?? 0) + 1;
-  store.run(
-    "insert into revision (lane, seq, n, line, made_by, made_at) values (?, ?, ?, ?, ?, ?)",
-    lane.id,
-    seq,
-    n,
-    line,
-    by,
-    store.now(),
-  );
-  return n;
-}
 
 type StoredRow = {
   readonly id: number;
@@ -127,11 +62,24 @@ const SELECT = `
   from exception e join lane l on l.id = e.lane join lane_out o on o.lane = e.lane left join lane b on b.id = e.behind_lane`;
 
 // Each part of the filter is always there and says yes when nobody asked: one statement, prepared once.
+export const MATCHES = `e.state in (select value from json_each(?1))
+    and (?2 is null or l.terminal = ?2) and (?3 is null or e.fault = ?3)
+    and (?4 is null or exists (select 1 from json_each(e.tables) t where t.value = ?4))
+    and (?5 is null or exists (select 1 from message_key k
+      where k.value = ?5 and k.terminal = l.terminal and k.lane = e.lane and k.seq = e.seq))
+    and (?6 is null or e.since >= ?6) and (?7 is null or e.since < ?7)`;
+export const filterValues = (filter: ExceptionFilter): (string | number | null)[] => [
+  JSON.stringify(filter.states ?? OPEN_STATES),
+  filter.terminal ?? null,
+  filter.fault ?? null,
+  filter.table ?? null,
+  filter.key === undefined ? null : searchKey(filter.key),
+  filter.since ?? null,
+  filter.until ?? null,
+];
+
 const LIST = `${SELECT}
-  where e.state in (select value from json_each(?)) and e.id > ?
-    and (?3 is null or l.terminal = ?3) and (?4 is null or e.fault = ?4)
-    and (?5 is null or exists (select 1 from json_each(e.tables) t where t.value = ?5))
-  order by e.id limit ?6`;
+  where ${MATCHES} and e.id > ?8 order by e.id limit ?9`;
 
 function list(
   store: Store,
@@ -141,11 +89,8 @@ function list(
 ): Awaited<ReturnType<Exceptions["list"]>> {
   const rows = store.all<StoredRow>(
     LIST,
-    JSON.stringify(filter.states ?? OPEN_STATES),
+    ...filterValues(filter),
     readCursor(after),
-    filter.terminal ?? null,
-    filter.fault ?? null,
-    filter.table ?? null,
     limit + 1, // one more tells whether there is a next page
   );
   const page = rows.slice(0, limit);
@@ -178,5 +123,20 @@ const shown = (store: Store, row: StoredRow): ExceptionRow => ({
   tables: JSON.parse(row.tables) as string[],
   since: row.since,
   edited: row.revision !== null,
+  revision: row.revision,
   holds: countFollowers(store, row.lane, row.seq),
 });
+
+function groups(store: Store, filter: ExceptionFilter, limit: number): ExceptionGroup[] {
+  // Of the columns that are not grouped by, SQLite takes the row with the max(): https://sqlite.org/lang_select.html#bareagg
+  return store
+    .all<Omit<ExceptionGroup, "tables"> & { readonly tables: string; readonly last: number }>(
+      `select e.fault, e.tables, count(*) as messages, count(distinct l.terminal) as terminals, min(e.since) as since,
+              e.since as newest, e.detail, max(e.id) as last
+       from exception e join lane l on l.id = e.lane where ${MATCHES}
+       group by e.fault, e.tables order by messages desc, last desc limit ?8`,
+      ...filterValues(filter),
+      limit,
+    )
+    .map(({ last: _, ...group }) => ({ ...group, tables: JSON.parse(group.tables) as string[] }));
+}

@@ -6,6 +6,7 @@ import { instant, later, type Instant } from "../../base/clock.ts";
 import type { LaneName } from "../../base/ids.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import { accessContract } from "../contract/access.contract.ts";
+import { deskContract } from "../contract/desk.contract.ts";
 import { exceptionsContract } from "../contract/exceptions.contract.ts";
 import { historyContract } from "../contract/history.contract.ts";
 import { lanesContract } from "../contract/lanes.contract.ts";
@@ -61,6 +62,7 @@ function readRanges(path: string, lane: LaneName): StateRange[] {
 lanesContract("SQLite", open);
 workContract("SQLite", open);
 exceptionsContract("SQLite", open);
+deskContract("SQLite", open);
 updatesContract("SQLite", open);
 terminalsContract("SQLite", open);
 trailContract("SQLite", open);

@@ -4,6 +4,7 @@ import { WaybillError } from "../../base/errors.ts";
 import { holdLock } from "../../base/lock.ts";
 import type { Ledger, LedgerBytes } from "../port.ts";
 import { accessOn } from "./access.ts";
+import { bulksOn } from "./bulk.ts";
 import { bytesOn } from "./bytes.ts";
 import { exceptionsOn } from "./exceptions.ts";
 import { historyOn } from "./history.ts";
@@ -41,6 +42,7 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     work: workOn(opened),
     bytes: bytesOn(opened),
     exceptions: exceptionsOn(opened),
+    bulks: bulksOn(opened),
     updates: updatesOn(opened),
     terminals: terminalsOn(opened),
     trail: trailOn(opened),

@@ -1,6 +1,7 @@
 import type { Instant } from "../../base/clock.ts";
 import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
-import type { Event, Overview, TerminalLine, Trail } from "../port.ts";
+import { PAGE_EVENTS } from "../events.ts";
+import type { Event, EventFilter, Overview, TerminalLine, Trail } from "../port.ts";
 import { note, WIDEST_SPAN } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
 import { searchKey } from "../search-key.ts";
@@ -27,6 +28,19 @@ export const trailOn = (store: Store): Trail => ({
         limit,
       )
       .map((row) => ({ lane: laneName(terminal, row.epoch), seq: row.seq })),
+  findAnywhere: async (value, tags, limit) =>
+    store
+      .all<{ terminal: TerminalId; epoch: Epoch; seq: Seq }>(
+        `select k.terminal, l.epoch, k.seq from message_key k join lane l on l.id = k.lane
+         where k.value = ?1 and not exists (
+           select 1 from json_each(?2) t where t.value is not (select tags ->> ('$."' || t.key || '"') from terminal where id = k.terminal))
+         order by k.terminal, k.lane desc, k.seq desc limit ?3`,
+        searchKey(value),
+        JSON.stringify(tags),
+        limit,
+      )
+      .map((row) => ({ lane: laneName(row.terminal, row.epoch), seq: row.seq })),
+  page: async (filter, after) => page(store, filter, after),
   overview: async () => overview(store),
   byTerminal: async (limit, after) => byTerminal(store, limit, after),
   note: async (kind, lane, by, detail) =>
@@ -38,6 +52,48 @@ type EventRow = Omit<Event, "lane"> & { readonly terminal: TerminalId | null; re
 const SELECT = `
   select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail
   from event e left join lane l on l.id = e.lane`;
+
+const PAGE = `${SELECT}
+  where e.id > ?1 and e.id <= ?2 and (?3 is null or e.at >= ?3) and (?4 is null or e.at < ?4)
+    and (?5 is null or l.terminal = ?5) and (?6 is null or e.kind = ?6) and (?7 is null or e.actor = ?7)
+  order by e.id`;
+
+function page(store: Store, filter: EventFilter, given: number): Awaited<ReturnType<Trail["page"]>> {
+  const { since, until, terminal, kind, actor } = filter;
+  const after = Math.max(given, since === undefined ? 0 : firstAt(store, since) - 1);
+  const through = after + PAGE_EVENTS;
+  const events = store.all<EventRow>(
+    PAGE,
+    after,
+    through,
+    since ?? null,
+    until ?? null,
+    terminal ?? null,
+    kind ?? null,
+    actor ?? null,
+  );
+  const end = until === undefined ? Number.MAX_SAFE_INTEGER : firstAt(store, until);
+  return { events: events.map(shown), next: through < Math.min(lastEvent(store) + 1, end) ? through : null };
+}
+
+const lastEvent = (store: Store): number =>
+  store.get<{ id: number | null }>("select max(id) as id from event")?.id ?? 0;
+
+/** The first event at or after the time; ids grow with time, so it is found by halving, and no index by time is kept. */
+function firstAt(store: Store, at: Instant): number {
+  let low = 1;
+  let high = lastEvent(store) + 1;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const event = store.get<{ id: number; at: Instant }>(
+      "select id, at from event where id >= ? order by id limit 1",
+      middle,
+    );
+    if (event && event.at < at) low = event.id + 1;
+    else high = middle;
+  }
+  return low;
+}
 
 const shown = ({ terminal, epoch, ...event }: EventRow): Event => ({
   ...event,

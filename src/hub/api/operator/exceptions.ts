@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { FAULTS, WaybillError, asWaybillError, type FaultCode } from "../../../base/errors.ts";
 import { epoch, laneName, seq, terminalId, type LaneName, type Seq } from "../../../base/ids.ts";
-import type { ExceptionFilter, ExceptionRow } from "../../../ledger/port.ts";
+import type { ExceptionFilter, ExceptionRow } from "../../../ledger/exceptions.ts";
 import { checkLetterByLetter, readMessageLine } from "../../../wire/message-line.ts";
 import { json } from "../http.ts";
 import type { HubApiParts } from "../parts.ts";
