@@ -183,9 +183,12 @@ export interface Load {
   passed(lane: LaneName): Promise<readonly Passed[]>;
   /**
    * Runs `work` in one transaction with full durability, committed when `work` resolves, rolled back when it throws.
-   * Constraints are checked before the commit. No reader sees part of it (I4). @throws what `work` threw.
+   * Constraints are checked before the commit. No reader sees part of it (I4). `patience`: how many times as long as usual
+   * it waits for locks, and for a statement to end, where the engine has such limits. @throws what `work` threw;
+   * DATABASE_BUSY; with the fact `oneStatement` when one statement's limit ran out or a deadlock was broken, so that it may be
+   * the doing of a single row.
    */
-  transaction<T>(work: (tx: LoadTransaction) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: LoadTransaction) => Promise<T>, patience?: number): Promise<T>;
 }
 
 export interface LoadTransaction {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { FAULTS, type FaultCode } from "../base/errors.ts";
 import type { Row } from "../message/change.ts";
 import type { Transform } from "../load/rules.ts";
 import { soapConfig } from "./soap/config.ts";
@@ -6,6 +7,11 @@ import { soapConfig } from "./soap/config.ts";
 /** A function of the config: taken as it is, checked only for being one (JSON and YAML configs cannot hold any). */
 const fn = <F>(what: string): z.ZodType<F> =>
   z.custom<F>((given) => typeof given === "function", `must be a function: ${what}`);
+
+/** Faults that a message may be retried for: all that are said of a message. */
+const RETRYABLE = (Object.keys(FAULTS) as FaultCode[]).filter(
+  (code) => FAULTS[code].blame === "message" || FAULTS[code].blame === "either",
+) as [FaultCode, ...FaultCode[]];
 
 const databaseUrl = z
   .string()
@@ -17,6 +23,25 @@ const conflict = z.union([
   z.strictObject({ newest: identifier.describe("column whose later value wins") }),
   z.strictObject({ add: z.array(identifier).min(1).describe("numeric columns applied as differences") }),
 ]);
+
+/** What happens to a message that was refused but may pass later. */
+const retryShape = {
+  attempts: z
+    .number()
+    .int()
+    .min(1)
+    .max(100)
+    .default(8)
+    .describe("tries of a refused message in all, before it is dead"),
+  firstMs: z.number().int().min(1).default(1_000).describe("wait before the second try, in ms"),
+  factor: z.number().min(1).max(10).default(3).describe("each further wait is this many times longer"),
+  capMs: z.number().int().min(1).default(600_000).describe("longest wait between tries, in ms"),
+  jitter: z.number().min(0).max(1).default(0.5).describe("how much of each wait is left to chance, from 0 to 1"),
+  codes: z
+    .array(z.enum(RETRYABLE))
+    .optional()
+    .describe("faults that are tried again; without it all that may pass later (docs/errors.md)"),
+};
 
 /** One table's settings; see docs/configuration.md for worked examples. */
 export const tableConfig = z.strictObject({
@@ -55,6 +80,17 @@ export const tableConfig = z.strictObject({
   transform: fn<Transform>("(change, context) => changes")
     .optional()
     .describe("pure function that turns one change into the changes to load"),
+  retry: z
+    .strictObject({
+      attempts: retryShape.attempts.unwrap().optional(),
+      firstMs: retryShape.firstMs.unwrap().optional(),
+      factor: retryShape.factor.unwrap().optional(),
+      capMs: retryShape.capMs.unwrap().optional(),
+      jitter: retryShape.jitter.unwrap().optional(),
+      codes: retryShape.codes,
+    })
+    .optional()
+    .describe("how refusals of this table are tried again, where that differs from `retry`"),
   search: z
     .array(identifier)
     .default([])
@@ -81,12 +117,7 @@ export const hubConfig = z.strictObject({
     .record(identifier, tableConfig)
     .refine((tables) => Object.keys(tables).length > 0, "name at least one table")
     .describe("tables kept in step, by their name at the terminals"),
-  retry: section({
-    attempts: whole(1, 100).default(8).describe("tries of a refused message in all, before it is dead"),
-    firstMs: whole(1).default(1_000).describe("wait before the second try, in ms"),
-    factor: z.number().min(1).max(10).default(3).describe("each further wait is this many times longer"),
-    capMs: whole(1).default(600_000).describe("longest wait between tries, in ms"),
-  }).describe("what happens to a message that was refused but may pass later"),
+  retry: section(retryShape).describe("what happens to a message that was refused but may pass later"),
   maxOpen: whole(1).default(1_000).describe("open exceptions of one lane above which it stops, and says so"),
   processor: section({
     workers: whole(1, 64).default(2).describe("batches in work at once"),

@@ -32,7 +32,14 @@ describe("a hub's config", () => {
     expect(settings.port).toBe(8420);
     expect(settings.up).toEqual(["sale"]);
     expect(settings.down.map((table) => table.source)).toEqual(["price"]);
-    expect(settings.rules.retry).toEqual({ attempts: 8, firstMs: 1000, factor: 3, capMs: 600000 });
+    expect(settings.rules.retry).toEqual({
+      attempts: 8,
+      firstMs: 1000,
+      factor: 3,
+      capMs: 600000,
+      jitter: 0.5,
+      codes: null,
+    });
   });
 
   test("relative database paths start from the config's folder", () => {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { configInvalid, fillEnvironment, merged, readConfigFile } from "../base/config-file.ts";
 import { field, type Row } from "../message/change.ts";
-import type { Conflict, TableRule } from "../load/rules.ts";
+import type { Conflict, RetryPolicy, TableRule } from "../load/rules.ts";
 import { hubConfig, type CheckedHubConfig, type TableConfig } from "./config.ts";
 import type { AudienceOf, DownTable, HubSettings } from "./settings.ts";
 import { soapSettings } from "./soap/settings.ts";
@@ -77,8 +77,8 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
     host: config.host,
     port: config.port,
     rules: {
-      tables: new Map(goesUp.map(([name, table]) => [name, ruleOf(name, table)])),
-      retry: config.retry,
+      tables: new Map(goesUp.map(([name, table]) => [name, ruleOf(name, table, config.retry)])),
+      retry: retryOf(config.retry),
       maxOpen: config.maxOpen,
     },
     up: goesUp.map(([name]) => name),
@@ -136,7 +136,10 @@ const ignored = (table: TableConfig): Set<string> =>
       .map(([from]) => from),
   );
 
-function ruleOf(name: string, table: TableConfig): TableRule {
+type Retry = CheckedHubConfig["retry"];
+const retryOf = ({ codes, ...policy }: Retry): RetryPolicy => ({ ...policy, codes: codes ?? null });
+
+function ruleOf(name: string, table: TableConfig, retry: Retry): TableRule {
   return {
     source: name,
     target: table.target ?? name,
@@ -153,8 +156,13 @@ function ruleOf(name: string, table: TableConfig): TableRule {
     onExisting: table.onExisting,
     transform: table.transform ?? null,
     alsoDown: table.direction === "both",
+    retry: table.retry ? retryOf({ ...retry, ...said(table.retry) }) : null,
   };
 }
+
+/** Without the members that are there and undefined. */
+const said = <T extends object>(some: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(some).filter(([, value]) => value !== undefined)) as never;
 
 function conflictOf(given: TableConfig["conflict"]): Conflict {
   if (typeof given === "string") return { policy: given };

@@ -32,23 +32,30 @@ async function applyAtOnce(tx: LoadTransaction, acts: readonly Act[]): Promise<F
   });
   if (refusal === null) return { fault: null, notes: [] };
   // What came before the first refusal was applied in order, so the first refusal is what the changes alone meet too.
-  return dependsOnRow(refusal) ? null : { fault: { code: refusal.code, detail: refusal.detail }, notes: [] };
+  const act = acts[refusal.index];
+  return dependsOnRow(refusal) || !act ? null : { fault: faultOf(act, refusal), notes: [] };
 }
 
 async function applyOne(tx: LoadTransaction, act: Act, late: boolean): Promise<Fared> {
   if (!late && !act.target.looks) {
     const refusal = firstOf((await tx.apply([effectOf(act)])).refused);
     if (refusal === null) return { fault: null, notes: [] };
-    if (!dependsOnRow(refusal)) return { fault: { code: refusal.code, detail: refusal.detail }, notes: [] };
+    if (!dependsOnRow(refusal)) return { fault: faultOf(act, refusal), notes: [] };
   }
   const [current = null] = await tx.current(act.target.shape.name, [act.key]);
   const decision = decide(act, current, late);
-  if (decision.kind === "refuse") return { fault: decision.fault, notes: [] };
+  if (decision.kind === "refuse") return { fault: faultOf(act, decision.fault), notes: [] };
   const notes = decision.note ? [decision.note] : [];
   if (decision.kind === "nothing") return { fault: null, notes };
   const refusal = firstOf((await tx.apply([decision.effect])).refused);
-  return { fault: refusal && { code: refusal.code, detail: refusal.detail }, notes };
+  return { fault: refusal && faultOf(act, refusal), notes };
 }
+
+const faultOf = (act: Act, { code, detail }: Pick<Refusal, "code" | "detail">): Fault => ({
+  code,
+  detail,
+  route: act.route,
+});
 
 /** Refusals that a policy may turn into another effect, once the present row is known. */
 const dependsOnRow = ({ code }: Refusal): boolean => code === "ROW_EXISTS" || code === "ROW_MISSING";

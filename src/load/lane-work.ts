@@ -24,7 +24,8 @@ export type LateWork = {
   /** Why it is not tried. */
   readonly foregone: Fault | null;
 };
-export type Dice = { readonly retry: RetryPolicy; readonly random: () => number };
+/** `retry`: the policy for refusals of this table of the sender's, or of the message as a whole. */
+export type Dice = { readonly retry: (route: string | undefined) => RetryPolicy; readonly random: () => number };
 
 /** What one transaction makes of one claim. Made anew for each try: a rolled back transaction takes it along. */
 export class LaneWork {
@@ -98,7 +99,7 @@ export class LaneWork {
 
   /** It was refused. @param attempts how often it has been tried, this time included */
   async fail(message: Trial, fault: Fault, attempts: number): Promise<void> {
-    const verdict = verdictOn(fault.code, attempts, this.#dice.retry, this.#dice.random());
+    const verdict = verdictOn(fault.code, attempts, this.#dice.retry(fault.route), this.#dice.random());
     await this.#pass(message, { ...verdict, fault: fault.code, detail: fault.detail, attempts, behind: null });
   }
 

@@ -23,7 +23,7 @@ export const rules = (
   more: Partial<Omit<Rules, "tables">> = {},
 ): Rules => ({
   tables: new Map(Object.entries(tables).map(([source, rule]) => [source, { ...plainRule(source), ...rule }])),
-  retry: { attempts: 3, firstMs: 1_000, factor: 2, capMs: 60_000 },
+  retry: { attempts: 3, firstMs: 1_000, factor: 2, capMs: 60_000, jitter: 0.5, codes: null },
   maxOpen: 10_000,
   ...more,
 });

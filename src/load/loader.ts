@@ -5,7 +5,7 @@ import { seq } from "../base/ids.ts";
 import type { Database } from "../database/port.ts";
 import type { Claim, LaneOutcome, LedgerBytes, OpenException } from "../ledger/port.ts";
 import { loadBatch } from "./batch.ts";
-import { LaneWork, type Prepared } from "./lane-work.ts";
+import { LaneWork, type Dice, type Prepared } from "./lane-work.ts";
 import { loadLate } from "./late.ts";
 import type { Fault } from "./plan.ts";
 import type { Loader, LoadReport } from "./port.ts";
@@ -24,7 +24,10 @@ export type LoaderParts = {
 
 /** The one loader; see the port. It keeps nothing between calls but the description of the tables. */
 export function createLoader({ database, bytes, rules, clock, random }: LoaderParts): Loader {
-  const dice = { retry: rules.retry, random: () => random.next() };
+  const dice: Dice = {
+    retry: (route) => (route === undefined ? null : rules.tables.get(route)?.retry) ?? rules.retry,
+    random: () => random.next(),
+  };
   let described: { readonly version: string; readonly targets: Targets } | null = null;
 
   const targetsNow = async (): Promise<Targets> => {
@@ -33,8 +36,20 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
     return described.targets;
   };
 
-  /** All of it in one transaction; what the commit refuses is split until the message at fault is known. */
   const run = async (lanes: readonly Prepared[], targets: Targets): Promise<LoadReport> => {
+    try {
+      return await runQuick(lanes, targets);
+    } catch (thrown) {
+      const error = asWaybillError(thrown);
+      if (!isSlow(error) || lanes.every((lane) => itemsOf(lane) === 0)) throw error;
+      // Is it the database as a whole? Then nothing is judged.
+      await database.load.transaction(async () => undefined);
+      return runSlow(lanes, targets, error);
+    }
+  };
+
+  /** All of it in one transaction; what the commit refuses is split until the message at fault is known. */
+  const runQuick = async (lanes: readonly Prepared[], targets: Targets): Promise<LoadReport> => {
     if (lanes.length === 0) return NOTHING;
     try {
       return await runOnce(lanes, targets);
@@ -46,7 +61,34 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
     }
   };
 
-  const runOnce = async (lanes: readonly Prepared[], targets: Targets): Promise<LoadReport> => {
+  /**
+   * A limit ran out, or a deadlock was broken: the doing of one message, or of somebody who holds what many need. Halves are
+   * tried until one message is left; when other lanes meet it too it is infrastructure, and thrown. The one message is tried
+   * alone with more time before it is called the cause; what comes after it in its lane is claimed again.
+   */
+  const runSlow = async (lanes: readonly Prepared[], targets: Targets, error: WaybillError): Promise<LoadReport> => {
+    const [only, ...others] = lanes;
+    if (!only) return NOTHING;
+    if (others.length > 0) {
+      const half = Math.ceil(lanes.length / 2);
+      const [first, second] = [lanes.slice(0, half), lanes.slice(half)];
+      const one = await orSlow(runQuick(first, targets));
+      if (one) return joined(one, await orUnchanged(run(second, targets), second));
+      const two = await orSlow(runQuick(second, targets));
+      if (!two) throw error;
+      return joined(two, await orUnchanged(runSlow(first, targets, error), first));
+    }
+    if (itemsOf(only) === 0) throw error;
+    if (itemsOf(only) === 1) {
+      const alone = await orSlow(runOnce([only], targets, PATIENCE));
+      return alone ?? runOnce([foregoing(only, { code: "TIMED_OUT", detail: error.what })], targets);
+    }
+    const half = Math.ceil(itemsOf(only) / 2);
+    const first = await orSlow(runQuick([part(only, 0, half)], targets));
+    return first ? goOn(first, part(only, half), targets) : runSlow([part(only, 0, half)], targets, error);
+  };
+
+  const runOnce = async (lanes: readonly Prepared[], targets: Targets, patience = 1): Promise<LoadReport> => {
     const busy = lanes.filter((lane) => !isStopped(lane)).map((lane) => new LaneWork(lane, dice));
     // In one order everywhere, so that two loaders never wait for each other in a circle.
     busy.sort((a, b) => (a.claim.lane < b.claim.lane ? -1 : 1));
@@ -63,7 +105,7 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
       await tx.pass(works.flatMap((work) => work.passed));
       for (const work of works) await tx.unpass(work.claim.lane, work.closed);
       return { works, lost };
-    });
+    }, patience);
     const stopped = lanes.filter(isStopped).map(({ claim }) => unchanged(claim));
     return {
       outcomes: [...works.map((work) => outcomeOf(work, rules, clock)), ...stopped],
@@ -84,13 +126,18 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
     if (itemsOf(only) === 1) return runOnce([foregoing(only, { code: error.code, detail: error.what })], targets);
     const half = Math.ceil(itemsOf(only) / 2);
     const first = await run([part(only, 0, half)], targets);
+    return goOn(first, part(only, half), targets);
+  };
+
+  /** The second half of a lane whose first half is committed. */
+  const goOn = async (first: LoadReport, second: Prepared, targets: Targets): Promise<LoadReport> => {
     const [outcome] = first.outcomes;
     if (!outcome) return first; // another worker took the lane over
-    const rest = after(part(only, half), outcome);
-    const second = await orUnchanged(run([rest], targets), [rest]);
-    const [next] = second.outcomes;
-    if (!next) return { ...second, changes: first.changes + second.changes };
-    return { outcomes: [continued(outcome, next)], moved: [], changes: first.changes + second.changes };
+    const rest = after(second, outcome);
+    const then = await orUnchanged(run([rest], targets), [rest]);
+    const [next] = then.outcomes;
+    if (!next) return { ...then, changes: first.changes + then.changes };
+    return { outcomes: [continued(outcome, next)], moved: [], changes: first.changes + then.changes };
   };
 
   /** The lanes that are not ours any more, in the centre's own words. */
@@ -129,6 +176,21 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
       return report;
     },
   };
+}
+
+/** A message that alone runs out of time is given this many times as much before it is called the cause. */
+const PATIENCE = 4;
+
+const isSlow = (error: WaybillError): boolean => error.facts["oneStatement"] === true;
+
+/** Null: it ran out of time. */
+async function orSlow(running: Promise<LoadReport>): Promise<LoadReport | null> {
+  try {
+    return await running;
+  } catch (thrown) {
+    if (isSlow(asWaybillError(thrown))) return null;
+    throw thrown;
+  }
 }
 
 const NOTHING: LoadReport = { outcomes: [], moved: [], changes: 0 };

@@ -8,11 +8,20 @@ import type { TableRule, TransformContext } from "./rules.ts";
 import type { Target, Targets } from "./target.ts";
 
 /** Why a message cannot be loaded, for people: table, key, column and value. */
-export type Fault = { readonly code: FaultCode; readonly detail: string };
+export type Fault = {
+  readonly code: FaultCode;
+  readonly detail: string;
+  /** The sender's table whose change was refused; absent when the message as a whole was. */
+  readonly route?: string;
+  /** What it has in common with the same fault of other rows: a column, a message of a transform. Absent: the code says all. */
+  readonly cause?: string;
+};
 
 /** One change in the target's names and checked against its columns; what it does to the row is decided later (`decide.ts`). */
 export type Act = {
   readonly target: Target;
+  /** The sender's table: a transform may have made a change of another table of it. */
+  readonly route: string;
   readonly op: Op;
   /** The target's key columns, complete. */
   readonly key: Row;
@@ -38,7 +47,7 @@ export function planChanges(targets: Targets, context: TransformContext): Plan {
   for (const change of context.changes) {
     const planned = planChange(targets, change, context);
     acts.push(...planned.acts);
-    fault ??= planned.fault;
+    if (planned.fault) fault ??= isRow(change) ? { ...planned.fault, route: change.table } : planned.fault;
   }
   return { acts, fault };
 }
@@ -52,13 +61,14 @@ function planChange(targets: Targets, change: Change, context: TransformContext)
     return { acts: [], fault: { code: "TABLE_UNKNOWN", detail: `${nameOf(change.table, change.key)}: ${why}` } };
   }
   const { transform } = target.rule;
-  if (!transform) return gather([actOf(target, change, context, true)]);
+  if (!transform) return gather([actOf(target, change, context, change.table, true)]);
   let made: Change | readonly Change[] | null;
   try {
     made = transform(change, context);
   } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    return { acts: [], fault: { code: "TRANSFORM_FAILED", detail: `${nameOf(change.table, change.key)}: ${reason}` } };
+    const detail = `${nameOf(change.table, change.key)}: ${reason}`;
+    return { acts: [], fault: { code: "TRANSFORM_FAILED", detail, cause: reason } };
   }
   // What a transform gives back is checked like what came over the wire: its types say nothing about plain JavaScript.
   const changes = (Array.isArray(made) ? made : made ? [made] : []) as readonly Change[];
@@ -68,7 +78,7 @@ function planChange(targets: Targets, change: Change, context: TransformContext)
       if (wrong)
         return { act: null, fault: { code: "TRANSFORM_FAILED", detail: `its result is no change: ${wrong.detail}` } };
       const into = one.table === target.rule.target ? target : targets.byTarget(one.table);
-      if (into) return actOf(into, one, context, false);
+      if (into) return actOf(into, one, context, change.table, false);
       return {
         act: null,
         fault: {
@@ -101,11 +111,11 @@ function formFault(change: Change): Fault | null {
 }
 const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
 
-function actOf(target: Target, change: Change, context: TransformContext, rename: boolean): Planned {
+function actOf(target: Target, change: Change, context: TransformContext, route: string, rename: boolean): Planned {
   const { rule, shape } = target;
   const faults: Fault[] = [];
-  const strict: Complain = (code, detail) =>
-    void faults.push({ code, detail: `${nameOf(shape.name, change.key)}: ${detail}` });
+  const strict: Complain = (code, detail, cause = "") =>
+    void faults.push({ code, detail: `${nameOf(shape.name, change.key)}: ${detail}`, cause });
   const mapped = mapRow(target, change.key, rename, null);
   const before = change.before && mapRow(target, change.before, rename, null);
   let row = change.op === "delete" || !change.row ? undefined : mapRow(target, change.row, rename, strict);
@@ -138,12 +148,12 @@ function actOf(target: Target, change: Change, context: TransformContext, rename
     strict("PAYLOAD_UNREADABLE", "an update under the policy add needs the row before");
   }
   return {
-    act: { target, op: change.op, key, text, row, before, moves, owner, origin: context.terminal },
+    act: { target, route, op: change.op, key, text, row, before, moves, owner, origin: context.terminal },
     fault: faults[0] ?? null,
   };
 }
 
-type Complain = (code: FaultCode, detail: string) => void;
+type Complain = (code: FaultCode, detail: string, cause?: string) => void;
 
 /** The row under the target's names. `complain` hears of columns and values that do not fit; null: they are left out quietly. */
 function mapRow(target: Target, row: Row, rename: boolean, complain: Complain | null): Row {
@@ -161,7 +171,7 @@ function mapRow(target: Target, row: Row, rename: boolean, complain: Complain | 
     const value = row[source] ?? null;
     if (column) checkValue(target, column, value, complain);
     else if (rule.unknownColumns === "refuse")
-      complain("COLUMN_UNKNOWN", `the target has no column ${name} (value ${valueForPeople(value)})`);
+      complain("COLUMN_UNKNOWN", `the target has no column ${name} (value ${valueForPeople(value)})`, name);
   }
   if (same) return row;
   // Through entries: a column may have any name, `__proto__` too.
@@ -177,9 +187,10 @@ function checkValue({ shape }: Target, column: Column, value: WireValue, complai
   if (column.generated) return;
   // Others' triggers may still fill in what is null here.
   if (value === null && !column.nullable && !shape.foreignTriggers)
-    complain("NULL_REFUSED", `column ${column.name} must have a value`);
+    complain("NULL_REFUSED", `column ${column.name} must have a value`, column.name);
   const why = misfit(column, value);
-  if (why) complain("TYPE_REFUSED", `column ${column.name} (${column.declared}): ${valueForPeople(value)} ${why}`);
+  if (!why) return;
+  complain("TYPE_REFUSED", `column ${column.name} (${column.declared}): ${valueForPeople(value)} ${why}`, column.name);
 }
 
 /** The target's key columns; from the row before or after where the change's own key does not have them. Null: not complete. */
@@ -201,7 +212,7 @@ function checkComplete({ shape }: Target, op: Op, row: Row, complain: Complain):
   if (op !== "insert" || shape.foreignTriggers) return;
   for (const column of shape.columns) {
     if (column.nullable || column.hasDefault || column.generated || field(row, column.name) !== undefined) continue;
-    complain("NULL_REFUSED", `column ${column.name} must have a value; the row has no such column`);
+    complain("NULL_REFUSED", `column ${column.name} must have a value; the row has no such column`, column.name);
   }
 }
 

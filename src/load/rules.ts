@@ -1,3 +1,4 @@
+import type { FaultCode } from "../base/errors.ts";
 import type { Change } from "../message/change.ts";
 
 /** What a transform is told about the message its change belongs to. Nothing else: it is pure, so that a replay gives the same. */
@@ -41,6 +42,8 @@ export type TableRule = {
   readonly transform: Transform | null;
   /** Changes of this table at the centre go down to terminals, so loads compare and record their origin. */
   readonly alsoDown: boolean;
+  /** Where this table's refusals are retried otherwise than the rest; null: as `Rules.retry` says. */
+  readonly retry: RetryPolicy | null;
 };
 
 export type RetryPolicy = {
@@ -49,6 +52,10 @@ export type RetryPolicy = {
   readonly firstMs: number;
   readonly factor: number;
   readonly capMs: number;
+  /** How much of each wait is left to chance, from 0 (nothing) to 1 (all of it). */
+  readonly jitter: number;
+  /** The faults that are tried again; null: all that may pass later (blame `either`). */
+  readonly codes: readonly FaultCode[] | null;
 };
 export type Rules = {
   /** By source table. A table that is not here is refused with TABLE_UNKNOWN. */

@@ -89,4 +89,5 @@ export const plainRule = (table: string): TableRule => ({
   onExisting: "refuse",
   transform: null,
   alsoDown: false,
+  retry: null,
 });

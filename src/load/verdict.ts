@@ -11,8 +11,9 @@ export type Verdict =
  * @param random from 0 up to 1: spreads the retries of messages refused together
  */
 export function verdictOn(code: FaultCode, attempts: number, policy: RetryPolicy, random: number): Verdict {
-  if (FAULTS[code].blame !== "either" || attempts >= policy.attempts) return { state: "dead", retryInMs: null };
+  const isRetried = policy.codes?.includes(code) ?? FAULTS[code].blame === "either";
+  if (!isRetried || attempts >= policy.attempts) return { state: "dead", retryInMs: null };
   const delayMs = Math.min(policy.capMs, policy.firstMs * policy.factor ** (attempts - 1));
-  // Half of the delay is kept: what it waits for (a parent, a lock) needs time, however the dice fall.
-  return { state: "retrying", retryInMs: Math.ceil(delayMs * (0.5 + random / 2)) };
+  // The part that is not left to chance is kept: what it waits for (a parent, a lock) needs time, however the dice fall.
+  return { state: "retrying", retryInMs: Math.ceil(delayMs * (1 - policy.jitter * (1 - random))) };
 }

@@ -32,7 +32,11 @@ export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["lim
     centralUrl: "sqlite::memory:",
     host: "127.0.0.1",
     port: 0,
-    rules: { tables: new Map(), retry: { attempts: 5, firstMs: 1, factor: 2, capMs: 10 }, maxOpen: 100 },
+    rules: {
+      tables: new Map(),
+      retry: { attempts: 5, firstMs: 1, factor: 2, capMs: 10, jitter: 0.5, codes: null },
+      maxOpen: 100,
+    },
     up: ["sale", "stock"],
     down: [price, { ...price, target: "stock", source: "stock" }],
     search: new Map([

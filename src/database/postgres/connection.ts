@@ -10,11 +10,15 @@ export type TextRow = readonly (string | null)[];
 export type ConnectionOptions = {
   /** How long a statement waits for another session's lock before DATABASE_BUSY. */
   readonly busyMs?: number;
+  /** How long one statement of a load may take in all before DATABASE_BUSY. */
+  readonly statementMs?: number;
   /** See `OpenOptions`: here an advisory lock of each session; the text is a part of its application_name. */
   readonly alone?: string;
 };
 
 const CONNECT_MS = 10_000;
+const BUSY_MS = 5_000;
+const STATEMENT_MS = 60_000;
 
 /**
  * One session with one PostgreSQL database. Values are exchanged as text, exactly as the server writes and reads them, under
@@ -29,8 +33,10 @@ export class Connection {
   #connecting: Promise<Client> | null = null;
   #inTransaction = false;
   readonly #isAlone: boolean;
+  readonly #limits: { readonly busyMs: number; readonly statementMs: number };
 
   constructor(url: string, options: ConnectionOptions = {}) {
+    this.#limits = { busyMs: options.busyMs ?? BUSY_MS, statementMs: options.statementMs ?? STATEMENT_MS };
     this.#isAlone = options.alone !== undefined;
     this.#config = {
       connectionString: url,
@@ -39,7 +45,7 @@ export class Connection {
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
       pipeline: true,
-      options: settings(options.busyMs ?? 5_000),
+      options: settings(this.#limits.busyMs),
       types: { getTypeParser: (() => asItIs) as never },
     };
   }
@@ -102,6 +108,12 @@ export class Connection {
     } finally {
       this.#inTransaction = false;
     }
+  }
+
+  /** SQL for the begin of a transaction: its statements' limits, so many times as long as usual. */
+  limits(patience: number): string {
+    const { busyMs, statementMs } = this.#limits;
+    return `set local lock_timeout = ${busyMs * patience}; set local statement_timeout = ${statementMs * patience}`;
   }
 
   async close(): Promise<void> {
@@ -173,7 +185,7 @@ export class Connection {
 export const LOAD = "begin isolation level read committed";
 /** All statements see the database as of the first. */
 export const SNAPSHOT = "begin isolation level repeatable read";
-export type Begin = typeof LOAD | typeof SNAPSHOT;
+export type Begin = typeof LOAD | typeof SNAPSHOT | `${typeof LOAD}; ${string}`;
 
 const asItIs = (text: string): string => text;
 

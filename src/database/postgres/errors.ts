@@ -13,6 +13,9 @@ const BY_STATE: Readonly<Record<string, FaultCode>> = {
   "23505": "UNIQUE_VIOLATED",
   "23514": "CHECK_VIOLATED", // also a row that belongs to no partition
   "23P01": "UNIQUE_VIOLATED", // exclusion_violation
+  "42501": "PRIVILEGE_MISSING", // insufficient_privilege
+  "42703": "COLUMN_UNKNOWN", // undefined_column, perhaps in a trigger
+  "42P01": "TABLE_UNKNOWN", // undefined_table, perhaps in a trigger
   "53100": "DISK_FULL",
   "54000": "VALUE_TOO_LARGE", // program_limit_exceeded: an index entry, a row
   "55P03": "DATABASE_BUSY", // lock_not_available
@@ -20,6 +23,8 @@ const BY_STATE: Readonly<Record<string, FaultCode>> = {
   "40001": "DATABASE_BUSY", // serialization_failure
   "40P01": "DATABASE_BUSY", // deadlock_detected
 };
+/** Of these the statement may be the cause, and not the whole database: they came to it while it ran. */
+const ONE_STATEMENT: ReadonlySet<string> = new Set(["55P03", "57014", "40001", "40P01"]);
 const BY_CLASS: Readonly<Record<string, FaultCode>> = {
   "08": "DATABASE_UNAVAILABLE", // connection
   "0A": "DATABASE_BUSY", // a prepared statement whose table was altered: made anew the next time
@@ -72,7 +77,7 @@ export function translated(thrown: unknown, doing: string): unknown {
   if (isServerError(thrown)) {
     return new WaybillError(faultOf(thrown), `${doing}: ${thrown.message}`, {
       cause: thrown,
-      facts: { sqlState: thrown.code },
+      facts: { sqlState: thrown.code, ...(ONE_STATEMENT.has(thrown.code) && { oneStatement: true }) },
     });
   }
   if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof ReferenceError) return thrown;

@@ -46,10 +46,10 @@ export function postgresLoad(connection: Connection, catalog: Catalog): Load {
         attempts: Number(attempts),
       }));
     },
-    transaction: async (work) => {
+    transaction: async (work, patience = 1) => {
       const tx = new PostgresTransaction(connection, catalog, applier);
       try {
-        return await connection.transaction(LOAD, async () => {
+        return await connection.transaction(`${LOAD}; ${connection.limits(patience)}`, async () => {
           const result = await work(tx);
           await checkDeferred(connection);
           return result;
