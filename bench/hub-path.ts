@@ -2,7 +2,7 @@ import { zstdCompressSync } from "node:zlib";
 import { until } from "../test/kit/until.ts";
 import { startBenchHub, type BenchHub } from "./hub.ts";
 import { percentile, timed, usageOf, type Usage } from "./machine.ts";
-import { bodies, rowsOf, type Shape } from "./shape.ts";
+import { bodies, rowsOf, saleId, type Shape } from "./shape.ts";
 import type { Place, Station } from "./stations.ts";
 
 export type HubFigures = {
@@ -34,13 +34,16 @@ export async function hubPath(folder: string, place: Place, run: HubRun): Promis
   const senders = await prepared(hub, run);
   const wireBytes = senders.flatMap(({ requests }) => requests).reduce((sum, body) => sum + body.byteLength, 0);
 
+  const each = Math.ceil(run.messages / run.terminals);
+  const lastSales = senders.map((_, at) => saleId(`t${at + 1}`, each));
   const idle = usageOf(hub.process.pid);
-  const rows = Math.ceil(run.messages / run.terminals) * run.terminals * rowsOf(run.shape);
+  const rows = each * run.terminals * rowsOf(run.shape);
   const began = performance.now();
   const latencies = await sendAll(hub, senders, run.connections);
   const accepted = performance.now() - began;
-  await loaded(central, rows, hub);
+  await loaded(central, lastSales, hub);
   const total = performance.now() - began;
+  await complete(central, rows);
   const used = usageOf(hub.process.pid);
   latencies.sort((a, b) => a - b);
   return {
@@ -88,9 +91,15 @@ export async function sendAll(hub: BenchHub, senders: readonly Sender[], connect
   return latencies;
 }
 
-/** Waits for the last row at the centre. @throws with what the hub said when it does not come */
-export async function loaded(central: Station, rows: number, hub: BenchHub): Promise<void> {
-  await until(async () => (await central.count()) >= rows, { timeoutMs: 300_000 }).catch(async (cause: unknown) => {
-    throw new Error(`stalled at ${await central.count()} of ${rows} rows\nhub: ${hub.process.stderr}`, { cause });
+/** Waits for the last sale of each terminal: a lane is in order. @throws with what the hub said when they do not come */
+export async function loaded(central: Station, lastSales: readonly string[], hub: BenchHub): Promise<void> {
+  await until(() => central.has(lastSales), { timeoutMs: 600_000 }).catch(async (cause: unknown) => {
+    throw new Error(`stalled at ${await central.count()} rows\nhub: ${hub.process.stderr}`, { cause });
   });
+}
+
+/** A figure counts only for work that was done. @throws when rows are missing or too many */
+export async function complete(central: Station, rows: number): Promise<void> {
+  const found = await central.count();
+  if (found !== rows) throw new Error(`${found} rows at the centre, should be ${rows}`);
 }

@@ -26,9 +26,11 @@ export type Sale = {
   readonly lines: readonly (readonly (string | bigint)[])[];
 };
 
+export const saleId = (terminal: string, n: number): string => `${terminal}-${String(n).padStart(8, "0")}`;
+
 /** The n-th sale of a terminal (from 1): the same bytes in every run. */
 export function sale(terminal: string, n: number, shape: Shape): Sale {
-  const id = `${terminal}-${String(n).padStart(8, "0")}`;
+  const id = saleId(terminal, n);
   return {
     header: [id, terminal, "2026-11-23T09:14:07.123Z", `cashier ${n % 4}`, `${10 + (n % 90)}.50`],
     lines: Array.from({ length: shape.lines }, (_, i) => [

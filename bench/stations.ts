@@ -10,8 +10,10 @@ export type EngineName = "sqlite" | "postgres";
 /** One database with the tables of the measurements, as its owner's program uses it: fully durable. */
 export interface Station extends AsyncDisposable {
   readonly url: string;
-  /** Rows in all tables. */
+  /** Rows in all tables. Reads them all: not for waiting. */
   count(): Promise<number>;
+  /** Whether all of these sales are there: looks them up by key, so that waiting does not disturb what is waited for. */
+  has(saleIds: readonly string[]): Promise<boolean>;
   /** Rings up sales number from…from + count − 1 of the terminal, each one transaction. */
   ring(terminal: string, from: number, count: number, shape: Shape): Promise<void>;
   /** The fastest way this database takes the sales in, without us. Milliseconds. */
@@ -49,6 +51,7 @@ function sqliteStation(file: string): Station {
   );
   const header = db.prepare("insert into sale values (?, ?, ?, ?, ?)");
   const line = db.prepare("insert into sale_line values (?, ?, ?, ?, ?, ?)");
+  const one = db.prepare("select 1 from sale where sale_id = ?");
   const rows = db.prepare("select (select count(*) from sale) + (select count(*) from sale_line) as n");
   const insert = (sales: readonly Sale[]): void => {
     db.exec("begin immediate");
@@ -61,6 +64,7 @@ function sqliteStation(file: string): Station {
   return {
     url: `sqlite:${file}`,
     count: async () => (rows.get() as { n: number }).n,
+    has: async (saleIds) => saleIds.every((id) => one.get(id) !== undefined),
     ring: async (terminal, from, count, shape) => {
       for (let n = from; n < from + count; n++) insert([sale(terminal, n, shape)]);
     },
@@ -112,6 +116,8 @@ async function postgresStation(url: string): Promise<Station> {
   return {
     url,
     count,
+    has: async (saleIds) =>
+      (await pool.query("select 1 from sale where sale_id = any ($1::text[])", [saleIds])).rowCount === saleIds.length,
     ring: async (terminal, from, count_, shape) => {
       const client = await pool.connect();
       for (let n = from; n < from + count_; n++) {

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { spawnWaybill } from "../test/kit/child.ts";
 import { until } from "../test/kit/until.ts";
-import { loaded } from "./hub-path.ts";
+import { complete, loaded } from "./hub-path.ts";
 import { startBenchHub } from "./hub.ts";
 import { timed, usageOf, type Usage } from "./machine.ts";
-import { rowsOf, type Shape } from "./shape.ts";
+import { rowsOf, saleId, type Shape } from "./shape.ts";
 import type { Place } from "./stations.ts";
 
 export type WholeFigures = {
@@ -40,8 +40,9 @@ export async function wholePath(folder: string, place: Place, messages: number, 
   const before = usageOf(hub.process.pid);
   const began = performance.now();
   await using agent = spawnWaybill(words);
-  await loaded(central, rows + rowsOf(shape), hub);
+  await loaded(central, [saleId("t1", messages + 1)], hub);
   const drained = performance.now() - began;
+  await complete(central, rows + rowsOf(shape));
   const hubUsed = usageOf(hub.process.pid);
   return {
     tillRowsPerSecondBare: (rows * 1_000) / bareMs,

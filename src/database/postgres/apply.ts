@@ -30,6 +30,8 @@ export class Applier {
   readonly #catalog: Catalog;
   readonly #plans = new Map<string, Plan | Unplannable>();
   #plansOf = "";
+  /** Neighbours are mostly alike: what was made for one is not looked up for the next. */
+  #last: { readonly plan: Plan; readonly columns: readonly string[] } | null = null;
 
   constructor(connection: Connection, catalog: Catalog) {
     this.#connection = connection;
@@ -197,17 +199,22 @@ export class Applier {
     // Also bounded: a sender with ever other column sets must not fill the memory.
     if (this.#plansOf !== version || this.#plans.size >= 500) {
       this.#plans.clear();
+      this.#last = null;
       this.#plansOf = version;
     }
     const columns = Object.keys(row);
+    const last = this.#last;
+    if (last && last.plan.table === table && last.plan.kind === kind && isSame(last.columns, columns)) return last.plan;
     const id = `${kind}\0${table.name}\0${columns.join("\0")}`;
-    const known = this.#plans.get(id);
-    if (known) return known;
-    const made = planOf(table, kind, columns);
+    const made = this.#plans.get(id) ?? planOf(table, kind, columns);
     this.#plans.set(id, made);
+    this.#last = "sql" in made ? { plan: made, columns } : null;
     return made;
   }
 }
+
+const isSame = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((name, at) => name === b[at]);
 
 const GATE = "select set_config('waybill.loading', $1, true), set_config('waybill.origin', $2, true)";
 
@@ -246,6 +253,12 @@ function isAlone({ effect, plan: { table, kind } }: Item): boolean {
   );
 }
 
+/** Tells rows of one table apart; texts as they are, since most keys are. */
 function keyOf({ effect, plan: { table } }: Item): string {
-  return table.key.map((name) => JSON.stringify(field(effect.key, name))).join();
+  let text = "";
+  for (const name of table.key) {
+    const value = field(effect.key, name);
+    text += typeof value === "string" ? `${value.length}:${value}` : `${JSON.stringify(value)};`;
+  }
+  return text;
 }

@@ -41,9 +41,24 @@ export const unnested = (count: number, first = 1): string => {
   const numbers = Array.from({ length: count }, (_, i) => i);
   return `unnest(${numbers.map((i) => `$${i + first}::text[]`).join(", ")}) with ordinality as v (${[...numbers.map((i) => `c${i}`), "n"].join(", ")})`;
 };
-/** Rows turned into columns, as `unnested` takes them. */
-export const columnwise = (rows: readonly (readonly (string | null)[])[], count: number): SqlParameter[] =>
-  Array.from({ length: count }, (_, at) => rows.map((row) => row[at] ?? null));
+/**
+ * Rows turned into columns, as `unnested` takes them: each a `text[]` in PostgreSQL's own writing. The driver would write it
+ * too, at several times the cost: this is a large part of what loading a row takes.
+ */
+export function columnwise(rows: readonly (readonly (string | null)[])[], count: number): SqlParameter[] {
+  const columns: string[] = [];
+  for (let at = 0; at < count; at++) {
+    let text = "";
+    for (const row of rows) {
+      const value = row[at] ?? null;
+      text += value === null ? ",NULL" : `,"${escaped(value)}"`;
+    }
+    columns.push(`{${text.slice(1)}}`);
+  }
+  return columns;
+}
+const escaped = (text: string): string =>
+  text.includes('"') || text.includes("\\") ? text.replaceAll(/["\\]/g, "\\$&") : text;
 
 export const sameKey = (table: PostgresTable, first = 0): string =>
   keyColumns(table)
