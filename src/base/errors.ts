@@ -68,6 +68,7 @@ export const FAULTS = {
   KEY_INVALID: { blame: "message", status: 409, hint: "The change has no complete key; mend the payload, then requeue." },
   VALUE_TOO_LARGE: { blame: "message", status: 409, hint: "One value is above `limits.valueBytes`; the terminal still has it. Raise the limit, then resync the row." },
   PAYLOAD_UNREADABLE: { blame: "message", status: 409, hint: "The message cannot be read; compare both sides with `waybill version`." },
+  PAYLOAD_LOST: { blame: "message", status: 409, hint: "Nobody has this message any more: `waybill reconcile` finds its rows; requeue it with a payload, or discard it." },
   TRANSFORM_FAILED: { blame: "either", status: 409, hint: "The transform of this table threw; mend it, restart the hub, then requeue." },
   WORKER_LOST: { blame: "message", status: 409, hint: "Three workers died while loading this message alone; look at its payload before you requeue it." },
   SETS_CHANGED: { blame: "caller", status: 409, hint: "The edit touches rows that later messages touch; discard those first, or edit without new rows." },

@@ -7,6 +7,7 @@ import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEnroll } from "./commands/enroll.ts";
 import { addHub } from "./commands/hub.ts";
+import { addRestores } from "./commands/restores.ts";
 import { addSoap } from "./commands/soap.ts";
 import { addStatus } from "./commands/status.ts";
 import { addTerminal } from "./commands/terminal.ts";
@@ -41,6 +42,7 @@ export function program(output: Output): Command {
   addStatus(root, output);
   addTrace(root, output);
   addDead(root, output);
+  addRestores(root, output);
   addCapture(root, output);
   addSoap(root, output);
   addDoctor(root, output);

@@ -51,6 +51,7 @@ export function hostCentral(
   return {
     open: async () => remote().open(),
     load: async (claims) => remote().load(claims),
+    marks: async (lanes) => remote().marks(lanes),
     state: async () => remote().state(),
     outgoing: async (after, aims) => remote().outgoing(after, aims),
     forwarded: async (through) => remote().forwarded(through),

@@ -1,6 +1,6 @@
 import { newUlid, type Runtime } from "../base/runtime.ts";
 import { epoch, laneName, terminalId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
-import type { CaptureState, Database, PackedLine } from "../database/port.ts";
+import type { CaptureState, Database, LaneMark, PackedLine } from "../database/port.ts";
 import type { Claim, UpdateEntry } from "../ledger/port.ts";
 import type { Loader, LoadReport } from "../load/port.ts";
 import { chainNext, sameChain } from "../message/chain.ts";
@@ -60,6 +60,8 @@ export interface Central {
   /** Makes our tables, triggers and the first epoch. Repeatable; every other call does it first when it was not done. */
   open(): Promise<{ readonly refused: Refusals }>;
   load(claims: readonly Claim[]): Promise<LoadReport>;
+  /** The central rows of these lanes; a lane never loaded has none, or version 0. */
+  marks(lanes: readonly LaneName[]): Promise<readonly LaneMark[]>;
   state(): Promise<CentralState>;
   /** Packs what was committed and gives whole messages after `after`, split for the update log. @throws TRANSFORM_FAILED */
   outgoing(after: Seq, aims: Aims): Promise<Outgoing>;
@@ -117,6 +119,10 @@ export class CentralStation implements Central {
     return this.#use(() => this.#parts.loader.load(claims));
   }
 
+  marks(lanes: readonly LaneName[]): Promise<readonly LaneMark[]> {
+    return this.#use(() => this.#parts.database.load.marks(lanes));
+  }
+
   state(): Promise<CentralState> {
     return this.#use(async () => this.#took(await this.#capture.state()));
   }
@@ -133,9 +139,10 @@ export class CentralStation implements Central {
   forwarded(through: Seq): Promise<void> {
     return this.#use(async () => {
       await this.#capture.acknowledge({ receivedThrough: through, loadedThrough: through });
-      if (through - this.#flushedAt < FLUSH_EVERY) return;
-      this.#flushedAt = through;
-      await this.#capture.flush({ keep: KEEP_MESSAGES });
+      // Written at once: by this number alone a ledger is known to be older than it was.
+      const drop = through - this.#flushedAt >= FLUSH_EVERY;
+      if (drop) this.#flushedAt = through;
+      await this.#capture.flush({ keep: drop ? KEEP_MESSAGES : Number.MAX_SAFE_INTEGER });
     });
   }
 

@@ -12,6 +12,7 @@ import { Publisher } from "./publisher.ts";
 import { HUB_ROLES, type HubRole } from "./roles.ts";
 import { SeatKeeper } from "./seat-keeper.ts";
 import type { HubSettings } from "./settings.ts";
+import { VersionWatch } from "./version-watch.ts";
 
 export type EngineParts = {
   readonly ledger: Ledger;
@@ -38,6 +39,7 @@ export class Engine {
   readonly #parts: EngineParts;
   readonly #roles: readonly HubRole[];
   readonly #keeper: SeatKeeper | null;
+  readonly #versions: VersionWatch;
   #running: Promise<unknown> | null = null;
 
   constructor(parts: EngineParts) {
@@ -58,9 +60,27 @@ export class Engine {
       metrics,
       onPublished,
     });
+    this.#versions = new VersionWatch({
+      work: ledger.work,
+      central,
+      runtime,
+      log,
+      doubted: () => this.processor.received(),
+    });
+    let away = false;
     this.processor = new Processor({
       work: ledger.work,
-      load: (claims) => central.load(claims),
+      load: async (claims) => {
+        try {
+          const report = await central.load(claims);
+          if (away) this.#versions.reconnected();
+          away = false;
+          return report;
+        } catch (thrown) {
+          away = true;
+          throw thrown;
+        }
+      },
       settings: settings.processor,
       runtime,
       worker,
@@ -88,6 +108,7 @@ export class Engine {
     }
     this.#running = Promise.all([
       this.#roles.includes("process") && this.processor.run(stop),
+      this.#roles.includes("process") && this.#versions.run(stop),
       this.#roles.includes("publish") && this.#publish(stop),
     ]);
   }

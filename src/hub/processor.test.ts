@@ -73,6 +73,10 @@ class ScriptedWork implements Work {
   async nextDue(): Promise<number | null> {
     return null;
   }
+  async marks(): ReturnType<Work["marks"]> {
+    return { marks: [], next: null };
+  }
+  async doubt(): Promise<void> {}
 }
 
 function setUp(work: Work, load: ProcessorParts["load"], leaseMs = 30_000): { processor: Processor; metrics: Metrics } {

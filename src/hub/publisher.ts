@@ -1,6 +1,6 @@
 import { backoffMs, type BackoffPolicy } from "../base/backoff.ts";
 import { asWaybillError } from "../base/errors.ts";
-import { SYSTEM, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
+import { SYSTEM, updateId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Ledger, Terminal, UpdateEntry } from "../ledger/port.ts";
 import type { Log } from "../observe/log.ts";
@@ -183,6 +183,9 @@ export class Publisher {
       "ledger restored",
       `the centre was told that updates through ${told} of ${source} are in the log, which has ${forwarded}; they are forwarded again`,
     );
+    // Before anything is forwarded again: the ids it gave since the copy stand in terminals' cursors.
+    const { updates } = this.#parts.ledger;
+    await updates.beginTerm(updateId((await updates.head()) + 1), "the centre was told of more than the log has");
     await this.#parts.central.rewind(forwarded);
   }
 

@@ -26,6 +26,9 @@ export const EVENTS = {
   "bulk done": "every message of its list has had its turn",
   // lanes, terminals, updates
   "epoch opened": "a terminal began to number from 1",
+  "epoch asked": "an install wants to send for the terminal, but another does; a person must say which is the real one",
+  "epoch allowed": "a person let an install take the terminal over",
+  "restore settled": "a terminal that was set back to an older copy is well again",
   "epoch ended": "a newer epoch took its place; nothing more is taken for it",
   "token made": "an operator made an enrolment token",
   enrolled: "a terminal got its key",

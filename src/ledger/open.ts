@@ -28,7 +28,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
   if (runtime.clock !== systemClock || path === IN_MEMORY) return inThread(await openSqliteLedger(path, runtime));
   const data: LedgerThreadData = { path };
   const thread = startThread<HostedLedger>("ledger", threadModule(import.meta.url, "sqlite/thread"), data);
-  const { lanes, work, bytes, exceptions, bulks, updates, terminals, trail, access, history } = thread.remote;
+  const { lanes, work, bytes, exceptions, bulks, updates, terminals, trail, access, history, restores } = thread.remote;
   try {
     await thread.remote.opened();
   } catch (thrown) {
@@ -54,6 +54,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
     trail,
     access,
     history,
+    restores,
     ended: thread.ended,
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };

@@ -5,6 +5,7 @@ import type { StateKind } from "../message/lifecycle.ts";
 import type { Access } from "./access.ts";
 import type { Bulks, Exceptions } from "./exceptions.ts";
 import type { History } from "./history.ts";
+import type { Restores } from "./restores.ts";
 
 /**
  * The hub's durable memory. Small ports by topic; one `Ledger` implements them all over one store. Every promise here has
@@ -23,6 +24,7 @@ export interface Ledger extends AsyncDisposable {
   readonly trail: Trail;
   readonly access: Access;
   readonly history: History;
+  readonly restores: Restores;
   /** What of several processes one alone does. Absent where a ledger has one process. */
   readonly seats?: Seats;
   /** Wake-ups between the processes of one ledger. Absent where a ledger has one process. */
@@ -123,7 +125,11 @@ export interface Lanes {
    * A terminal that has no epoch yet begins the one it names.
    */
   append(submissions: readonly Submission[]): Promise<readonly (Acknowledgement | Refused)[]>;
-  /** Opens an epoch by compare-and-set on the current one (null: none yet). Repeating the same call answers the same. It is called `named` where that is given, which no epoch of the terminal may have been. @throws EPOCH_CLOSED, EPOCH_WAITS. */
+  /**
+   * Opens an epoch by compare-and-set on the current one (null: none yet). Repeating the same call answers the same. It is called
+   * `named` where that is given, which no epoch of the terminal may have been. A refused call is remembered in `restores.asks`.
+   * @throws EPOCH_CLOSED, EPOCH_WAITS.
+   */
   openEpoch(
     terminal: TerminalId,
     previous: Epoch | null,
@@ -210,7 +216,8 @@ export type ExceptionWrite = {
   /** Milliseconds from now (store's clock) until it is tried again; null unless retrying. */
   readonly retryInMs: number | null;
   readonly behind: { readonly lane: LaneName; readonly seq: Seq; readonly on: string } | null;
-  readonly sets: KeySets;
+  /** Null: its payload is gone, so nobody knows; it conflicts with everything of its lane. */
+  readonly sets: KeySets | null;
   readonly tables: readonly string[];
 };
 export type EventWrite = {
@@ -273,7 +280,16 @@ export interface Work {
   ): Promise<"adopted" | "behind" | "lost">;
   /** Milliseconds until some lane is due (0: now), null when none will be without something new. */
   nextDue(): Promise<number | null>;
+  /** What is known of the central rows of lanes that nobody has claimed, of all epochs, in an order of its own; `after` is the `next` of the page before. */
+  marks(
+    limit: number,
+    after: number | null,
+  ): Promise<{ readonly marks: readonly Mark[]; readonly next: number | null }>;
+  /** The centre shows other marks of these lanes: they are due at once, though they may hold nothing, so that the loader compares. */
+  doubt(lanes: readonly LaneName[]): Promise<void>;
 }
+/** A lane's central row, as the ledger knows it: that of a lane never loaded has version 0. */
+export type Mark = { readonly lane: LaneName; readonly loadedThrough: Seq; readonly version: number };
 
 /** Reading of stored lines; a connection of its own, usable while another thread writes. */
 export interface LedgerBytes extends AsyncDisposable {

@@ -19,7 +19,7 @@ export type Prepared = {
 };
 export type LateWork = {
   readonly item: LateItem;
-  /** Null when it is to be discarded. */
+  /** Null when it is to be discarded, and (with the reason in `foregone`) when its line is stored nowhere. */
   readonly trial: Trial | null;
   /** Why it is not tried. */
   readonly foregone: Fault | null;
@@ -101,6 +101,13 @@ export class LaneWork {
   async fail(message: Trial, fault: Fault, attempts: number): Promise<void> {
     const verdict = verdictOn(fault.code, attempts, this.#dice.retry(fault.route), this.#dice.random());
     await this.#pass(message, { ...verdict, fault: fault.code, detail: fault.detail, attempts, behind: null });
+  }
+
+  /** Its line is gone. What it touches stays as unknown, or as known, as it was. */
+  lose({ lane, seq, attempts, sets }: LateItem, fault: Fault): void {
+    const write = { state: "dead", fault: fault.code, attempts } as const;
+    this.exceptions.push({ ...write, seq, detail: fault.detail, retryInMs: null, behind: null, sets, tables: [] });
+    this.passed.push({ ...write, lane, seq });
   }
 
   /** An operator gave it up. The ledger knows who and why; the centre must know that it will never come. */

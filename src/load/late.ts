@@ -21,7 +21,8 @@ export async function loadLate(tx: LoadTransaction, lane: LaneWork, targets: Tar
   for (const [at, { item, trial, foregone }] of late.entries()) {
     if (trial && healed.has(trial)) continue;
     if (!trial) {
-      lane.discard(item);
+      if (foregone) lane.lose(item, foregone);
+      else lane.discard(item);
       continue;
     }
     const before = { attempts: item.attempts, fault: item.fault };

@@ -67,7 +67,11 @@ class Reader {
         works.push({ item, trial: null, foregone: null });
         continue;
       }
-      const line = item.revision ? readRevision(item.seq, item.revision) : (lines.get(item.seq) ?? "in parts");
+      const line = item.revision ? readRevision(item.seq, item.revision) : lines.get(item.seq);
+      if (line === undefined) {
+        works.push({ item, trial: null, foregone: PAYLOAD_LOST });
+        continue;
+      }
       const trial = line === "in parts" ? this.#inParts(item.seq) : new Loading(this.#sender, line, this.#targets);
       const foregone =
         lost ?? (await widened(item, await trial.touched(), claim, this.#sender, this.#targets, this.#bytes));
@@ -93,6 +97,11 @@ class Reader {
     return new InParts({ ...this.#sender, lane }, number, () => readOne(this.#bytes, lane, number), this.#targets);
   }
 }
+
+const PAYLOAD_LOST: Fault = {
+  code: "PAYLOAD_LOST",
+  detail: "the ledger was restored, and the terminal no longer keeps this message: its changes are stored nowhere",
+};
 
 const readRevision = (number: Seq, bytes: Uint8Array): Line =>
   readLine(number, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8").trimEnd());

@@ -58,7 +58,7 @@ export async function* readOne(bytes: LedgerBytes, lane: LaneName, number: Seq):
   }
 }
 
-/** Some messages of a lane, by ascending numbers; "in parts" for one that only `readOne` can read. @throws NotStored */
+/** Some messages of a lane, by ascending numbers; "in parts" for one that only `readOne` can read. Those not stored are left out. */
 export async function readNumbers(
   bytes: LedgerBytes,
   lane: LaneName,
@@ -68,7 +68,7 @@ export async function readNumbers(
   for (const number of numbers) {
     if (lines.has(number)) continue;
     const [piece] = await bytes.read(lane, number, number, 0, 1);
-    if (!piece) throw new NotStored(lane, number);
+    if (!piece) continue;
     if (piece.part > 0) {
       lines.set(number, "in parts");
       continue;
@@ -79,7 +79,6 @@ export async function readNumbers(
       const text = wanted < number ? undefined : texts[wanted - piece.from];
       if (text !== undefined) lines.set(wanted, readLine(wanted, text));
     }
-    if (!lines.has(number)) throw new NotStored(lane, number);
   }
   return lines;
 }

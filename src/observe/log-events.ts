@@ -41,6 +41,9 @@ export const LOG_EVENTS = {
   "run.lapsed": "A claim ended unsettled after a fault of ours; the next one is smaller.",
   "run.isolated": "A batch of several lanes met a fault of ours; each lane is tried alone.",
   "message.excepted": "A message left the happy path: retrying, held or dead.",
+  "versions.differ":
+    "The centre shows other versions of these lanes than the ledger: one of the two was restored, or a worker died; they are compared under a lease.",
+  "versions.unknown": "Ledger and centre could not be compared now; it is tried again.",
   "lane.moved": "The centre knows more of a lane than the ledger; the ledger was caught up.",
   "lane.centre-behind":
     "The centre knows less of a lane than the ledger: it was restored; its messages are loaded again.",
@@ -67,6 +70,8 @@ export const LOG_EVENTS = {
     "The ledger shows fewer forwarded updates than the centre was told: it was restored; they are forwarded again.",
   "publisher.updates-missing":
     "Updates the ledger lost are no longer kept at the centre; all tables are sent again as they are.",
+  "updates.log-restored":
+    "A terminal's cursor is ahead of the update log: the ledger was restored; ids go on in a new term above it.",
   "snapshot.ordered": "Terminals get the rows of their audiences as they are now.",
   "capture.remade": "Triggers of these tables were missing or old and have been made again; their rows are sent again.",
 
@@ -83,6 +88,8 @@ export const LOG_EVENTS = {
   "submit.stopped": "The hub does not let this terminal send any more; capture goes on.",
   "submit.rewound": "The hub lost messages it had acknowledged (restored); they are sent again.",
   "epoch.begun": "A new numbering began: this terminal or the hub was restored.",
+  "epoch.known-again":
+    "The hub was restored to a time before this epoch; it knows it again, and what it lost is sent again.",
   "resync.started": "Rows of these tables are put into the lane as they are.",
   "resync.done": "All rows asked for have been put into the lane.",
   "receive.applied": "Updates took effect here.",

@@ -48,6 +48,25 @@ export async function openEpoch(parts: EpochParts, reason: string): Promise<Epoc
   return name;
 }
 
+/**
+ * The hub's current epoch is another than this database's. If it is the one that came before ours, the hub was restored to a
+ * time before ours began: ours goes on under its name, and what was lost is sent again. Else another install has taken over,
+ * and the hub is asked for an epoch of our own, which it gives when a person allows it.
+ * @throws EPOCH_CLOSED or EPOCH_WAITS until then
+ */
+export async function goOnOrAsk(parts: EpochParts, current: string): Promise<void> {
+  const { station, client, log } = parts;
+  const ours = (await station.use((database) => database.capture.state())).epoch;
+  const text = await station.use((database) => database.capture.recall(FACT));
+  const opened = text === null ? null : asked.parse(JSON.parse(text));
+  if (ours !== null && opened !== null && opened.from !== ours && opened.previous === current) {
+    await client.openEpoch(opened.previous, opened.install, opened.reason, ours);
+    log.warn({ epoch: ours, previous: current }, "epoch.known-again");
+    return;
+  }
+  await openEpoch(parts, `epoch ${current} was begun by another install`);
+}
+
 async function ask(parts: EpochParts, client: HubClient, call: Asked): Promise<string> {
   try {
     return await client.openEpoch(call.previous, call.install, call.reason);

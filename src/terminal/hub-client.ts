@@ -85,8 +85,8 @@ export class HubClient {
   }
 
   /** @throws EPOCH_CLOSED with `epoch`; EPOCH_WAITS. The same `install` asking again is answered the same. */
-  async openEpoch(previous: string | null, install: string, reason: string): Promise<string> {
-    const call = { previous, install, reason };
+  async openEpoch(previous: string | null, install: string, reason: string, named?: string): Promise<string> {
+    const call = { previous, install, reason, ...(named === undefined ? {} : { epoch: named }) };
     return (await this.#json(epochAnswer, { method: "POST", path: "/v1/epochs", ...jsonBody(call) })).epoch;
   }
 

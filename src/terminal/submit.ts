@@ -28,6 +28,8 @@ export type SubmitParts = {
   readonly limits: () => { readonly bodyBytes: number; readonly lines: number };
   /** This terminal's numbers are behind the hub's, or another's: a new epoch must begin. */
   readonly rolledBack: (reason: string) => Promise<void>;
+  /** The hub says that `current` is this terminal's epoch, not ours: it was restored, or another install has taken over. */
+  readonly outdone: (current: string) => Promise<void>;
   /** Rung when the hub has received all there was: the next page of a resync may go. */
   readonly received: Wake;
 };
@@ -60,7 +62,8 @@ export class Submitter {
     const position = this.#position;
     if (position === null) return 0;
     const lines = await this.#next(position);
-    if (lines.length === 0) return this.#idle();
+    // A hub that lost what is gone here too is told so at once, not with the next sale.
+    if (lines.length === 0 && this.#oldest === null) return this.#idle();
     try {
       await this.#send(position, lines);
     } catch (thrown) {
@@ -106,9 +109,11 @@ export class Submitter {
       header,
       lines.map((line) => line.bytes),
     );
-    await this.#acknowledged(answer);
+    const last = lines.at(-1);
+    const agreed = last === undefined ? position.seq : seq(last.more ? last.seq - 1 : last.seq);
     this.#position = this.#behind(position, lines, answer);
     this.#oldest = null;
+    await this.#acknowledged(answer, agreed);
     this.#batchBytes = Math.min(this.#parts.batchBytes, this.#batchBytes * 2);
     this.#lookMs = FIRST_LOOK_MS;
     const { receivedThrough, loadedThrough, duplicates } = answer;
@@ -132,26 +137,34 @@ export class Submitter {
     return stored ? { seq: complete, part: inside ? last.part : 0, chain: last.chain } : null;
   }
 
+  /** @param agreed as far as the hub is known to have the same messages as this database; what it has beyond is not ours */
   async #acknowledged(
     answer: Pick<AcknowledgementAnswer, "receivedThrough" | "loadedThrough" | "open">,
+    agreed: Seq,
   ): Promise<void> {
-    const { station, rolledBack } = this.#parts;
+    const { station } = this.#parts;
     const { marks } = station;
     this.open = answer.open;
-    if (answer.receivedThrough > marks.packedThrough) {
-      // More may have been packed since, but never what the hub has already: only an older copy of this database forgets numbers.
+    await this.#agreeThrough(seq(Math.min(answer.receivedThrough, agreed)), seq(answer.loadedThrough));
+    if (answer.receivedThrough > agreed) {
+      // More may have been packed since and is sent next, but never what the hub has already: only an older copy of this database forgets numbers.
       await station.readMarks();
-      if (answer.receivedThrough > marks.packedThrough) {
-        this.#position = null;
-        return rolledBack(`the hub has ${answer.receivedThrough} messages, this database only ${marks.packedThrough}`);
-      }
+      if (marks.packedThrough <= agreed) return this.#rolledBack(answer.receivedThrough);
     }
-    const receivedThrough = seq(answer.receivedThrough);
-    const loadedThrough = seq(Math.min(answer.loadedThrough, answer.receivedThrough));
+    if (marks.receivedThrough >= marks.packedThrough) this.#parts.received.ring();
+  }
+
+  async #agreeThrough(receivedThrough: Seq, loaded: Seq): Promise<void> {
+    const { station } = this.#parts;
+    const loadedThrough = seq(Math.min(loaded, receivedThrough));
     await station.use((database) => database.capture.acknowledge({ receivedThrough, loadedThrough }));
-    marks.receivedThrough = receivedThrough;
-    marks.loadedThrough = loadedThrough;
-    if (receivedThrough >= marks.packedThrough) this.#parts.received.ring();
+    Object.assign(station.marks, { receivedThrough, loadedThrough });
+  }
+
+  #rolledBack(received: number): Promise<void> {
+    const { station, rolledBack } = this.#parts;
+    this.#position = null;
+    return rolledBack(`the hub has ${received} messages, this database only ${station.marks.packedThrough}`);
   }
 
   /** Nothing to send. @returns how long to wait for it */
@@ -177,7 +190,21 @@ export class Submitter {
     if (lane === undefined && lanes.length > 0) return;
     const receivedThrough = lane?.receivedThrough ?? 0;
     if (receivedThrough < station.marks.receivedThrough) return this.#rewind(receivedThrough + 1);
-    if (lane !== undefined) await this.#acknowledged(lane);
+    if (lane !== undefined) await this.#acknowledged(lane, await this.#agreed(seq(receivedThrough), lane.chain));
+  }
+
+  /**
+   * As far as the hub's messages are those of this database. Answers may have been lost, so it may have more than was heard of;
+   * but what it has may also be of this database before it was set back, so the chain decides. When that cannot be told at
+   * once, only what was acknowledged before counts: the rest is sent again, and the hub says where the two part.
+   */
+  async #agreed(received: Seq, chain: string): Promise<Seq> {
+    const { station } = this.#parts;
+    const known = station.marks.receivedThrough;
+    if (received <= known) return received;
+    const [line] = await station.use((database) => database.capture.lines({ seq: seq(received - 1), part: 0 }, 1));
+    const same = line?.seq === received && !line.more && line.part === 0 && chainHex(line.chain) === chain;
+    return same ? received : known;
   }
 
   async #refused(thrown: unknown, position: Position): Promise<void> {
@@ -187,7 +214,14 @@ export class Submitter {
         return this.#gap(error, position);
       case "CHAIN_BROKEN":
         this.#position = null;
+        await this.#agreeBefore(error.facts["seq"]);
         return this.#parts.rolledBack(error.what);
+      case "EPOCH_CLOSED": {
+        const current = error.facts["epoch"];
+        if (typeof current !== "string") throw error;
+        this.#position = null;
+        return this.#parts.outdone(current);
+      }
       case "TOO_LARGE":
       case "HUB_UNREACHABLE": {
         const smaller = Math.max(LEAST_BATCH_BYTES, Math.floor(this.#batchBytes / 2));
@@ -199,6 +233,13 @@ export class Submitter {
       default:
         throw error;
     }
+  }
+
+  /** The hub has all before the first number that differs: those are not sent again under another number. */
+  async #agreeBefore(first: unknown): Promise<void> {
+    const { marks } = this.#parts.station;
+    if (typeof first !== "number" || first - 1 <= marks.receivedThrough || first - 1 > marks.packedThrough) return;
+    await this.#agreeThrough(seq(first - 1), marks.loadedThrough);
   }
 
   async #gap(error: WaybillError, position: Position): Promise<void> {

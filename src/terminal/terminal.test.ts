@@ -365,7 +365,7 @@ describe("restores", () => {
     s.till.sell();
     await arrived(s.hub, 1);
     s.hub.accident = (path) =>
-      path === "/v1/messages"
+      path === "/v1/messages" || path === "/v1/epochs"
         ? new WaybillError("EPOCH_CLOSED", "another install took over", { facts: { epoch: "E9" } })
         : null;
     s.till.sell();

@@ -10,7 +10,7 @@ import type { Log } from "../observe/log.ts";
 import { Packer } from "./capture.ts";
 import type { TerminalConfig } from "./config.ts";
 import { ensureEnrolled } from "./enrolment.ts";
-import { openEpoch } from "./epoch.ts";
+import { goOnOrAsk, openEpoch } from "./epoch.ts";
 import { HubClient } from "./hub-client.ts";
 import { Loop } from "./loop.ts";
 import { Receiver } from "./receive.ts";
@@ -146,6 +146,7 @@ class Agent implements Terminal {
       batchBytes: config.batchKib * 1024,
       limits: () => this.#limits,
       rolledBack: (reason) => this.#newEpoch(reason),
+      outdone: (current) => this.#outdone(current),
       received: wakes.capture,
     });
     this.#receiver = new Receiver({
@@ -253,6 +254,12 @@ class Agent implements Terminal {
   async #newEpoch(reason: string): Promise<void> {
     const { runtime, log } = this.#options;
     await openEpoch({ station: this.#station, client: this.#client, runtime, log }, reason);
+    await this.#look();
+  }
+
+  async #outdone(current: string): Promise<void> {
+    const { runtime, log } = this.#options;
+    await goOnOrAsk({ station: this.#station, client: this.#client, runtime, log }, current);
     await this.#look();
   }
 

@@ -31,6 +31,11 @@ export const epochCall = z.object({
     .max(128)
     .describe("names this install of the agent; the same install asking again gets the same answer"),
   reason: z.string().min(1).max(500),
+  epoch: name
+    .optional()
+    .describe(
+      "an epoch this hub has opened for this terminal before its ledger was restored: it goes on under that name",
+    ),
 });
 export const epochAnswer = z.object({ epoch: z.string() });
 

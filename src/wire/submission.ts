@@ -78,7 +78,8 @@ const SEARCH_LENGTH = 200;
 export function readSubmission(bytes: Uint8Array, reader: SubmissionReader): ReadSubmission {
   const all = new Lines(bytes, reader.maxLines);
   const header = readHeader(all);
-  if (all.count < 2) throw lineInvalid(2, "", "is missing: a submission has at least one message line");
+  if (all.count < 2 && header.oldest === null)
+    throw lineInvalid(2, "", "is missing: a submission has at least one message line");
   const origin = all.ends[0] ?? 0;
   const lines: ReadLine[] = [];
   const chains = new Uint8Array(32 * (all.count - 1));

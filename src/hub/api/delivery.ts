@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { instantOf } from "../../base/clock.ts";
 import { asWaybillError, isFaultCode, WaybillError } from "../../base/errors.ts";
-import { updateId, type UpdateId } from "../../base/ids.ts";
+import { termOf, updateId, type UpdateId } from "../../base/ids.ts";
 import { newUlid } from "../../base/runtime.ts";
 import type { StoredUpdate, Terminal } from "../../ledger/port.ts";
 import type { Change } from "../../message/change.ts";
@@ -20,6 +20,8 @@ const UPDATES_MAX = 10_000;
 const ANSWER_BYTES = 1024 * 1024;
 /** How often the head of the log is looked at, once for all who wait: for writers who could not ring here. */
 const LOOK_EVERY_MS = 1_000;
+/** How many restores a terminal's cursor may tell of at once: one that shows nonsense must not use the ids up. */
+const TERMS_BELIEVED = 20;
 
 const updatesQuery = z.object({
   after: z
@@ -143,18 +145,38 @@ export class Delivery implements Disposable {
     waitMs: number,
     gone: AbortSignal,
   ): Promise<Attested<StoredUpdate>> {
-    const { ledger, runtime, updates: signal } = this.#parts;
+    const { runtime, updates: signal } = this.#parts;
     const audiences = audiencesOf(terminal.id, terminal.tags);
     const until = runtime.clock.elapsed() + waitMs;
     for (;;) {
       const rung = new AbortController();
       using _heard = signal.listen(audiences, () => rung.abort());
-      const batch = await ledger.updates.read(audiences, terminal.id, after, ANSWER_BYTES);
+      const batch = await this.#read(audiences, terminal, after);
       const left = until - runtime.clock.elapsed();
       if (batch.updates.length > 0 || batch.more || left <= 0 || this.#gate.draining || gone.aborted) {
         return cut({ after, ...batch }, limit);
       }
       await runtime.timers.sleep(left, AbortSignal.any([gone, rung.signal]));
+    }
+  }
+
+  /** A cursor ahead of the log shows that the log was restored: its next ids must lie above whatever was given before. */
+  async #read(
+    audiences: readonly string[],
+    terminal: Terminal,
+    after: UpdateId,
+  ): Promise<Omit<Attested<StoredUpdate>, "after">> {
+    const { updates } = this.#parts.ledger;
+    try {
+      return await updates.read(audiences, terminal.id, after, ANSWER_BYTES);
+    } catch (thrown) {
+      const { code, facts } = asWaybillError(thrown);
+      const head = Number(facts["head"]);
+      if (code !== "CURSOR_GONE" || after <= head || termOf(after) > termOf(updateId(head)) + TERMS_BELIEVED)
+        throw thrown;
+      await updates.beginTerm(after, `terminal ${terminal.id} showed it`);
+      this.#parts.log.error({ terminal: terminal.id, after, head }, "updates.log-restored");
+      return updates.read(audiences, terminal.id, after, ANSWER_BYTES);
     }
   }
 

@@ -64,7 +64,8 @@ export function ingestRoutes(parts: HubApiParts, intake: Intake, gate: Gate): re
       epochCall,
       async ({ caller: { terminal }, body }) => {
         const previous = body.previous === null ? null : epoch(body.previous);
-        return json(200, await ledger.lanes.openEpoch(terminal.id, previous, body.install, body.reason));
+        const named = body.epoch === undefined ? undefined : epoch(body.epoch);
+        return json(200, await ledger.lanes.openEpoch(terminal.id, previous, body.install, body.reason, named));
       },
     ),
   ];

@@ -1,6 +1,7 @@
 import type { Gatekeeper } from "./auth.ts";
 import { enrolRoutes } from "./operator/enrol.ts";
 import { exceptionRoutes } from "./operator/exceptions.ts";
+import { restoreRoutes } from "./operator/restores.ts";
 import { terminalRoutes } from "./operator/terminals.ts";
 import { trailRoutes } from "./operator/trail.ts";
 import type { HubApiParts } from "./parts.ts";
@@ -15,6 +16,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
     ...terminalRoutes(parts),
     ...exceptionRoutes(parts),
     ...trailRoutes(parts),
+    ...restoreRoutes(parts),
     ...enrolRoutes(parts, gatekeeper),
   ];
 }

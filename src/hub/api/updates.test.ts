@@ -96,12 +96,23 @@ describe("GET /v1/updates", () => {
     await until(() => !hub.updates.awaited);
   });
 
-  test("CURSOR_GONE for a cursor that this log never reached", async () => {
+  test("I9: a cursor ahead of the log shows that it was restored: ids go on above it, and none is given twice", async () => {
     const key = await hub.enrol("u9");
-    expect(await hub.call("GET", `/v1/updates?after=${(await head()) + 1_000}`, { key })).toMatchObject({
+    const shown = (await head()) + 1_000;
+    expect(await hub.call("GET", `/v1/updates?after=${shown}`, { key })).toMatchObject({ status: 200 });
+    expect(await head()).toBeGreaterThan(shown);
+    const events = await hub.ledger.trail.recent(10, null);
+    expect(events.find(({ kind }) => kind === "term begun")?.detail).toContain("terminal u9");
+  });
+
+  test("CURSOR_GONE for a cursor that no restore can explain: it must not use the ids up", async () => {
+    const key = await hub.enrol("u10");
+    const before = await head();
+    expect(await hub.call("GET", `/v1/updates?after=${before + 1_000 * 10 ** 12}`, { key })).toMatchObject({
       status: 410,
       json: { code: "CURSOR_GONE" },
     });
+    expect(await head()).toBe(before);
   });
 
   test.each(["after=x", "after=-1", "after=9999999999999999", "limit=0", "limit=x", "wait=31", "wait=-1", "wait=NaN"])(

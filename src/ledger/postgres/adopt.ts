@@ -31,7 +31,7 @@ export async function adoptLane(
   for (const word of centre.passed) await agree(tx, lane, word, behind, now);
   if (!behind) await closeLoaded(tx, lane, centre.loadedThrough, passed, now);
   await tx.run(
-    "update lane_out set loaded_through = $1, claimed_through = greatest(claimed_through, $1), version = $2 where lane = $3",
+    "update lane_out set loaded_through = $1, claimed_through = greatest(claimed_through, $1), version = $2, doubted = false where lane = $3",
     centre.loadedThrough,
     centre.version,
     lane.id,

@@ -169,7 +169,11 @@ class Group {
     this.#keys = [];
     for (const lane of moved) lane.moved = false;
     const due = moved.filter(
-      ({ row, blocked, tip }) => row.leasedBy === null && !blocked && tip.receivedThrough > row.loadedThrough,
+      // A restored ledger that gets again what the centre has loaded: late messages among it may be tried now.
+      ({ row, blocked, tip }) =>
+        row.leasedBy === null &&
+        !blocked &&
+        (tip.receivedThrough > row.loadedThrough || row.receivedThrough < row.loadedThrough),
     );
     await Promise.all([
       storeRuns(tx, runs, this.#now),

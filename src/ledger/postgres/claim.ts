@@ -25,7 +25,7 @@ type Look = LaneRow & {
   readonly blocked: boolean;
   readonly hasLate: boolean;
   readonly hasOpen: boolean;
-  /** Stands before numbers that its terminal lost. */
+  /** Stands before numbers that its terminal lost, or the centre is known to say otherwise. */
   readonly unconfirmed: boolean;
   /** The first number above the watermark that is not simply received: lost, or to be replayed on its own. */
   readonly nextTaken: number | null;
@@ -37,10 +37,11 @@ type Look = LaneRow & {
 
 const LOOK = `
   select p.*, t.tags, ${BLOCKED("p.terminal", "p.ordinal")} as blocked,
-         exists (select from exception where lane = p.id and due_at <= $2 and seq <= p."loadedThrough" + 1) as "hasLate",
+         exists (select from exception where lane = p.id and due_at <= $2 and seq <= p."loadedThrough" + 1
+                 and (seq <= p."receivedThrough" or verb = 'discard' or revision is not null)) as "hasLate",
          exists (select from lane l join exception e on e.lane = l.id and e.closed_at is null
                  where l.terminal = p.terminal and l.ordinal <= p.ordinal) as "hasOpen",
-         exists (select from missing where lane = p.id and from_seq = p."loadedThrough" + 1) as unconfirmed,
+         p.doubted or exists (select from missing where lane = p.id and from_seq = p."loadedThrough" + 1) as unconfirmed,
          taken.n as "nextTaken", stored."plainThrough", coalesce(stored."inParts", false) as "inParts"
   from (${SELECT_LANE} where l.id = any ($1)) p
   left join terminal t on t.id = p.terminal
@@ -151,8 +152,8 @@ async function take(tx: Tx, lane: Look, limit: ClaimLimit, now: Instant): Promis
   const inParts = range.inParts && late.length === 0;
   const { from } = range;
   const through = range.inParts && !inParts ? before(from) : range.through;
-  // A claim of nothing, before lost numbers: the centre may have them all the same (the ledger was restored). The loader
-  // compares versions before the lane goes on behind them.
+  // A claim of nothing: the centre says otherwise, or may have the lost numbers that come next (the ledger was restored).
+  // The loader compares versions first.
   if (through < from && late.length === 0 && !lane.unconfirmed) return null;
   const count = late.length + (through - from + 1);
   const alone = count === 1 ? (late[0]?.seq ?? from) : null;
@@ -259,11 +260,12 @@ async function lateItems(tx: Tx, lane: LaneRow, limit: number, now: Instant): Pr
   type Row = OpenRow & { verb: "load" | "discard"; by: Actor | null; reason: string | null; line: Uint8Array | null };
   const rows = await tx.all<Row>(
     `with recursive due (seq) as (
-         select seq from exception where lane = $1 and due_at <= $2 and seq <= $3 order by seq limit $4),
+         select seq from exception where lane = $1 and due_at <= $2 and seq <= $3
+           and (seq <= $5 or verb = 'discard' or revision is not null) order by seq limit $4),
        together (seq) as (
          select e.seq from exception e
          where e.lane = $1 and e.closed_at is null and e.state in ('received', 'retrying') and e.fault = 'PARENT_MISSING'
-           and e.verb = 'load' and exists (
+           and e.verb = 'load' and e.seq <= $5 and exists (
              select 1 from due d join exception x on x.lane = $1 and x.seq = d.seq
              where x.fault = 'PARENT_MISSING' and x.verb = 'load')
          union
@@ -279,6 +281,7 @@ async function lateItems(tx: Tx, lane: LaneRow, limit: number, now: Instant): Pr
     now,
     lane.loadedThrough + 1,
     limit,
+    lane.receivedThrough,
   );
   return rows.map((row) => ({
     ...openOf(row),

@@ -36,10 +36,12 @@ export async function reconsider(tx: Tx, lanes: readonly number[], newWorkAt: In
                 then greatest(least(late.at, fresh.at), p.not_before) end as due
        from lane_out p join lane l on l.id = p.lane join lane_in i on i.lane = p.lane
        cross join lateral (
-         -- Messages to be replayed after a restore of the centre wait until the lane has come to them.
+         -- Messages to be replayed after a restore of the centre wait until the lane has come to them; those that a restored
+         -- ledger knows from the centre alone, until their terminal has sent them again.
          select min(due_at) as at from exception
-         where lane = p.lane and due_at is not null and seq <= p.loaded_through + 1) late
-       cross join lateral (select case when i.received_through > p.loaded_through then $2::bigint end as at) fresh
+         where lane = p.lane and due_at is not null and seq <= p.loaded_through + 1
+           and (seq <= i.received_through or verb = 'discard' or revision is not null)) late
+       cross join lateral (select case when i.received_through > p.loaded_through or p.doubted then $2::bigint end as at) fresh
        where p.lane = any ($1) and p.leased_by is null) d
      where o.lane = d.lane and o.work_at is distinct from d.due`,
     lanes,

@@ -4,6 +4,7 @@ import { actor, epoch as asEpoch, type Epoch, type TerminalId } from "../../base
 import { newUlid } from "../../base/runtime.ts";
 import { CHAIN_START } from "../../message/chain.ts";
 import { note } from "./events.ts";
+import { markRestored, takeAllowance } from "./restores.ts";
 import { currentLane } from "./lane-row.ts";
 import type { Tx } from "./tx.ts";
 
@@ -27,7 +28,8 @@ export async function openEpoch(
     terminal,
   );
   const current = await currentLane(tx, terminal);
-  if (current) {
+  const allowed = await takeAllowance(tx, terminal, install);
+  if (current && !allowed) {
     const opened = await tx.get<Opened>(
       `select l.install, l.opened_at as "openedAt", p.epoch as previous
        from lane l left join lane p on p.terminal = l.terminal and p.ordinal = l.ordinal - 1 where l.id = $1`,
@@ -46,12 +48,13 @@ export async function openEpoch(
       );
     }
   }
-  if ((current?.epoch ?? null) !== previous) {
+  if ((current?.epoch ?? null) !== previous && !allowed) {
     const what = `terminal ${terminal} is in epoch ${current?.epoch ?? "none"}, not ${previous ?? "none"}`;
     throw new WaybillError("EPOCH_CLOSED", what, { facts: { epoch: current?.epoch ?? null } });
   }
   const opened = named ?? asEpoch(newUlid(tx.now(), tx.random));
-  await beginLane(tx, terminal, opened, { install, reason });
+  const lane = await beginLane(tx, terminal, opened, { install, reason });
+  if (current) await markRestored(tx, terminal, lane, reason);
   return opened;
 }
 

@@ -1,15 +1,25 @@
 import { seq } from "../../base/ids.ts";
+import { isContest } from "../contest.ts";
 import type { LaneStatus, Lanes } from "../port.ts";
 import { appendAll } from "./append.ts";
 import { openEpoch } from "./epochs.ts";
 import { lanesOf, nameOf, openCounts, type LaneRow } from "./lane-row.ts";
+import { rememberAsk } from "./restores.ts";
 import type { Store } from "./store.ts";
 import type { Tx } from "./tx.ts";
 
 export const lanesOn = (store: Store): Lanes => ({
   append: async (submissions) => (submissions.length === 0 ? [] : store.write((tx) => appendAll(tx, submissions))),
-  openEpoch: (terminal, previous, install, reason, named) =>
-    store.write(async (tx) => ({ epoch: await openEpoch(tx, terminal, previous, install, reason, named) })),
+  openEpoch: async (terminal, previous, install, reason, named) => {
+    try {
+      return await store.write(async (tx) => ({
+        epoch: await openEpoch(tx, terminal, previous, install, reason, named),
+      }));
+    } catch (thrown) {
+      if (isContest(thrown)) await store.write((tx) => rememberAsk(tx, { terminal, install, previous, reason }));
+      throw thrown;
+    }
+  },
   of: (terminal) =>
     store.read(async (tx) => Promise.all((await lanesOf(tx, terminal)).map((lane) => statusOf(tx, lane)))),
 });

@@ -5,6 +5,7 @@ import { exceptionsContract } from "../contract/exceptions.contract.ts";
 import { historyContract } from "../contract/history.contract.ts";
 import { lanesContract } from "../contract/lanes.contract.ts";
 import { requestsContract } from "../contract/requests.contract.ts";
+import { restoresContract } from "../contract/restores.contract.ts";
 import { sequencesContract } from "../contract/sequences.contract.ts";
 import { terminalsContract } from "../contract/terminals.contract.ts";
 import { trailContract } from "../contract/trail.contract.ts";
@@ -24,5 +25,6 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   accessContract("PostgreSQL", open);
   historyContract("PostgreSQL", open);
   requestsContract("PostgreSQL", open);
+  restoresContract("PostgreSQL", open);
   sequencesContract("PostgreSQL", open);
 });

@@ -11,6 +11,7 @@ import { makePartitions } from "./partitions.ts";
 import { seatsOn } from "./seats.ts";
 import { Signals } from "./signals.ts";
 import { Store, type LedgerParts } from "./store.ts";
+import { restoresOn } from "./restores.ts";
 import { terminalsOn } from "./terminals.ts";
 import { trailOn } from "./trail.ts";
 import { upkeepOn } from "./upkeep.ts";
@@ -54,6 +55,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     trail: trailOn(store),
     access: accessOn(store),
     history: historyOn(store),
+    restores: restoresOn(store),
     seats: seatsOn(store),
     upkeep: upkeepOn(store),
     signals,

@@ -90,7 +90,7 @@ async function moveMarks(tx: Tx, settled: readonly Settled[], now: Instant): Pro
   await tx.run(
     `update lane_out o
      set loaded_through = n.loaded, claimed_through = n.loaded, version = n.version, leased_by = null, leased_until = null,
-         claimed_items = 0, alone_seq = null, unsettled = 0,
+         claimed_items = 0, alone_seq = null, unsettled = 0, doubted = false,
          claim_limit = case when o.suspect_through > n.loaded then o.claim_limit end,
          loaded_at = case when n.acted then $1::bigint else o.loaded_at end, lag_ms = coalesce(n.lag, o.lag_ms)
      from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bigint[])
@@ -194,7 +194,7 @@ async function writeException(
     null,
     null,
     null,
-    json(write.sets),
+    write.sets && json(write.sets),
     json(write.tables),
     now,
     closedAt,

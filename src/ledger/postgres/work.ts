@@ -1,5 +1,6 @@
 import { later } from "../../base/clock.ts";
-import { actor, seq, type LaneName } from "../../base/ids.ts";
+import { actor, seq, type Epoch, type LaneName, type Seq, type TerminalId } from "../../base/ids.ts";
+import { pageOfMarks } from "../marks.ts";
 import type { Work } from "../port.ts";
 import { adoptLane } from "./adopt.ts";
 import { claimedLate, claimLanes } from "./claim.ts";
@@ -26,7 +27,34 @@ export const workOn = (store: Store): Work => ({
       );
       return row === undefined ? null : Math.max(0, row.at - tx.now());
     }),
+  marks: (limit, after) =>
+    store.read(async (tx) => {
+      type Row = {
+        id: number;
+        terminal: TerminalId;
+        epoch: Epoch;
+        loadedThrough: Seq;
+        version: number;
+        leased: boolean;
+      };
+      const rows = await tx.all<Row>(
+        `select l.id, l.terminal, l.epoch, o.loaded_through as "loadedThrough", o.version, o.leased_by is not null as leased
+         from lane l join lane_out o on o.lane = l.id where l.id > $1 order by l.id limit $2`,
+        after ?? 0,
+        limit,
+      );
+      return pageOfMarks(rows, limit);
+    }),
+  doubt: (lanes) => store.write((tx) => doubt(tx, lanes)),
 });
+
+async function doubt(tx: Tx, lanes: readonly LaneName[]): Promise<void> {
+  if (lanes.length === 0) return;
+  const [, rows] = await Promise.all([lockTerminals(tx, lanes), lanesNamed(tx, lanes)]);
+  const ids = [...rows.values()].map(({ id }) => id);
+  await tx.run("update lane_out set doubted = true where lane = any ($1)", ids);
+  await reconsider(tx, ids, tx.now());
+}
 
 async function renew(tx: Tx, held: Held, leaseMs: number): Promise<readonly LaneName[]> {
   if (held.length === 0) return [];

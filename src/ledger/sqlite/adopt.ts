@@ -30,7 +30,7 @@ export function adoptLane(
   for (const word of centre.passed) agree(store, lane, word, behind, now);
   if (!behind) closeLoaded(store, lane, centre.loadedThrough, passed, now);
   store.run(
-    "update lane_out set loaded_through = ?1, claimed_through = max(claimed_through, ?1), version = ?2 where lane = ?3",
+    "update lane_out set loaded_through = ?1, claimed_through = max(claimed_through, ?1), version = ?2, doubted = 0 where lane = ?3",
     centre.loadedThrough,
     centre.version,
     lane.id,

@@ -65,7 +65,9 @@ function storeNews(store: Store, id: number, submission: Submission, { known, sk
 
 /** The common case of `reconsider`, without reading the lane again: most appends find it waiting for work already. */
 function wake(store: Store, lane: LaneRow, receivedThrough: Seq, now: Instant): void {
-  if (lane.leasedBy !== null || receivedThrough <= lane.loadedThrough) return;
+  // A restored ledger that gets again what the centre has loaded: late messages among it may be tried now.
+  const again = lane.receivedThrough < lane.loadedThrough;
+  if (lane.leasedBy !== null || (receivedThrough <= lane.loadedThrough && !again)) return;
   const due = Math.max(now, lane.notBefore);
   if (lane.workAt !== null && lane.workAt <= due) return;
   if (!isBlocked(store, lane)) store.run("update lane_out set work_at = ? where lane = ?", due, lane.id);

@@ -169,10 +169,11 @@ function nextTaken(store: Store, lane: LaneRow): number {
 }
 
 /**
- * True when the lane stands before numbers that its terminal lost. The centre may have them all the same (the ledger was
- * restored): a claim of nothing makes the loader compare versions before the lane goes on behind them.
+ * True when the centre is known to say otherwise, and when the lane stands before numbers that its terminal lost: the centre
+ * may have them all the same (the ledger was restored). A claim of nothing makes the loader compare versions first.
  */
 const isUnconfirmed = (store: Store, lane: LaneRow): boolean =>
+  lane.doubted === 1 ||
   store.get("select 1 from missing where lane = ? and from_seq = ?", lane.id, lane.loadedThrough + 1) !== undefined;
 
 function tagsOf(store: Store, lane: LaneRow): Readonly<Record<string, string>> {
@@ -219,11 +220,12 @@ function lateItems(store: Store, lane: LaneRow, limit: number, now: Instant): La
   return store
     .all<Row>(
       `with recursive due (seq) as (
-         select seq from exception where lane = ?1 and due_at <= ?2 and seq <= ?3 order by seq limit ?4),
+         select seq from exception where lane = ?1 and due_at <= ?2 and seq <= ?3
+           and (seq <= ?5 or verb = 'discard' or revision is not null) order by seq limit ?4), -- see lateDueAt
        together (seq) as (
          select e.seq from exception e
          where e.lane = ?1 and e.closed_at is null and e.state in ('received', 'retrying') and e.fault = 'PARENT_MISSING'
-           and e.verb = 'load' and exists (
+           and e.verb = 'load' and e.seq <= ?5 and exists (
              select 1 from due d join exception x on x.lane = ?1 and x.seq = d.seq
              where x.fault = 'PARENT_MISSING' and x.verb = 'load')
          union
@@ -240,6 +242,7 @@ function lateItems(store: Store, lane: LaneRow, limit: number, now: Instant): La
       now,
       lane.loadedThrough + 1,
       limit,
+      lane.receivedThrough,
     )
     .map((row) => ({
       ...openOf(row),

@@ -16,17 +16,19 @@ export function reconsider(store: Store, laneId: number, newWorkAt: Instant): vo
 function dueAt(store: Store, lane: LaneRow, newWorkAt: Instant): Instant | null {
   if (isBlocked(store, lane)) return null;
   const late = lateDueAt(store, lane);
-  const fresh = lane.receivedThrough > lane.loadedThrough ? newWorkAt : null;
+  const fresh = lane.receivedThrough > lane.loadedThrough || lane.doubted === 1 ? newWorkAt : null;
   const first = late === null ? fresh : fresh === null ? late : instant(Math.min(late, fresh));
   return first === null ? null : instant(Math.max(first, lane.notBefore));
 }
 
 function lateDueAt(store: Store, lane: LaneRow): Instant | null {
-  // Messages to be replayed after a restore of the centre wait until the lane has come to them.
+  // Messages to be replayed after a restore of the centre wait until the lane has come to them; those that a restored ledger
+  // knows from the centre alone, until their terminal has sent them again.
   const row = store.get<{ at: Instant | null }>(
-    "select min(due_at) as at from exception where lane = ? and due_at is not null and seq <= ?",
+    "select min(due_at) as at from exception where lane = ? and due_at is not null and seq <= ? and (seq <= ? or verb = 'discard' or revision is not null)",
     lane.id,
     lane.loadedThrough + 1,
+    lane.receivedThrough,
   );
   return row?.at ?? null;
 }

@@ -4,6 +4,7 @@ import { actor, epoch as asEpoch, type Epoch, type TerminalId } from "../../base
 import { newUlid } from "../../base/runtime.ts";
 import { CHAIN_START } from "../../message/chain.ts";
 import { note } from "./events.ts";
+import { markRestored, takeAllowance } from "./restores.ts";
 import { currentLane } from "./lane-row.ts";
 import type { Store } from "./store.ts";
 
@@ -22,7 +23,8 @@ export function openEpoch(
   named?: Epoch,
 ): Epoch {
   const current = currentLane(store, terminal);
-  if (current) {
+  const allowed = takeAllowance(store, terminal, install);
+  if (current && !allowed) {
     const opened = store.get<Opened>(
       `select l.install, l.opened_at as openedAt, p.epoch as previous
        from lane l left join lane p on p.terminal = l.terminal and p.ordinal = l.ordinal - 1 where l.id = ?`,
@@ -41,12 +43,13 @@ export function openEpoch(
       );
     }
   }
-  if ((current?.epoch ?? null) !== previous) {
+  if ((current?.epoch ?? null) !== previous && !allowed) {
     const what = `terminal ${terminal} is in epoch ${current?.epoch ?? "none"}, not ${previous ?? "none"}`;
     throw new WaybillError("EPOCH_CLOSED", what, { facts: { epoch: current?.epoch ?? null } });
   }
   const opened = named ?? asEpoch(newUlid(store.now(), store.random));
-  beginLane(store, terminal, opened, { install, reason });
+  const lane = beginLane(store, terminal, opened, { install, reason });
+  if (current) markRestored(store, terminal, lane, reason);
   return opened;
 }
 

@@ -36,6 +36,8 @@ export type LaneRow = {
   readonly suspectThrough: Seq;
   readonly aloneSeq: Seq | null;
   readonly unsettled: number;
+  /** 1: the centre has shown another version; to be claimed though it may hold nothing. */
+  readonly doubted: 0 | 1;
   readonly loadedAt: Instant | null;
   readonly lagMs: number | null;
 };
@@ -46,7 +48,7 @@ const SELECT = `
          o.loaded_through as loadedThrough, o.claimed_through as claimedThrough, o.version, o.fence,
          o.leased_by as leasedBy, o.leased_until as leasedUntil, o.work_at as workAt, o.not_before as notBefore,
          o.claimed_items as claimedItems, o.claim_limit as claimLimit, o.suspect_through as suspectThrough,
-         o.alone_seq as aloneSeq, o.unsettled, o.loaded_at as loadedAt, o.lag_ms as lagMs
+         o.alone_seq as aloneSeq, o.unsettled, o.doubted, o.loaded_at as loadedAt, o.lag_ms as lagMs
   from lane l join lane_in i on i.lane = l.id join lane_out o on o.lane = l.id`;
 const BY_ID = `${SELECT} where l.id = ?`;
 const BY_NAME = `${SELECT} where l.terminal = ? and l.epoch = ?`;

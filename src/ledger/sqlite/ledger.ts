@@ -11,6 +11,7 @@ import { historyOn } from "./history.ts";
 import { lanesOn } from "./lanes.ts";
 import { migrate, requireForm } from "./migrate.ts";
 import { connect, Store, type LedgerParts } from "./store.ts";
+import { restoresOn } from "./restores.ts";
 import { terminalsOn } from "./terminals.ts";
 import { trailOn } from "./trail.ts";
 import { updatesOn } from "./updates.ts";
@@ -48,6 +49,7 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     trail: trailOn(opened),
     access: accessOn(opened),
     history: historyOn(opened),
+    restores: restoresOn(opened),
     [Symbol.asyncDispose]: async () => {
       opened.close();
       lock?.[Symbol.dispose]();

@@ -45,7 +45,7 @@ export function settleLane(store: Store, outcome: LaneOutcome): "settled" | "los
   const acted = outcome.loadedThrough > lane.loadedThrough || outcome.closed.length > 0 || passed.length > 0;
   store.run(
     `update lane_out set loaded_through = ?1, claimed_through = ?1, version = ?2, leased_by = null, leased_until = null,
-       claimed_items = 0, alone_seq = null, unsettled = 0,
+       claimed_items = 0, alone_seq = null, unsettled = 0, doubted = 0,
        claim_limit = case when suspect_through > ?1 then claim_limit end,
        loaded_at = case when ?3 then ?4 else loaded_at end, lag_ms = coalesce(?5, lag_ms)
      where lane = ?6`,
@@ -152,7 +152,7 @@ function writeException(
     null,
     null,
     null,
-    JSON.stringify(write.sets),
+    write.sets && JSON.stringify(write.sets),
     JSON.stringify(write.tables),
     now,
     closedAt,

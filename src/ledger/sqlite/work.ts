@@ -1,5 +1,6 @@
 import { later } from "../../base/clock.ts";
-import { actor, seq } from "../../base/ids.ts";
+import { actor, seq, type Epoch, type Seq, type TerminalId } from "../../base/ids.ts";
+import { pageOfMarks } from "../marks.ts";
 import type { Work } from "../port.ts";
 import { adoptLane } from "./adopt.ts";
 import { claimedLate, claimLanes } from "./claim.ts";
@@ -38,6 +39,25 @@ export const workOn = (store: Store): Work => ({
     const row = store.get<{ at: number | null }>("select min(work_at) as at from lane_out where work_at is not null");
     return row?.at == null ? null : Math.max(0, row.at - store.now());
   },
+  marks: async (limit, after) => {
+    type Row = { id: number; terminal: TerminalId; epoch: Epoch; loadedThrough: Seq; version: number; leased: 0 | 1 };
+    const rows = store.all<Row>(
+      `select l.id, l.terminal, l.epoch, o.loaded_through as loadedThrough, o.version, o.leased_by is not null as leased
+       from lane l join lane_out o on o.lane = l.id where l.id > ? order by l.id limit ?`,
+      after ?? 0,
+      limit,
+    );
+    return pageOfMarks(rows, limit);
+  },
+  doubt: async (lanes) =>
+    store.write(() => {
+      for (const name of lanes) {
+        const lane = laneByName(store, name);
+        if (!lane) continue;
+        store.run("update lane_out set doubted = 1 where lane = ?", lane.id);
+        reconsider(store, lane.id, store.now());
+      }
+    }),
 });
 
 /** Nothing is judged, so a suspect lane stays as suspect as it was. */

@@ -55,11 +55,17 @@ export function terminalRoutes({ ledger }: HubApiParts): readonly Route[] {
         const id = terminalId(params["id"] ?? "");
         const terminal = await ledger.terminals.get(id);
         if (!terminal) throw new WaybillError("NOT_FOUND", `there is no terminal ${id}`);
-        const [lanes, refusedUpdates] = await Promise.all([ledger.lanes.of(id), ledger.updates.refusals(id, 100)]);
+        const [lanes, refusedUpdates, [restored = null]] = await Promise.all([
+          ledger.lanes.of(id),
+          ledger.updates.refusals(id, 100),
+          ledger.restores.restored(id, 1),
+        ]);
         return json(200, {
           terminal,
           lanes: lanes.map((lane) => ({ ...lane, chain: chainHex(lane.chain) })),
           refusedUpdates,
+          /** Set back to an older copy, and nobody has said or seen yet that both sides are equal. */
+          restored,
         });
       },
     ),

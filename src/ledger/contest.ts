@@ -1,0 +1,5 @@
+import { asWaybillError } from "../base/errors.ts";
+
+/** Another install has this terminal: whether this one is the real one is for a person to say. */
+export const isContest = (thrown: unknown): boolean =>
+  ["EPOCH_CLOSED", "EPOCH_WAITS"].includes(asWaybillError(thrown).code);
