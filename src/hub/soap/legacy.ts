@@ -105,7 +105,7 @@ export class Legacy {
           body: Buffer.from("sign in with the terminal's name and key"),
         };
       if (named !== null && named !== terminal.id)
-        throw invalid("terminal is not enrolled under this sign-in", "UNKNOWN_TERMINAL");
+        throw invalid("terminal is not enrolled", "UNKNOWN_TERMINAL");
       this.#tools.sightings.saw(terminal.id, request);
       const found = foundIn(mapping, envelope.body, [
         soapActionOf(request.headers["soapaction"]),

@@ -113,5 +113,5 @@ export class Operations {
 /** A terminal speaks for itself alone. The words do not tell whether another one of that name exists. */
 function checkTerminal(terminal: Terminal, named: string | null): void {
   if (named === null || named === "") throw invalid("terminalId is required");
-  if (named !== terminal.id) throw invalid("terminal is not enrolled under this sign-in", "UNKNOWN_TERMINAL");
+  if (named !== terminal.id) throw invalid("terminal is not enrolled", "UNKNOWN_TERMINAL");
 }
