@@ -104,8 +104,7 @@ export class Legacy {
           headers: { "content-type": "text/plain", "www-authenticate": 'Basic realm="waybill"' },
           body: Buffer.from("sign in with the terminal's name and key"),
         };
-      if (named !== null && named !== terminal.id)
-        throw invalid("terminal is not enrolled", "UNKNOWN_TERMINAL");
+      if (named !== null && named !== terminal.id) throw invalid("terminal is not enrolled", "UNKNOWN_TERMINAL");
       this.#tools.sightings.saw(terminal.id, request);
       const found = foundIn(mapping, envelope.body, [
         soapActionOf(request.headers["soapaction"]),

@@ -1,9 +1,11 @@
 import { DatabaseSync } from "node:sqlite";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { describeWith } from "../../../test/kit/needs.ts";
 import { tempDir } from "../../../test/kit/temp-dir.ts";
 import { until } from "../../../test/kit/until.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import { Stop } from "../../base/stop.ts";
+import { stationOn } from "../../database/postgres/station.test-kit.ts";
 import type { Change, Row } from "../../message/change.ts";
 import { silentLog } from "../../observe/log.ts";
 import { startHub } from "../hub.ts";
@@ -22,20 +24,46 @@ function saleOf({ row }: Change): Change {
   };
 }
 
-test("int64, trailing zeros, carriage returns, empty and nil, and seven digits of a second arrive at the centre exactly", async () => {
-  const dir = tempDir();
-  onTestFinished(() => dir[Symbol.asyncDispose]());
-  using centre = new DatabaseSync(dir.file("central.db"));
-  centre.exec(
-    "pragma journal_mode = wal; create table sale (id text primary key, total text, serial integer, note text, other text, at text, base integer)",
-  );
+/** `rows` of the sales at the centre, in the order of their ids; each value as its text. */
+type Centre = { readonly url: string; readonly rows: () => Promise<readonly (readonly (string | null)[])[]> };
+const ROWS = "select id, total, serial, note, other, at, base from sale order by id";
+
+const ARRIVE = "int64, trailing zeros, carriage returns, empty and nil, and seven digits of a second arrive exactly";
+
+describe("a centre on SQLite", () => {
+  test(ARRIVE, async () => {
+    await using dir = tempDir();
+    using centre = new DatabaseSync(dir.file("central.db"));
+    centre.exec(
+      "pragma journal_mode = wal; create table sale (id text primary key, total text, serial integer, note text, other text, at text, base integer)",
+    );
+    const rows: Centre["rows"] = () => {
+      const read = centre.prepare(ROWS);
+      read.setReadBigInts(true);
+      return Promise.resolve(
+        read.all().map((row) => Object.values(row).map((value) => (value === null ? null : String(value)))),
+      );
+    };
+    await arrive({ url: `sqlite:${dir.file("central.db")}`, rows });
+  });
+});
+
+describeWith("postgres", "a centre on PostgreSQL", (server) => {
+  test(ARRIVE, async () => {
+    await using station = await stationOn(server)(
+      "create table sale (id text primary key, total numeric, serial bigint, note text, other text, at text, base bigint)",
+    );
+    await arrive({ url: station.url, rows: () => station.rows(ROWS) });
+  });
+});
+
+async function arrive(centre: Centre): Promise<void> {
+  await using dir = tempDir();
   const ledger = `sqlite:${dir.file("ledger.db")}`;
   const tables = { "document:sale": { direction: "up", target: "sale", transform: saleOf } };
   const stop = new Stop();
   const hub = await startHub({
-    settings: hubSettings(
-      checkHubConfig({ ledger, central: `sqlite:${dir.file("central.db")}`, port: 0, tables }, dir.path, {}),
-    ),
+    settings: hubSettings(checkHubConfig({ ledger, central: centre.url, port: 0, tables }, dir.path, {})),
     runtime: systemRuntime,
     log: silentLog,
     stop,
@@ -67,23 +95,10 @@ test("int64, trailing zeros, carriage returns, empty and nil, and seven digits o
     expect(await post("/soap/terminal/basic", call, envelope11(submit("t1", messages)))).toContain(
       "<acceptedThrough>4</acceptedThrough>",
     );
-    const rows = (): unknown[] => {
-      const read = centre.prepare("select * from sale order by id");
-      read.setReadBigInts(true);
-      return read.all().map((row) => ({ ...row }));
-    };
-    await until(() => rows().length >= 2, { what: "both good sales at the centre" });
-    expect(rows()).toEqual([
-      {
-        id: "S-1",
-        total: "12.50",
-        serial: 9_007_199_254_740_993n,
-        note: "a\r\nb",
-        other: "",
-        at: "2026-03-04T05:06:07.1234567Z",
-        base: -9_223_372_036_854_775_808n,
-      },
-      { id: "S-4", total: "100.00", serial: null, note: null, other: null, at: "2026-03-04T05:06:07Z", base: null },
+    await until(async () => (await centre.rows()).length >= 2, { what: "both good sales at the centre" });
+    expect(await centre.rows()).toEqual([
+      ["S-1", "12.50", "9007199254740993", "a\r\nb", "", "2026-03-04T05:06:07.1234567Z", "-9223372036854775808"],
+      ["S-4", "100.00", null, null, null, "2026-03-04T05:06:07Z", null],
     ]);
     const dead = await until(async () => {
       const answer = await fetch(`${hub.address}/api/exceptions?limit=10`, { headers: operator });
@@ -100,4 +115,4 @@ test("int64, trailing zeros, carriage returns, empty and nil, and seven digits o
   } finally {
     await stop.end((what, thrown) => expect.fail(`${what}: ${String(thrown)}`));
   }
-});
+}
