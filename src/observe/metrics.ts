@@ -14,7 +14,8 @@ const COUNTS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000] as const;
 
 /**
  * Every metric Waybill keeps, with unit and meaning: the only list; `/metrics` and docs/metrics.md come from it. Labels
- * are few and bounded by the code (codes, states), never by terminals: those are counted in the ledger.
+ * are few and bounded by the code (codes, states), not by terminals: those are counted in the ledger. One names terminals, up to a
+ * fixed number.
  */
 export const METRICS = {
   waybill_messages_received_total: {
@@ -45,8 +46,9 @@ export const METRICS = {
   waybill_soap_faults_total: {
     kind: "counter",
     unit: "replies",
-    meaning: "SOAP requests answered with a fault, by its code; the log names the terminal.",
-    labels: ["code"],
+    meaning:
+      "SOAP requests answered with a fault, by its code and terminal: `none` when nobody signed in, `others` beyond the first 500 terminals that had one.",
+    labels: ["code", "terminal"],
   },
   waybill_messages_loaded_total: {
     kind: "counter",

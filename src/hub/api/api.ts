@@ -19,6 +19,7 @@ import type { HubApiParts } from "./parts.ts";
 import { checked, RouteTable, type Call, type Caller, type CallerKind, type Found, type Route } from "./route.ts";
 import { serviceRoutes } from "./service.ts";
 import { SOAP_PATH, SoapEntrance } from "../soap/entrance.ts";
+import { FaultCounts } from "../soap/fault-counts.ts";
 import { Sightings } from "./sightings.ts";
 
 /** The hub's HTTP side without a socket: whole requests in, whole answers out. `listen` puts it on a port. */
@@ -57,7 +58,14 @@ export function createHubApi(parts: HubApiParts): HubApi {
     health: parts.health ?? (() => ({ ready: true, parts: { hub: WELL } })),
     operatorOfToken: (token) => gatekeeper.token(`Bearer ${token}`, "operator"),
   });
-  const soapTools = { gatekeeper, gate, intake, sightings, desk: new DocumentDesk(parts, intake) };
+  const soapTools = {
+    gatekeeper,
+    gate,
+    intake,
+    sightings,
+    desk: new DocumentDesk(parts, intake),
+    faults: new FaultCounts(parts.metrics),
+  };
   const soap = settings.soap ? new SoapEntrance(parts, settings.soap, soapTools) : null;
   const roles = parts.roles ?? HUB_ROLES;
   const table = new RouteTable([

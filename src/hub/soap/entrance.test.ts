@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ApiStation } from "../../../test/kit/api.ts";
+import { terminalId, workerId } from "../../base/ids.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { Metrics } from "../../observe/metrics.ts";
 import { NS } from "../../wire/soap/namespaces.ts";
+import { FaultCounts } from "./fault-counts.ts";
 import { basicAuth, callerOf, envelope11, envelope12, openSoap, PING, submit } from "./soap.test-kit.ts";
 
 const metrics = new Metrics();
@@ -165,7 +167,39 @@ test("a ledger that cannot store is 503 with a fault that may be sent again; a f
     "5",
     true,
   ]);
-  expect(metrics.value("waybill_soap_faults_total", { code: "BUSY" })).toBe(1);
+  expect(metrics.value("waybill_soap_faults_total", { code: "BUSY", terminal: "e1" })).toBe(1);
   const again = await post(envelope11(submit("e1", [{ sequence: 2 }])));
   expect(again.text).toContain("<acceptedThrough>2</acceptedThrough><accepted>1</accepted>");
+});
+
+test("faults are counted by terminal and code; beyond so many terminals, together", () => {
+  const counted = new Metrics();
+  const faults = new FaultCounts(counted);
+  for (let n = 1; n <= 600; n++) faults.count("INVALID_REQUEST", terminalId(`t${n}`));
+  faults.count("INVALID_REQUEST", terminalId("t1"));
+  faults.count("UNAUTHENTICATED", null);
+  const of = (terminal: string, code = "INVALID_REQUEST"): number =>
+    counted.value("waybill_soap_faults_total", { code, terminal });
+  expect([of("t1"), of("t500"), of("t501"), of("others"), of("none", "UNAUTHENTICATED")]).toEqual([2, 1, 0, 100, 1]);
+});
+
+test("GetStatus tells both acknowledgements: taken over, and loaded", async () => {
+  const mine = await hub.enrol("e9");
+  const call = callerOf(hub, "e9", mine);
+  await call(submit("e9", [{ sequence: 41 }, { sequence: 42 }]));
+  const asked = async (): Promise<readonly (string | null | undefined)[]> => {
+    const answer = await hub.call("POST", "/soap/terminal/basic", {
+      headers: { "content-type": "text/xml", authorization: basicAuth("e9", mine) },
+      body: envelope11('<GetStatus xmlns="urn:waybill:terminal:v1"><terminalId>e9</terminalId></GetStatus>'),
+    });
+    return [/<acceptedThrough>(\d+)</.exec(answer.text)?.[1], answer.headers.get("waybill-loaded-through")];
+  };
+  expect(await asked()).toEqual(["42", "40"]);
+  const [claim] = (await hub.ledger.work.claim(workerId("w"), { lanes: 100, messages: 1, bytes: 1e6 }, 60_000)).filter(
+    ({ terminal }) => terminal === "e9",
+  );
+  if (!claim) throw new Error("there is work");
+  const outcome = { lane: claim.lane, fence: claim.fence, loadedThrough: claim.through, version: 1 };
+  await hub.ledger.work.settle([{ ...outcome, exceptions: [], closed: [], events: [], lagMs: null }]);
+  expect(await asked()).toEqual(["42", "41"]);
 });

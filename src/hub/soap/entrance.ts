@@ -102,9 +102,10 @@ export class SoapEntrance {
       this.#tools.sightings.saw(terminal.id, request);
       const operation = operationOf(envelope.body, actions);
       exchange = { ...exchange, action: actionOf(operation) };
-      const body = await this.#operations.run(operation, terminal, envelope.body);
+      const { body, headers } = await this.#operations.run(operation, terminal, envelope.body);
       if (envelope.noReply) return empty(202);
-      return soapResponse(200, version, writeReply(exchange.to, `${actionOf(operation)}Response`, body, this.#stamp()));
+      const reply = writeReply(exchange.to, `${actionOf(operation)}Response`, body, this.#stamp());
+      return soapResponse(200, version, reply, headers);
     } catch (thrown) {
       return this.#refuse(exchange, thrown, terminal, trace);
     }
@@ -137,7 +138,7 @@ export class SoapEntrance {
 
   /** WCF sends Basic credentials only after it was asked for them; a short body keeps the connection. */
   #challenge(): WireResponse {
-    this.#parts.metrics.add("waybill_soap_faults_total", 1, { code: "UNAUTHENTICATED" });
+    this.#tools.faults.count("UNAUTHENTICATED", null);
     return {
       status: 401,
       headers: { "content-type": "text/plain", "www-authenticate": 'Basic realm="waybill"' },
@@ -148,8 +149,8 @@ export class SoapEntrance {
   #refuse({ version, to, action }: Exchange, thrown: unknown, terminal: Terminal | null, trace: string): WireResponse {
     const { fault } = asSoapFault(thrown);
     const code = nameOfFault(fault);
-    const { log, metrics } = this.#parts;
-    metrics.add("waybill_soap_faults_total", 1, { code });
+    const { log } = this.#parts;
+    this.#tools.faults.count(code, terminal?.id ?? null);
     if (fault.kind === "internal") log.error({ trace, terminal: terminal?.id, error: thrown }, "request.failed");
     else log.info({ trace, terminal: terminal?.id, code }, "soap.fault");
     // A client reads the body of a fault on 500 alone; 503 tells it, and every proxy on the way, to come again later.

@@ -11,6 +11,7 @@ import type { Gate } from "../api/gate.ts";
 import type { WireRequest, WireResponse } from "../api/http.ts";
 import type { Intake } from "../api/intake.ts";
 import type { Sightings } from "../api/sightings.ts";
+import type { FaultCounts } from "./fault-counts.ts";
 
 /** What the hub's HTTP side shares with the SOAP entrance. */
 export type SoapTools = {
@@ -19,6 +20,7 @@ export type SoapTools = {
   readonly intake: Intake;
   readonly sightings: Sightings;
   readonly desk: DocumentDesk;
+  readonly faults: FaultCounts;
 };
 
 /** What is known of a request when it is answered; what is written back depends on all of it. */

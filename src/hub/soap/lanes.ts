@@ -69,9 +69,18 @@ export class SoapLanes {
     }
   }
 
-  /** Before its first message: how far the old system is said to have taken it, else 0. @throws EPOCH_CLOSED */
-  async acceptedThrough(terminal: Sender): Promise<number> {
-    return topOf(await this.#read(terminal.id), declaredBegin(terminal) ?? 0);
+  /**
+   * Both acknowledgements, in the terminal's numbers: through which all are stored; and through which all are loaded, or
+   * stand in the list of exceptions. Before its first message: how far the old system is said to have taken it, else 0.
+   * @throws EPOCH_CLOSED
+   */
+  async progress(terminal: Sender): Promise<{ readonly acceptedThrough: number; readonly loadedThrough: number }> {
+    const lanes = await this.#read(terminal.id);
+    const begin = declaredBegin(terminal) ?? 0;
+    const acceptedThrough = topOf(lanes, begin);
+    const unfinished = lanes.filter(({ status }) => status.loadedThrough < status.receivedThrough);
+    const loaded = unfinished.map(({ base, status }) => base + status.loadedThrough);
+    return { acceptedThrough, loadedThrough: Math.min(acceptedThrough, ...loaded) };
   }
 
   async #takeAgain(terminal: Sender, messages: readonly Submitted[]): Promise<Taken> {

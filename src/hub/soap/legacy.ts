@@ -98,12 +98,14 @@ export class Legacy {
       };
       const named = terminalNamed(mapping, envelope.body);
       terminal = await this.#signIn(request, key, envelope.credentials);
-      if (!terminal)
+      if (!terminal) {
+        this.#tools.faults.count("UNAUTHENTICATED", null);
         return {
           status: 401,
           headers: { "content-type": "text/plain", "www-authenticate": 'Basic realm="waybill"' },
           body: Buffer.from("sign in with the terminal's name and key"),
         };
+      }
       if (named !== null && named !== terminal.id) throw invalid("terminal is not enrolled", "UNKNOWN_TERMINAL");
       this.#tools.sightings.saw(terminal.id, request);
       const found = foundIn(mapping, envelope.body, [

@@ -15,6 +15,8 @@ import { cursorOf } from "../../wire/soap/updates.ts";
 
 const CONTRACT_VERSION = "1.0";
 
+type Reply = { readonly body: string; readonly headers: Readonly<Record<string, string>> };
+
 /** The five operations of the contract, for a terminal that has signed in. */
 export class Operations {
   readonly #parts: HubApiParts;
@@ -31,8 +33,13 @@ export class Operations {
     this.#updates = new SoapUpdates(parts, settings);
   }
 
-  /** The body element of the reply. @throws SoapFault; ValueRefused; whatever the ledger throws */
-  async run(operation: OperationName, terminal: Terminal, body: Element): Promise<string> {
+  /** The body element of the reply, and what HTTP says beside it. @throws SoapFault; ValueRefused; whatever the ledger throws */
+  async run(operation: OperationName, terminal: Terminal, body: Element): Promise<Reply> {
+    if (operation === "GetStatus") return await this.#status(terminal, body);
+    return { body: await this.#bodyOf(operation, terminal, body), headers: {} };
+  }
+
+  async #bodyOf(operation: Exclude<OperationName, "GetStatus">, terminal: Terminal, body: Element): Promise<string> {
     const reading = { zone: this.#settings.zone };
     switch (operation) {
       case "Ping": {
@@ -53,11 +60,6 @@ export class Operations {
         const request = decodeRequest("AcknowledgeUpdates", body, reading);
         checkTerminal(terminal, request.terminalId);
         return encodeReply("AcknowledgeUpdates", await this.#updates.acknowledge(terminal, request));
-      }
-      case "GetStatus": {
-        const { terminalId } = decodeRequest("GetStatus", body, reading);
-        checkTerminal(terminal, terminalId);
-        return await this.#status(terminal);
       }
     }
   }
@@ -93,16 +95,20 @@ export class Operations {
     });
   }
 
-  async #status(known: Terminal): Promise<string> {
+  /** Both acknowledgements: taken over, as the contract has it; and loaded, for which it has no member, in a header. */
+  async #status(known: Terminal, request: Element): Promise<Reply> {
+    checkTerminal(known, decodeRequest("GetStatus", request, { zone: this.#settings.zone }).terminalId);
     const terminal = (await this.#parts.ledger.terminals.get(known.id)) ?? known;
-    return encodeReply("GetStatus", {
+    const { acceptedThrough, loadedThrough } = await this.#lanes.progress(terminal);
+    const body = encodeReply("GetStatus", {
       terminalId: terminal.id,
-      acceptedThrough: BigInt(await this.#lanes.acceptedThrough(terminal)),
+      acceptedThrough: BigInt(acceptedThrough),
       pendingUpdates: await this.#updates.pending(terminal),
       cursor: cursorOf(this.#updates.cursor(terminal)),
       lastSeenAt: terminal.lastSeenAt === null ? null : isoOf(terminal.lastSeenAt),
       serverTime: this.#now(),
     });
+    return { body, headers: { "waybill-loaded-through": String(loadedThrough) } };
   }
 
   #now(): string {
