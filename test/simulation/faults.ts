@@ -25,6 +25,8 @@ export const HAPPENINGS = [
   "freezeAgent",
   "jumpClock",
   "operator",
+  "restoreLedger",
+  "restoreCentral",
 ] as const;
 export type Happening = (typeof HAPPENINGS)[number];
 
@@ -60,6 +62,8 @@ export function drawFaults(dice: Dice): FaultPlan {
       freezeAgent: every(15_000, 0.25),
       jumpClock: every(15_000, 0.3),
       operator: every(3_000, 0.8),
+      restoreLedger: every(5_000, 0.25),
+      restoreCentral: every(5_000, 0.25),
     },
   };
 }

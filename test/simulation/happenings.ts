@@ -106,6 +106,14 @@ function happen(world: World, kind: Happening): void {
       world.tell(`a clock jumps by ${Math.round(ms)} ms`);
       return;
     }
+    case "restoreLedger":
+    case "restoreCentral": {
+      const what = kind === "restoreLedger" ? "ledger" : "central";
+      if (dice.chance(0.6)) return world.backUp(what);
+      void world.restore(what);
+      scheduler.in(back(500), "supervisor of the hub", () => void world.startHub());
+      return;
+    }
     case "operator":
       void operate(world, "now and then");
       return;

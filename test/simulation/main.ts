@@ -25,12 +25,13 @@ const program = new Command("simulate")
 async function one(seed: number, { steps, story }: Options): Promise<number> {
   using files = await Files.make(mediumOf(seed));
   const result = await simulate({ seed, steps, files });
-  console.log(result.story.split("\n").slice(-story).join("\n"));
+  console.log(lastOf(result.story, story));
   console.log(`\n${JSON.stringify(result.counts)}`);
   console.log(verdictOf(result));
   return result.broken === null ? 0 : 1;
 }
 
+const lastOf = (text: string, lines: number): string => (lines === 0 ? "" : text.split("\n").slice(-lines).join("\n"));
 const verdictOf = ({ seed, digest, steps, virtualMs, transactions, broken }: SeedResult): string =>
   `seed ${seed}: ${broken === null ? "nothing was violated" : broken.slice(0, 1_000)} (${steps} steps, ${Math.round(virtualMs / 1_000)} s of simulated time, ${transactions} transactions, history ${digest})`;
 
@@ -56,7 +57,7 @@ async function many({ seeds, steps, jobs, story }: Options): Promise<number> {
     if (result.broken === null) return;
     failed.push(result.seed);
     console.log(
-      `${result.story.split("\n").slice(-story).join("\n")}\n${verdictOf(result)}\nagain: npm run simulate -- --seed ${result.seed} --steps ${steps}\n`,
+      `${lastOf(result.story, story)}\n${verdictOf(result)}\nagain: npm run simulate -- --seed ${result.seed} --steps ${steps}\n`,
     );
   });
   const shown = [...sums].map(([name, sum]) => `${name} ${Math.round(sum)}`).join(", ");

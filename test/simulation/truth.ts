@@ -19,6 +19,15 @@ export class Truth {
   readonly stores = new Map<string, { name: string; rev: number }>();
   transactions = 0;
 
+  /** What the office wrote, for when the centre is restored to this moment. */
+  office(): () => void {
+    const [prices, stores] = [new Map(this.prices), new Map(this.stores)];
+    return () => {
+      for (const [item, priced] of prices) this.prices.set(item, priced);
+      for (const [store, named] of stores) this.stores.set(store, named);
+    };
+  }
+
   of(till: string): ReadonlyMap<string, Sale> {
     return this.#till(till);
   }

@@ -9,7 +9,7 @@ import type { Log, LogFacts } from "../../src/observe/log.ts";
 import type { LogEvent } from "../../src/observe/log-events.ts";
 import { Dice } from "./dice.ts";
 import { drawFaults, type FaultPlan } from "./faults.ts";
-import type { Files } from "./files.ts";
+import { backUp, restore, type Files } from "./files.ts";
 import { HubProcess, reader } from "./hub.ts";
 import { EPOCH_MS, Life } from "./life.ts";
 import { SimulatedNetwork } from "./network.ts";
@@ -49,10 +49,10 @@ export class World implements AsyncDisposable {
   readonly settings: HubSettings;
   readonly paths: { readonly ledger: string; readonly central: string };
   readonly tills: readonly Till[];
-  readonly centre: DatabaseSync;
+  centre: DatabaseSync;
   /** Looks at the centre as any other program may. */
-  readonly onCentre: DatabaseSync;
-  readonly onLedger: DatabaseSync;
+  onCentre: DatabaseSync;
+  onLedger: DatabaseSync;
   readonly counts = {
     killedHub: 0,
     killedAgent: 0,
@@ -64,6 +64,7 @@ export class World implements AsyncDisposable {
     edited: 0,
     discarded: 0,
     locked: 0,
+    restored: 0,
   };
   hub: HubProcess | null = null;
   hubSkewMs = 0;
@@ -172,6 +173,42 @@ export class World implements AsyncDisposable {
     this.tell(`the agent of ${till.id} is killed`);
     till.agent.kill();
     till.agent = null;
+  }
+
+  // ── backups ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Called with what went back in time. */
+  onRestore: (what: "ledger" | "central") => void = () => undefined;
+  readonly #backups = new Map<"ledger" | "central", () => void>();
+
+  /** Remembers the station as it is; a ledger only once it knows all tills, for their keys are not what is tried here. */
+  backUp(what: "ledger" | "central"): void {
+    const known = Number(this.onLedger.prepare("select count(*) as n from terminal").get()?.["n"]);
+    if (what === "ledger" && known < this.tills.length) return;
+    const copy = `${this.paths[what]}.backup`;
+    const office = this.truth.office();
+    backUp(what === "ledger" ? this.onLedger : this.onCentre, copy);
+    this.tell(`the ${what} is backed up`);
+    this.#backups.set(what, () => {
+      restore(this.paths[what], copy);
+      if (what === "central") office();
+    });
+  }
+  async restore(what: "ledger" | "central"): Promise<void> {
+    const back = this.#backups.get(what);
+    if (!back) return;
+    await this.killHub();
+    this.counts.restored++;
+    this.tell(`the ${what} is restored from its backup`);
+    if (what === "ledger") this.onLedger.close();
+    else for (const db of [this.centre, this.onCentre]) db.close();
+    back();
+    if (what === "ledger") this.onLedger = reader(this.paths.ledger);
+    else {
+      this.centre = this.#program(this.paths.central);
+      this.onCentre = reader(this.paths.central);
+    }
+    this.onRestore(what);
   }
 
   // ── what was seen ────────────────────────────────────────────────────────────────────────────────────────────────

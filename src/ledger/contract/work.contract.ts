@@ -131,6 +131,21 @@ export function workContract(adapter: string, open: OpenSubject): void {
       expect(await claimAll(ledger)).toEqual([]);
     });
 
+    test("a worker whose lane was claimed by another neither renews its lease nor hands it back", async () => {
+      const { subject } = await withMessages(3);
+      await using _ = subject;
+      const { ledger } = subject;
+      const first = await claimOne(ledger);
+      await subject.advance(LEASE_MS + 1);
+      const second = await claimOne(ledger);
+      expect(await ledger.work.renew([first], 100 * LEASE_MS)).toEqual([first.lane]);
+      await ledger.work.release([first], 0, "CENTRAL_UNAVAILABLE");
+      expect(await claimAll(ledger)).toEqual([]);
+      await subject.advance(LEASE_MS + 1); // the second's lease runs out as if nobody had spoken
+      const third = await claimOne(ledger);
+      expect(third.fence).toBeGreaterThan(second.fence);
+    });
+
     test("a lane handed back is judged by nobody and due again when it was asked", async () => {
       const { subject, till } = await withMessages(5);
       await using _ = subject;

@@ -1,0 +1,55 @@
+import fc from "fast-check";
+
+/** Values that readers stumble over, as they stand in JSON. */
+export const ODD = [
+  "null",
+  "true",
+  "-1",
+  "0",
+  "1e999",
+  "9007199254740993",
+  "1.5",
+  '""',
+  '"\\u0000"',
+  '"\\ud800"',
+  "[]",
+  "{}",
+  "[[[[[[]]]]]]",
+  '{"__proto__":{"x":1}}',
+  '{"constructor":1}',
+  `"${"x".repeat(300)}"`,
+  '"../../etc"',
+  '"1; drop table lane"',
+  '"2026-02-30T00:00:00Z"',
+  "\u00ff",
+  "",
+];
+export const DEEP = `${"[".repeat(60_000)}${"]".repeat(60_000)}`;
+export const oddName = fc.constantFrom(
+  "__proto__",
+  "constructor",
+  "after",
+  "limit",
+  "wait",
+  "states",
+  "seq",
+  "part",
+  "more",
+  "é",
+  "x".repeat(500),
+  "",
+);
+export const oddValue = fc.constantFrom(
+  "",
+  "0",
+  "-1",
+  "1e3",
+  "NaN",
+  "9999999999999999",
+  "..%2f",
+  "%00",
+  "%",
+  "null",
+  "x".repeat(2_000),
+  "💥",
+);
