@@ -2,7 +2,7 @@ import { copyFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { tempDir } from "../../test/kit/temp-dir.ts";
-import { actor, terminalId, updateId } from "../base/ids.ts";
+import { actor, termOf, terminalId, updateId } from "../base/ids.ts";
 import { systemRuntime } from "../base/runtime.ts";
 import { openDatabase } from "../database/open.ts";
 import { openSqliteLedger } from "../ledger/sqlite/ledger.ts";
@@ -295,6 +295,8 @@ describe("a restore", () => {
     const place = await restored("ledger.db", [2, 3]);
     await place.publish();
     expect(await place.notes()).toContain("ledger restored");
+    // Terminals' cursors hold the ids it gave since the copy: none of them is given for anything else.
+    expect(termOf(await place.ledger.updates.head())).toBe(1);
     expect(await place.read("t1", { store: "1" })).toEqual(["upsert tea 1", "upsert tea 2", "upsert tea 3"]);
     await place.whileClosed(async () => undefined);
     await place.publish();
