@@ -228,10 +228,10 @@ class Batch {
     const last = this.lanes.at(-1);
     const name = epochName((last?.incarnation ?? 0) + 1, first);
     const { epoch } = await ledger.lanes.openEpoch(this.#terminal, last?.epoch ?? null, "soap", reason, name);
-    // The ledger takes a call by the same caller for a repeated one; another process may have begun elsewhere.
+    // The ledger takes a call by the same caller for a repeated one: another process may have begun elsewhere, or here.
     const begun = (await ledger.lanes.of(this.#terminal)).find((lane) => lane.epoch === name);
     const lane = begun ? soapLane(begun) : null;
-    if (epoch !== name || !lane || lane.status.receivedThrough > 0)
+    if (!lane || lane.status.receivedThrough > 0)
       throw new WaybillError("EPOCH_CLOSED", `epoch ${epoch} of terminal ${this.#terminal} was opened meanwhile`);
     this.lanes = [...this.lanes, lane];
     this.#top = endOf(lane);
