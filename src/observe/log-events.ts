@@ -20,6 +20,7 @@ export const LOG_EVENTS = {
   "lane.alarm":
     "A terminal sent a known number with other content: it was restored or copied; or, `early`, one from before its beginning.",
   "lane.begun": "A SOAP terminal joined with a number above 1; lower ones belong to the system it came from.",
+  "lane.restored": "A terminal was set back to an older copy, copied or re-imaged: it numbers anew in `epoch`.",
   "soap.fault": "A SOAP request was answered with a fault; `code` and the terminal, where it signed in, are told.",
   "soap.update-parked":
     "An update is larger than SOAP clients take; it is told as refused, and the terminal goes on behind it.",

@@ -86,6 +86,14 @@ describe("the command line", () => {
     expect(terminals).toHaveLength(overview.terminals);
   });
 
+  test("restores tells what was set back, what is missing, and who waits for a word", async () => {
+    expect(await ask("restores")).toMatchObject({ code: 0, out: expect.stringContaining("nothing is missing") });
+    const found = await json<Record<"restored" | "missing" | "asks", readonly object[]>>("restores");
+    expect(found).toEqual({ restored: [], missing: [], asks: [] });
+    const refused = await ask("restores", "allow", "till-001", "nobody", "--reason", "typing error");
+    expect(refused).toMatchObject({ code: 3, err: expect.stringContaining("NOT_FOUND") });
+  });
+
   test(
     "a refused sale: listed, shown, traced by receipt, requeued as edited, and gone",
     { timeout: 60_000 },

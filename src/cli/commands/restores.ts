@@ -6,7 +6,8 @@ import { operatorOf } from "../operator.ts";
 import type { GlobalOptions } from "../options.ts";
 import { duration, table, type Output } from "../print.ts";
 
-type Restores = {
+/** What `GET /api/restores` answers. */
+export type Restores = {
   readonly restored: readonly RestoredTerminal[];
   readonly missing: readonly MissingRange[];
   readonly asks: readonly EpochAsk[];

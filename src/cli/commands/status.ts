@@ -4,6 +4,7 @@ import { systemRuntime } from "../../base/runtime.ts";
 import type { Overview, TerminalLine } from "../../ledger/port.ts";
 import { operatorOf } from "../operator.ts";
 import type { GlobalOptions } from "../options.ts";
+import type { Restores } from "./restores.ts";
 import { count, duration, table, type Output } from "../print.ts";
 
 export function addStatus(program: Command, output: Output): void {
@@ -15,19 +16,27 @@ export function addStatus(program: Command, output: Output): void {
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { readonly limit: string }>();
       const operator = await operatorOf(options, systemRuntime);
-      const [overview, { terminals }] = await Promise.all([
+      const [overview, { terminals }, restores] = await Promise.all([
         operator.get<Overview>("/api/overview"),
         operator.get<{ terminals: readonly TerminalLine[] }>("/api/terminals", { limit: options.limit }),
+        operator.get<Restores>("/api/restores", { limit: 1_000 }),
       ]);
-      if (options.json) return output.out(JSON.stringify({ overview, terminals }));
-      output.out(overviewText(overview, systemRuntime.clock.now()));
+      if (options.json) return output.out(JSON.stringify({ overview, terminals, restores }));
+      output.out(overviewText(overview, restores, systemRuntime.clock.now()));
       if (terminals.length > 0) output.out(`\n${terminalsText(terminals, overview, systemRuntime.clock.now())}`);
     });
 }
 
 /** What needs attention first, in words; then the counts. */
-export function overviewText(overview: Overview, now: number): string {
+function overviewText(overview: Overview, { missing, asks, restored }: Restores, now: number): string {
   const lines: string[] = [];
+  const refused = asks.filter(({ allowedBy }) => allowedBy === null);
+  if (missing.length > 0)
+    lines.push(pc.red(`Nobody has the messages of ${missing.length} range(s) any more: waybill restores`));
+  if (refused.length > 0)
+    lines.push(pc.red(`${refused.length} install(s) may not send, since another does: waybill restores`));
+  if (restored.length > 0)
+    lines.push(pc.yellow(`${restored.length} terminal(s) were set back to an older copy: waybill restores`));
   if (overview.dead > 0)
     lines.push(pc.red(`${count(overview.dead)} message(s) are dead and wait for a person: waybill dead list`));
   if (overview.held > 0) lines.push(pc.yellow(`${count(overview.held)} message(s) are held behind others`));

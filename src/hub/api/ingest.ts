@@ -65,7 +65,10 @@ export function ingestRoutes(parts: HubApiParts, intake: Intake, gate: Gate): re
       async ({ caller: { terminal }, body }) => {
         const previous = body.previous === null ? null : epoch(body.previous);
         const named = body.epoch === undefined ? undefined : epoch(body.epoch);
-        return json(200, await ledger.lanes.openEpoch(terminal.id, previous, body.install, body.reason, named));
+        const opened = await ledger.lanes.openEpoch(terminal.id, previous, body.install, body.reason, named);
+        if (previous !== null)
+          log.warn({ terminal: terminal.id, previous, ...opened, reason: body.reason }, "lane.restored");
+        return json(200, opened);
       },
     ),
   ];
