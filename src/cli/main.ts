@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { WaybillError } from "../base/errors.ts";
+import { addAudit } from "./commands/audit.ts";
 import { addCapture } from "./commands/capture.ts";
 import { addConfig } from "./commands/config.ts";
 import { addDead } from "./commands/dead.ts";
@@ -43,6 +44,7 @@ export function program(output: Output): Command {
   addTrace(root, output);
   addDead(root, output);
   addRestores(root, output);
+  addAudit(root, output);
   addCapture(root, output);
   addSoap(root, output);
   addDoctor(root, output);

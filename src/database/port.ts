@@ -189,6 +189,8 @@ export interface Load {
    * the doing of a single row.
    */
   transaction<T>(work: (tx: LoadTransaction) => Promise<T>, patience?: number): Promise<T>;
+  /** The same, checks of the commit included, but nothing of it stays. @throws what `work` threw, or the refusal of the commit. */
+  rehearse<T>(work: (tx: LoadTransaction) => Promise<T>): Promise<T>;
 }
 
 export interface LoadTransaction {

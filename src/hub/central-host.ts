@@ -52,6 +52,7 @@ export function hostCentral(
     open: async () => remote().open(),
     load: async (claims) => remote().load(claims),
     marks: async (lanes) => remote().marks(lanes),
+    rehearse: async (order) => remote().rehearse(order),
     state: async () => remote().state(),
     outgoing: async (after, aims) => remote().outgoing(after, aims),
     forwarded: async (through) => remote().forwarded(through),

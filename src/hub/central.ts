@@ -2,7 +2,7 @@ import { newUlid, type Runtime } from "../base/runtime.ts";
 import { epoch, laneName, terminalId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
 import type { CaptureState, Database, LaneMark, PackedLine } from "../database/port.ts";
 import type { Claim, UpdateEntry } from "../ledger/port.ts";
-import type { Loader, LoadReport } from "../load/port.ts";
+import type { Loader, LoadReport, Rehearsal, RehearsalOrder } from "../load/port.ts";
 import { chainNext, sameChain } from "../message/chain.ts";
 import type { HubSettings } from "./settings.ts";
 import { TransactionSplit, type Aims, type CapturedChange, type DownTables } from "./split.ts";
@@ -62,6 +62,8 @@ export interface Central {
   load(claims: readonly Claim[]): Promise<LoadReport>;
   /** The central rows of these lanes; a lane never loaded has none, or version 0. */
   marks(lanes: readonly LaneName[]): Promise<readonly LaneMark[]>;
+  /** Tries a message and takes all of it back; see the loader. */
+  rehearse(order: RehearsalOrder): Promise<Rehearsal>;
   state(): Promise<CentralState>;
   /** Packs what was committed and gives whole messages after `after`, split for the update log. @throws TRANSFORM_FAILED */
   outgoing(after: Seq, aims: Aims): Promise<Outgoing>;
@@ -121,6 +123,10 @@ export class CentralStation implements Central {
 
   marks(lanes: readonly LaneName[]): Promise<readonly LaneMark[]> {
     return this.#use(() => this.#parts.database.load.marks(lanes));
+  }
+
+  rehearse(order: RehearsalOrder): Promise<Rehearsal> {
+    return this.#use(() => this.#parts.loader.rehearse(order));
   }
 
   state(): Promise<CentralState> {

@@ -12,6 +12,7 @@ import type { MakeBrowserSide } from "./api/browser-side.ts";
 import { listen } from "./api/listen.ts";
 import { UpdateSignal } from "./api/update-signal.ts";
 import type { BreakerState } from "./breaker.ts";
+import { BulkRunner } from "./bulk-runner.ts";
 import { hostCentral } from "./central-host.ts";
 import { Engine } from "./engine.ts";
 import { loadHubSettings, tokenHash, type ConfigSource } from "./load-config.ts";
@@ -91,6 +92,9 @@ export async function startHub(given: HubStart): Promise<Hub> {
     closers.push({ what: "engine", close: () => drained(engine, halt, settings.drainMs, runtime) });
     await engine.start(halt.signal);
 
+    const bulk = new BulkRunner(ledger.bulks, { runtime, log, onOrdered: () => engine.received() });
+    closers.push({ what: "bulk", close: () => bulk[Symbol.asyncDispose]() });
+
     const heard = signals?.on((signal) => {
       if (signal.kind === "received") engine.received();
       else if (signal.kind === "published") updates.hear(signal.audiences);
@@ -119,6 +123,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
         },
       },
       updates,
+      central,
       roles,
       health,
       ...(given.browser === undefined ? {} : { browser: given.browser }),

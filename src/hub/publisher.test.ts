@@ -16,7 +16,10 @@ import { CentralStation } from "./central.ts";
 import { Publisher } from "./publisher.ts";
 import type { AudienceOf, DownTable } from "./settings.ts";
 
-const NO_LOADER: Loader = { load: () => Promise.reject(new Error("nothing is loaded here")) };
+const NO_LOADER: Loader = {
+  rehearse: async () => ({ fault: null, notes: [], rows: [] }),
+  load: () => Promise.reject(new Error("nothing is loaded here")),
+};
 const byStore: AudienceOf = (row) => (row["store"] === null ? "all" : `store:${String(row["store"])}`);
 
 /** A centre and a ledger in files, with the publisher between them; each part can be ended and opened anew. */

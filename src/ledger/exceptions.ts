@@ -1,6 +1,7 @@
 import type { Instant } from "../base/clock.ts";
 import type { FaultCode } from "../base/errors.ts";
 import type { Actor, LaneName, Seq, TerminalId } from "../base/ids.ts";
+import type { KeySets } from "./key-sets.ts";
 import type { StateKind } from "../message/lifecycle.ts";
 
 /** What support staff do with messages that left the happy path, one at a time or many. */
@@ -65,6 +66,8 @@ export interface Exceptions {
   groups(filter: ExceptionFilter, limit: number): Promise<readonly ExceptionGroup[]>;
   /** What is held behind it, directly or through others. */
   waiting(lane: LaneName, seq: Seq): Promise<Waiting>;
+  /** What it is known to touch; null when only the central database knew of it, or there is no such exception. */
+  touched(lane: LaneName, seq: Seq): Promise<KeySets | null>;
   /** In the order in which they were made. */
   revisions(lane: LaneName, seq: Seq): Promise<readonly Revision[]>;
   /**

@@ -6,6 +6,7 @@ import type { Access } from "./access.ts";
 import type { Bulks, Exceptions } from "./exceptions.ts";
 import type { History } from "./history.ts";
 import type { Restores } from "./restores.ts";
+import type { KeySets } from "./key-sets.ts";
 
 /**
  * The hub's durable memory. Small ports by topic; one `Ledger` implements them all over one store. Every promise here has
@@ -155,17 +156,6 @@ export type LaneStatus = {
 
 // ── work: claim, load, settle ──────────────────────────────────────────────────────────────────────────────────────
 
-/** What a message that left the happy path touches; see docs/spec.md, "Who waits". Texts made by `message/key.ts`. */
-export type KeySets = {
-  /** Rows it writes, and their unique values. */
-  readonly writes: readonly string[];
-  /** The same, for changes whose table has the policy `add`: these do not conflict with each other. */
-  readonly adds: readonly string[];
-  readonly creates: readonly string[];
-  readonly deletes: readonly string[];
-  /** Parents its rows name. */
-  readonly parents: readonly string[];
-};
 export type OpenException = {
   readonly lane: LaneName;
   readonly seq: Seq;

@@ -1,6 +1,7 @@
 import { seq } from "../base/ids.ts";
 import type { LoadTransaction } from "../database/port.ts";
-import type { Claim, KeySets, LateItem, LedgerBytes } from "../ledger/port.ts";
+import type { KeySets } from "../ledger/key-sets.ts";
+import type { Claim, LateItem, LedgerBytes } from "../ledger/port.ts";
 import { bookFared, tryAlone } from "./batch.ts";
 import type { LaneWork, LateWork } from "./lane-work.ts";
 import { Loading, type Sender, type Trial } from "./message.ts";
@@ -122,9 +123,9 @@ const STEP = 500;
  * refused unless no later message of the lane touches them (I5). Null: nothing stands in the way.
  */
 export async function widened(
-  item: LateItem,
+  item: Pick<LateItem, "lane" | "seq" | "sets">,
   touched: Touched,
-  claim: Claim,
+  claim: Pick<Claim, "from">,
   sender: Sender,
   targets: Targets,
   bytes: LedgerBytes,

@@ -10,6 +10,7 @@ import { loadLate } from "./late.ts";
 import type { Fault } from "./plan.ts";
 import type { Loader, LoadReport } from "./port.ts";
 import { prepare } from "./prepare.ts";
+import { rehearse } from "./rehearse.ts";
 import type { Rules } from "./rules.ts";
 import { compileTargets, type Targets } from "./target.ts";
 
@@ -175,6 +176,7 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
       }
       return report;
     },
+    rehearse: async (order) => rehearse(order, await targetsNow(), database, bytes),
   };
 }
 

@@ -1,6 +1,9 @@
-import type { LaneName, Seq } from "../base/ids.ts";
+import type { LaneName, Seq, TerminalId } from "../base/ids.ts";
 import type { Passed } from "../database/port.ts";
+import type { KeySets } from "../ledger/key-sets.ts";
 import type { Claim, LaneOutcome } from "../ledger/port.ts";
+import type { Row } from "../message/change.ts";
+import type { Fault } from "./plan.ts";
 
 /** What became of a batch of claims. Every claim is in exactly one of the lists. */
 export type LoadReport = {
@@ -26,4 +29,35 @@ export interface Loader {
    * the commit) it is unknown; the next claim finds out by the version.
    */
   load(claims: readonly Claim[]): Promise<LoadReport>;
+  /**
+   * Tries one message as its next late load would, alone, and takes all of it back. Nobody is judged by it.
+   * @throws an infrastructure fault; NOT_FOUND when its line is no longer stored
+   */
+  rehearse(order: RehearsalOrder): Promise<Rehearsal>;
 }
+
+export type RehearsalOrder = {
+  readonly lane: LaneName;
+  readonly terminal: TerminalId;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly seq: Seq;
+  readonly loadedThrough: Seq;
+  /** What it was known to touch when it was passed over. */
+  readonly sets: KeySets | null;
+  /** The line to try in place of the one that came; null: the one that came. */
+  readonly revision: Uint8Array | null;
+  /** False: its rows are only looked at, nothing is tried. */
+  readonly apply: boolean;
+};
+export type Rehearsal = {
+  /** Why it would be refused; null: it would be loaded. */
+  readonly fault: Fault | null;
+  readonly notes: readonly { readonly kind: string; readonly detail: string }[];
+  /** The centre's rows that it changes, by their names there, at most 200: as they are now and as they would be. */
+  readonly rows: readonly {
+    readonly table: string;
+    readonly key: Row;
+    readonly now: Row | null;
+    readonly after: Row | null;
+  }[];
+};

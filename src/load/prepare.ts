@@ -1,5 +1,6 @@
 import { seq, type Seq } from "../base/ids.ts";
-import type { Claim, KeySets, LedgerBytes, OpenException } from "../ledger/port.ts";
+import type { KeySets } from "../ledger/key-sets.ts";
+import type { Claim, LedgerBytes, OpenException } from "../ledger/port.ts";
 import { InParts } from "./in-parts.ts";
 import type { LateWork, Prepared } from "./lane-work.ts";
 import { widened } from "./late.ts";

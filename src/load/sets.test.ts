@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { epoch, laneName, seq, terminalId } from "../base/ids.ts";
-import type { KeySets } from "../ledger/port.ts";
+import type { KeySets } from "../ledger/key-sets.ts";
 import { joinedSets, NO_SETS, OpenIndex, Touched } from "./sets.ts";
 
 const old = laneName(terminalId("t1"), epoch("e1"));

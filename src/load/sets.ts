@@ -1,5 +1,5 @@
 import type { LaneName, Seq } from "../base/ids.ts";
-import type { KeySets } from "../ledger/port.ts";
+import type { KeySets } from "../ledger/key-sets.ts";
 import type { Change, Row } from "../message/change.ts";
 import { sourceText, textOf } from "../message/key.ts";
 import type { Act } from "./plan.ts";

@@ -26,6 +26,8 @@ export const LOG_EVENTS = {
     "An update is larger than SOAP clients take; it is told as refused, and the terminal goes on behind it.",
   "soap.tee": "A request was also given to the old server; both answers are compared.",
 
+  "bulk.failed": "An act on many messages met a fault; it goes on at the next look.",
+
   // central database
   "central.opened": "The central database is connected, its triggers and tables are in place.",
   "central.unavailable": "The central database did not answer at the start; terminals' messages are stored meanwhile.",

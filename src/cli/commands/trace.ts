@@ -13,12 +13,21 @@ export function addTrace(program: Command, output: Output): void {
   program
     .command("trace")
     .description("tell one message's life: where it is, what happened to it, and why")
-    .argument("<terminal>", "the terminal that sent it")
-    .argument("<what>", "its number, or a value of a searchable column such as a receipt number")
-    .addHelpText("after", "\nExamples:\n  waybill trace till-014-1 42\n  waybill trace till-014-1 S-4711")
-    .action(async (terminal: string, what: string, _: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
+    .argument("<terminal>", "the terminal that sent it; alone, or with --tag: the value to look for in all terminals")
+    .argument("[what]", "its number, or a value of a searchable column such as a receipt number")
+    .option("--tag <name:value...>", "of terminals with this tag only, such as store:014")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  waybill trace till-014-1 42\n  waybill trace till-014-1 S-4711\n  waybill trace 4711 --tag store:014     receipt 4711 of store 014, whichever till it was\n  waybill trace 4711",
+    )
+    .action(async (terminal: string, what: string | undefined, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { readonly tag?: readonly string[] }>();
       const operator = await operatorOf(options, systemRuntime);
+      if (what === undefined) {
+        const query = { value: terminal, tag: options.tag?.join(",") };
+        const found = await operator.get<TraceAnswer>("/api/find", query);
+        return output.out(options.json ? JSON.stringify(found) : found.messages.map(messageText).join("\n\n"));
+      }
       const answer = await operator.get<TraceAnswer>(
         `/api/trace/${encodeURIComponent(terminal)}/${encodeURIComponent(what)}`,
       );

@@ -187,6 +187,21 @@ export function loadContract(engine: string, open: OpenStation): void {
       expect(await station.rows("select * from sale")).toEqual([]);
       expect(await station.database.load.marks([lane])).toEqual([{ lane, loadedThrough: 0, version: 0 }]);
     });
+    test("a rehearsal does everything within itself and leaves nothing of it", async () => {
+      await using station = await shop();
+      const row = { sale_id: "S-1", store_id: 14, quantity: 1 };
+      const { applied, within } = await station.database.load.rehearse(async (tx) => {
+        const applied = await tx.apply([effect("insert", "sale", sale("S-1"), row)]);
+        return { applied, within: await tx.current("sale", [sale("S-1")]) };
+      });
+      expect(applied.refused).toEqual([]);
+      expect(within[0]).toMatchObject({ sale_id: "S-1" });
+      expect(await station.rows("select sale_id from sale")).toEqual([]);
+      const thrown = station.database.load.rehearse(() => Promise.reject(new Error("stage fright")));
+      await expect(thrown).rejects.toThrow("stage fright");
+      await apply(station, effect("insert", "sale", sale("S-1"), row)); // the connection goes on
+      expect(await station.rows("select sale_id from sale")).toEqual([["S-1"]]);
+    });
     test("no reader sees part of a transaction", async () => {
       await using station = await shop();
       await station.database.load.transaction(async (tx) => {

@@ -58,11 +58,31 @@ export function postgresLoad(connection: Connection, catalog: Catalog): Load {
         tx.end();
       }
     },
+    rehearse: async (work) => {
+      const tx = new PostgresTransaction(connection, catalog, applier);
+      type Result = Awaited<ReturnType<typeof work>>;
+      const rehearsed: Result[] = [];
+      try {
+        await connection.transaction(`${LOAD}; ${connection.limits(1)}`, async () => {
+          rehearsed.push(await work(tx));
+          await checkDeferred(connection);
+          throw CURTAIN;
+        });
+      } catch (thrown) {
+        if (thrown !== CURTAIN) throw thrown;
+      } finally {
+        tx.end();
+      }
+      return rehearsed[0] as Result;
+    },
   };
 }
 
 /** Two hubs that start together make the tables one after the other: IF NOT EXISTS alone can meet itself and fail. */
 export const INSTALLING = "select pg_advisory_xact_lock(hashtext('waybill'), 1)";
+
+/** Ends a rehearsal: what is thrown within a transaction rolls it back. */
+const CURTAIN = new Error("the rehearsal is over");
 
 const TABLES = [
   {

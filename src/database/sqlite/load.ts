@@ -38,6 +38,22 @@ export function sqliteLoad(connection: Connection, catalog: Catalog, gate: Gate)
       commit(connection, applier);
       return result;
     },
+    rehearse: async (work) => {
+      connection.begin();
+      const tx = new SqliteTransaction(connection, catalog, applier);
+      try {
+        applier.begin();
+        const result = await work(tx);
+        const owed = applier.owed();
+        if (owed) throw new WaybillError(owed.code, owed.detail);
+        return result;
+      } catch (thrown) {
+        throw translated(thrown, "rehearse");
+      } finally {
+        tx.end();
+        connection.rollback();
+      }
+    },
   };
 }
 

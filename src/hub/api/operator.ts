@@ -1,4 +1,5 @@
 import type { Gatekeeper } from "./auth.ts";
+import { bulkRoutes } from "./operator/bulk.ts";
 import { enrolRoutes } from "./operator/enrol.ts";
 import { exceptionRoutes } from "./operator/exceptions.ts";
 import { restoreRoutes } from "./operator/restores.ts";
@@ -15,6 +16,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
   return [
     ...terminalRoutes(parts),
     ...exceptionRoutes(parts),
+    ...bulkRoutes(parts),
     ...trailRoutes(parts),
     ...restoreRoutes(parts),
     ...enrolRoutes(parts, gatekeeper),

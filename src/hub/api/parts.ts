@@ -4,6 +4,7 @@ import type { Ledger } from "../../ledger/port.ts";
 import type { HealthReport } from "../../observe/health.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Metrics } from "../../observe/metrics.ts";
+import type { Central } from "../central.ts";
 import type { HubRole } from "../roles.ts";
 import type { HubSettings } from "../settings.ts";
 import type { MakeBrowserSide } from "./browser-side.ts";
@@ -25,6 +26,8 @@ export type HubApiParts = {
     /** A terminal was enrolled: it needs a first snapshot of the tables that go down. */
     enrolled?(terminal: TerminalId): void;
   };
+  /** Where an edit is tried before it is taken; without it an edit is checked for its form only. */
+  readonly central?: Pick<Central, "rehearse">;
   /** Rung by the publisher after each forward; long polls wait at it. */
   readonly updates: UpdateSignal;
   /** What this process serves; without it everything. */

@@ -45,6 +45,27 @@ export async function traceMessages(ledger: Ledger, terminal: TerminalId, what: 
   );
 }
 
+/**
+ * The same without naming the terminal: all messages that carry the value, of terminals that have the tags.
+ * @throws NOT_FOUND
+ */
+export async function traceAnywhere(
+  ledger: Ledger,
+  value: string,
+  tags: Readonly<Record<string, string>>,
+): Promise<Omit<TraceAnswer, "terminal">> {
+  const places = await ledger.trail.findAnywhere(value, tags, MOST);
+  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place)))).filter(
+    (message) => message !== null,
+  );
+  if (messages.length > 0) return { what: value, messages };
+  const whose = Object.entries(tags).map(([name, tag]) => ` ${name} ${tag}`);
+  throw new WaybillError(
+    "NOT_FOUND",
+    `no message${whose.length > 0 ? ` of${whose.join(" and")}` : ""} carries ${JSON.stringify(value.slice(0, 200))} in a searchable column`,
+  );
+}
+
 type Place = { readonly lane: LaneName; readonly seq: Seq };
 
 async function placesOf(ledger: Ledger, terminal: TerminalId, what: string): Promise<readonly Place[]> {

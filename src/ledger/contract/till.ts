@@ -11,11 +11,11 @@ import {
   type TerminalId,
 } from "../../base/ids.ts";
 import { CHAIN_START, chainNext } from "../../message/chain.ts";
+import type { KeySets } from "../key-sets.ts";
 import type {
   Acknowledgement,
   Claim,
   ExceptionWrite,
-  KeySets,
   LaneOutcome,
   Ledger,
   Refused,

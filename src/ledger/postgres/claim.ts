@@ -1,7 +1,8 @@
 import { later, type Instant } from "../../base/clock.ts";
 import type { FaultCode } from "../../base/errors.ts";
 import { seq, SYSTEM, type Actor, type Epoch, type Seq, type TerminalId, type WorkerId } from "../../base/ids.ts";
-import type { Claim, ClaimLimit, KeySets, LateItem, OpenException } from "../port.ts";
+import type { KeySets } from "../key-sets.ts";
+import type { Claim, ClaimLimit, LateItem, OpenException } from "../port.ts";
 import { BLOCKED, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { nameOf, SELECT_LANE, type LaneRow } from "./lane-row.ts";

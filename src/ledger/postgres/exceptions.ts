@@ -3,6 +3,7 @@ import type { Instant } from "../../base/clock.ts";
 import { laneName, splitLane, type Epoch, type Seq, type TerminalId } from "../../base/ids.ts";
 import type { StateKind } from "../../message/lifecycle.ts";
 import type { ExceptionFilter, ExceptionGroup, ExceptionRow, Exceptions } from "../exceptions.ts";
+import type { KeySets } from "../key-sets.ts";
 import { searchKey } from "../search-key.ts";
 import { lockTerminals } from "./due.ts";
 import { countFollowers, NOBODY_WAITS, waitingBehind } from "./followers.ts";
@@ -27,6 +28,15 @@ export const exceptionsOn = (store: Store): Exceptions => ({
     store.read(async (tx) => {
       const row = await laneByName(tx, lane);
       return row ? waitingBehind(tx, row.id, seq) : NOBODY_WAITS;
+    }),
+  touched: (lane, seq) =>
+    store.read(async (tx) => {
+      const row = await tx.get<{ sets: string | null }>(
+        "select sets from exception where lane = $1 and seq = $2",
+        (await laneByName(tx, lane))?.id ?? null,
+        seq,
+      );
+      return row?.sets == null ? null : (JSON.parse(row.sets) as KeySets);
     }),
   revisions: (lane, seq) => store.read(async (tx) => revisions(tx, (await laneByName(tx, lane))?.id ?? null, seq)),
   requeue: (lane, seq, by, reason, revision, basedOn) =>

@@ -5,6 +5,7 @@ import type { StateKind } from "../../message/lifecycle.ts";
 import type { ExceptionFilter, ExceptionGroup, ExceptionRow, Exceptions } from "../exceptions.ts";
 import { countFollowers, NOBODY_WAITS, waitingBehind } from "./followers.ts";
 import { laneByName } from "./lane-row.ts";
+import type { KeySets } from "../key-sets.ts";
 import { searchKey } from "../search-key.ts";
 import { discardOne, requeueOne, revisions } from "./orders.ts";
 import type { Store } from "./store.ts";
@@ -26,6 +27,14 @@ export const exceptionsOn = (store: Store): Exceptions => ({
   waiting: async (lane, seq) => {
     const row = laneByName(store, lane);
     return row ? waitingBehind(store, row.id, seq) : NOBODY_WAITS;
+  },
+  touched: async (lane, seq) => {
+    const row = store.get<{ sets: string | null }>(
+      "select sets from exception where lane = ? and seq = ?",
+      laneByName(store, lane)?.id ?? null,
+      seq,
+    );
+    return row?.sets == null ? null : (JSON.parse(row.sets) as KeySets);
   },
   revisions: async (lane, seq) => revisions(store, laneByName(store, lane)?.id ?? null, seq),
   requeue: async (lane, seq, by, reason, revision, basedOn) =>

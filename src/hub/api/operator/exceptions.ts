@@ -1,30 +1,22 @@
 import { z } from "zod";
 import { FAULTS, WaybillError, asWaybillError, type FaultCode } from "../../../base/errors.ts";
-import { epoch, laneName, seq, terminalId, type LaneName, type Seq } from "../../../base/ids.ts";
-import type { ExceptionFilter, ExceptionRow } from "../../../ledger/exceptions.ts";
+import { epoch, laneName, seq, splitLane, terminalId, type LaneName, type Seq } from "../../../base/ids.ts";
+import type { ExceptionRow } from "../../../ledger/exceptions.ts";
+import type { Rehearsal } from "../../../load/port.ts";
 import { checkLetterByLetter, readMessageLine } from "../../../wire/message-line.ts";
 import { json } from "../http.ts";
 import type { HubApiParts } from "../parts.ts";
 import { payloadOf } from "../payload.ts";
 import { jsonRoute, queryOf, route, type Route } from "../route.ts";
+import { filterOf, filterQuery } from "./filter.ts";
 import { count } from "./query.ts";
 
-const SHOWN_STATES = ["received", "retrying", "held", "dead", "discarded"] as const;
-const isShownState = (text: string): text is (typeof SHOWN_STATES)[number] =>
-  (SHOWN_STATES as readonly string[]).includes(text);
-const exceptionsQuery = z.object({
-  states: z
-    .string()
-    .transform((text) => text.split(","))
-    .pipe(z.array(z.string().refine(isShownState, `must be of ${SHOWN_STATES.join(", ")}`)))
-    .optional()
-    .describe(`any of ${SHOWN_STATES.join(",")}`),
-  terminal: z.string().optional(),
-  fault: z.enum(Object.keys(FAULTS) as [FaultCode, ...FaultCode[]]).optional(),
-  table: z.string().min(1).max(200).optional(),
+const listQuery = z.object({
+  ...filterQuery,
   limit: count(100, 1_000),
   after: z.string().max(200).optional().describe("`next` of the page before"),
 });
+const groupsQuery = z.object({ ...filterQuery, limit: count(50, 1_000) });
 
 const reason = z.string().trim().min(1).max(1_000).describe("why; kept in the audit trail");
 const requeueCall = z.object({
@@ -33,8 +25,22 @@ const requeueCall = z.object({
     .union([z.string(), z.record(z.string(), z.unknown())])
     .optional()
     .describe("the edited message line, as text or as JSON"),
+  basedOn: z
+    .number()
+    .int()
+    .min(1)
+    .nullable()
+    .optional()
+    .describe(
+      "number of the revision the edit was made of (null: the line as received); refused when another counts now",
+    ),
 });
+const dryRunCall = requeueCall.pick({ payload: true });
 const discardCall = z.object({ reason });
+/** Why the centre may refuse a row. */
+const LOADING_FAULTS = (Object.keys(FAULTS) as FaultCode[]).filter(
+  (code) => FAULTS[code].blame === "either" || (FAULTS[code].blame === "message" && code !== "WORKER_LOST"),
+);
 const EXCEPTION = "/api/exceptions/{terminal}/{epoch}/{seq}";
 
 /** Messages off the happy path: look at them, try them again, give them up. */
@@ -47,19 +53,28 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
         method: "GET",
         path: "/api/exceptions",
         summary: "Messages off the happy path, oldest first",
-        query: exceptionsQuery,
+        query: listQuery,
         answer: { status: 200 },
         faults: [],
       },
       async ({ request }) => {
-        const { limit, after, states, terminal, fault, table } = queryOf(exceptionsQuery, request);
-        const filter: ExceptionFilter = {
-          ...(states === undefined ? {} : { states: states.filter(isShownState) }),
-          ...(terminal === undefined ? {} : { terminal: terminalId(terminal) }),
-          ...(fault === undefined ? {} : { fault }),
-          ...(table === undefined ? {} : { table }),
-        };
-        return json(200, await ledger.exceptions.list(filter, limit, after ?? null));
+        const { limit, after, ...filter } = queryOf(listQuery, request);
+        return json(200, await ledger.exceptions.list(filterOf(filter), limit, after ?? null));
+      },
+    ),
+    route(
+      "operator",
+      {
+        method: "GET",
+        path: "/api/exception-groups",
+        summary: "Messages off the happy path by what happened to them, the largest group first",
+        query: groupsQuery,
+        answer: { status: 200 },
+        faults: [],
+      },
+      async ({ request }) => {
+        const { limit, ...filter } = queryOf(groupsQuery, request);
+        return json(200, { groups: await ledger.exceptions.groups(filterOf(filter), limit) });
       },
     ),
     route(
@@ -67,18 +82,40 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
       {
         method: "GET",
         path: EXCEPTION,
-        summary: "One exception with payload and history",
+        summary: "One exception: payload, edits, the centre's rows as they are now, history, and what waits behind it",
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
       async ({ params }) => {
         const at = placeOf(params);
         const exception = await exceptionAt(parts, at);
-        const [payload, events] = await Promise.all([
+        const [payload, events, waiting, revisions] = await Promise.all([
           payloadOf(ledger.bytes, at.lane, at.seq),
           ledger.trail.of(at.lane, at.seq),
+          ledger.exceptions.waiting(at.lane, at.seq),
+          ledger.exceptions.revisions(at.lane, at.seq),
         ]);
-        return json(200, { exception, payload, events });
+        const last = revisions.find(({ n }) => n === exception.revision)?.line ?? null;
+        const edits = revisions.map(({ line, ...made }) => ({ ...made, line: Buffer.from(line).toString("utf8") }));
+        const centre = await centreRows(parts, at, last);
+        return json(200, { exception, payload, events, waiting, revisions: edits, centre });
+      },
+    ),
+    jsonRoute(
+      "operator",
+      {
+        method: "POST",
+        path: `${EXCEPTION}/dry-run`,
+        summary: "What would become of a message if it were tried now, as it is or as edited; nothing of it stays",
+        answer: { status: 200 },
+        faults: ["NOT_FOUND"],
+      },
+      dryRunCall,
+      async ({ params, body, text }) => {
+        const at = placeOf(params);
+        const exception = await exceptionAt(parts, at);
+        const revision = revisionOf(body.payload, at.seq, text) ?? (await lineNow(parts, at, exception.revision));
+        return json(200, await rehearse(parts, at, revision, true));
       },
     ),
     jsonRoute(
@@ -86,14 +123,20 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
       {
         method: "POST",
         path: `${EXCEPTION}/requeue`,
-        summary: "Try a message again, as it was or as edited",
+        summary: "Try a message again, as it is, or as edited when the centre takes the edit in a dry run",
         answer: { status: 200 },
-        faults: ["NOT_FOUND", "STATE_CONFLICT", "SETS_CHANGED"],
+        faults: ["NOT_FOUND", "STATE_CONFLICT", "SETS_CHANGED", ...LOADING_FAULTS],
       },
       requeueCall,
       async ({ caller: { actor }, params, body, text }) => {
         const at = placeOf(params);
-        await ledger.exceptions.requeue(at.lane, at.seq, actor, body.reason, revisionOf(body.payload, at.seq, text));
+        const revision = revisionOf(body.payload, at.seq, text);
+        if (revision !== null && parts.central) {
+          await exceptionAt(parts, at);
+          const { fault } = await rehearse(parts, at, revision, true);
+          if (fault) throw new WaybillError(fault.code, `the dry run of this edit was refused: ${fault.detail}`);
+        }
+        await ledger.exceptions.requeue(at.lane, at.seq, actor, body.reason, revision, body.basedOn);
         wake.received();
         return json(200, { exception: await ledger.exceptions.get(at.lane, at.seq) });
       },
@@ -129,6 +172,44 @@ async function exceptionAt({ ledger }: HubApiParts, { lane, seq: number }: Place
   const found = await ledger.exceptions.get(lane, number);
   if (!found) throw new WaybillError("NOT_FOUND", `message ${lane}/${number} is no exception`);
   return found;
+}
+
+/** The line that counts when it was edited; null: as received. */
+async function lineNow({ ledger }: HubApiParts, at: Place, revision: number | null): Promise<Uint8Array | null> {
+  if (revision === null) return null;
+  return (await ledger.exceptions.revisions(at.lane, at.seq)).find(({ n }) => n === revision)?.line ?? null;
+}
+
+/** @throws UNAVAILABLE when this hub has no way to the centre, or the centre does not answer */
+async function rehearse(
+  { ledger, central }: HubApiParts,
+  { lane, seq: number }: Place,
+  revision: Uint8Array | null,
+  apply: boolean,
+): Promise<Rehearsal> {
+  if (!central) throw new WaybillError("UNAVAILABLE", "this hub has no way to the central database");
+  const { terminal } = splitLane(lane);
+  const [sets, sender, lanes] = await Promise.all([
+    ledger.exceptions.touched(lane, number),
+    ledger.terminals.get(terminal),
+    ledger.lanes.of(terminal),
+  ]);
+  const loadedThrough = lanes.find((each) => each.lane === lane)?.loadedThrough ?? number;
+  const tags = sender?.tags ?? {};
+  return central.rehearse({ lane, terminal, tags, seq: number, loadedThrough, sets, revision, apply });
+}
+
+/** What cannot be looked at now is said, and keeps nobody from seeing the rest. */
+async function centreRows(
+  parts: HubApiParts,
+  at: Place,
+  revision: Uint8Array | null,
+): Promise<{ readonly rows: Rehearsal["rows"] } | { readonly unavailable: string }> {
+  try {
+    return { rows: (await rehearse(parts, at, revision, false)).rows };
+  } catch (thrown) {
+    return { unavailable: asWaybillError(thrown).message };
+  }
 }
 
 type Payload = z.output<typeof requeueCall>["payload"];

@@ -1,15 +1,36 @@
 import { z } from "zod";
-import { terminalId } from "../../../base/ids.ts";
+import { actor, terminalId } from "../../../base/ids.ts";
+import type { EventFilter } from "../../../ledger/port.ts";
+import { auditFile } from "../audit-file.ts";
 import { json } from "../http.ts";
 import type { HubApiParts } from "../parts.ts";
 import { queryOf, route, type Route } from "../route.ts";
-import { traceMessages } from "../trace.ts";
-import { count } from "./query.ts";
+import { traceAnywhere, traceMessages } from "../trace.ts";
+import { count, time } from "./query.ts";
 
 const eventsQuery = z.object({
   limit: count(100, 1_000),
   before: z.coerce.number().int().min(1).optional().describe("the id of the last event of the page before"),
 });
+const auditQuery = z.object({
+  format: z.enum(["ndjson", "csv"]).default("ndjson"),
+  since: time.optional(),
+  until: time.optional(),
+  terminal: z.string().optional(),
+  kind: z.string().max(200).optional().describe("one kind of event, such as `requeued`"),
+  actor: z.string().max(200).optional().describe("one actor, such as `operator:anna`"),
+});
+const findQuery = z.object({
+  value: z.string().min(1).max(1_000).describe("a value of a searchable column, such as a receipt number"),
+  tag: z
+    .string()
+    .max(200)
+    .transform((text) => text.split(",").map((pair) => pair.split(":", 2)))
+    .refine((pairs) => pairs.every((pair) => pair.length === 2), "must look like `store:014`, with commas between")
+    .default([])
+    .describe("tags the terminal has: `store:014`"),
+});
+
 /** What happened: one message's life, and everything, newest first. */
 export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
   return [
@@ -39,6 +60,43 @@ export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
       async ({ request }) => {
         const { limit, before } = queryOf(eventsQuery, request);
         return json(200, { events: await ledger.trail.recent(limit, before ?? null) });
+      },
+    ),
+    route(
+      "operator",
+      {
+        method: "GET",
+        path: "/api/find",
+        summary: "Messages of any terminal that carry a value: receipt 4711 of store 014",
+        query: findQuery,
+        answer: { status: 200 },
+        faults: ["NOT_FOUND"],
+      },
+      async ({ request }) => {
+        const { value, tag } = queryOf(findQuery, request);
+        return json(200, await traceAnywhere(ledger, value, Object.fromEntries(tag) as Record<string, string>));
+      },
+    ),
+    route(
+      "operator",
+      {
+        method: "GET",
+        path: "/api/audit",
+        summary: "The audit trail as a file, oldest first: NDJSON or CSV",
+        query: auditQuery,
+        answer: { status: 200, ndjson: true },
+        faults: [],
+      },
+      async ({ request }) => {
+        const { format, terminal, since, until, kind, actor: by } = queryOf(auditQuery, request);
+        const filter: EventFilter = {
+          ...(since === undefined ? {} : { since }),
+          ...(until === undefined ? {} : { until }),
+          ...(terminal === undefined ? {} : { terminal: terminalId(terminal) }),
+          ...(kind === undefined ? {} : { kind }),
+          ...(by === undefined ? {} : { actor: actor(by) }),
+        };
+        return auditFile(ledger.trail, filter, format, request.signal);
       },
     ),
   ];

@@ -1,0 +1,11 @@
+/** What a message that left the happy path touches; see docs/spec.md, "Who waits". Texts made by `message/key.ts`. */
+export type KeySets = {
+  /** Rows it writes, and their unique values. */
+  readonly writes: readonly string[];
+  /** The same, for changes whose table has the policy `add`: these do not conflict with each other. */
+  readonly adds: readonly string[];
+  readonly creates: readonly string[];
+  readonly deletes: readonly string[];
+  /** Parents its rows name. */
+  readonly parents: readonly string[];
+};
