@@ -98,7 +98,9 @@ export const tableConfig = z.strictObject({
   personal: z
     .array(identifier)
     .default([])
-    .describe("columns that say something about a person: left out of logs, error details, exports and alerts"),
+    .describe(
+      "columns that say something about a person: hidden from people who may only look; log lines never hold rows",
+    ),
 });
 
 const whole = (from: number, to = Number.MAX_SAFE_INTEGER): z.ZodNumber => z.number().int().min(from).max(to);
