@@ -92,6 +92,20 @@ export function restoresContract(adapter: string, open: OpenSubject): void {
       expect(await ledger.trail.recent(5, null)).toContainEqual(expect.objectContaining(told));
     });
 
+    test("of one terminal the newest refused installs are remembered, not all", async () => {
+      await using subject = await open();
+      const { lanes, restores } = subject.ledger;
+      const { terminal } = new Till("t1");
+      const { epoch } = await lanes.openEpoch(terminal, null, "install-0", "new");
+      for (let n = 1; n <= 25; n++) {
+        await subject.advance(10);
+        const refused = lanes.openEpoch(terminal, epoch, `install-${n}`, "?");
+        await expect(refused).rejects.toMatchObject({ code: "EPOCH_WAITS" });
+      }
+      const asks = await restores.asks(terminal, 100);
+      expect(asks.map(({ install }) => install)).toEqual(Array.from({ length: 20 }, (_, i) => `install-${25 - i}`));
+    });
+
     test("an install that was refused is named, and takes over once when a person allows it", async () => {
       await using subject = await open();
       const { lanes, restores } = subject.ledger;

@@ -54,7 +54,8 @@ export async function openEpoch(
   }
   const opened = named ?? asEpoch(newUlid(tx.now(), tx.random));
   const lane = await beginLane(tx, terminal, opened, { install, reason });
-  if (current) await markRestored(tx, terminal, lane, reason);
+  // One with a name of its own goes on with what it was (SOAP, a hub that was restored): nothing was set back.
+  if (current && named === undefined) await markRestored(tx, terminal, lane, reason);
   return opened;
 }
 

@@ -1,6 +1,7 @@
 import type { Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { laneName, type Actor, type Epoch, type TerminalId } from "../../base/ids.ts";
+import { MOST_ASKS } from "../contest.ts";
 import type { EpochAsk, MissingRange, Restores } from "../restores.ts";
 import { note } from "./events.ts";
 import type { Store } from "./store.ts";
@@ -58,7 +59,14 @@ export async function rememberAsk(tx: Tx, ask: Omit<EpochAsk, "askedAt" | "allow
     ask.reason,
     tx.now(),
   );
-  if (fresh > 0) note(tx, "epoch asked", `terminal:${ask.terminal}` as Actor, `install ${ask.install}: ${ask.reason}`);
+  if (fresh === 0) return;
+  await tx.run(
+    `delete from epoch_ask where terminal = $1 and allowed_by is null and install not in (
+       select install from epoch_ask where terminal = $1 order by asked_at desc, install limit $2)`,
+    ask.terminal,
+    MOST_ASKS,
+  );
+  note(tx, "epoch asked", `terminal:${ask.terminal}` as Actor, `install ${ask.install}: ${ask.reason}`);
 }
 
 /** Gives who let this install take over, and forgets that it asked. */

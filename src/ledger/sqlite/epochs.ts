@@ -49,7 +49,8 @@ export function openEpoch(
   }
   const opened = named ?? asEpoch(newUlid(store.now(), store.random));
   const lane = beginLane(store, terminal, opened, { install, reason });
-  if (current) markRestored(store, terminal, lane, reason);
+  // One with a name of its own goes on with what it was (SOAP, a hub that was restored): nothing was set back.
+  if (current && named === undefined) markRestored(store, terminal, lane, reason);
   return opened;
 }
 

@@ -1,6 +1,7 @@
 import type { Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { laneName, type Actor, type Epoch, type Seq, type TerminalId } from "../../base/ids.ts";
+import { MOST_ASKS } from "../contest.ts";
 import type { EpochAsk, MissingRange, Restores } from "../restores.ts";
 import { note } from "./events.ts";
 import type { Store } from "./store.ts";
@@ -53,8 +54,14 @@ export function rememberAsk(store: Store, ask: Omit<EpochAsk, "askedAt" | "allow
     ask.reason,
     store.now(),
   );
-  if (fresh > 0)
-    note(store, "epoch asked", `terminal:${ask.terminal}` as Actor, `install ${ask.install}: ${ask.reason}`);
+  if (fresh === 0) return;
+  store.run(
+    `delete from epoch_ask where terminal = ?1 and allowed_by is null and install not in (
+       select install from epoch_ask where terminal = ?1 order by asked_at desc, install limit ?2)`,
+    ask.terminal,
+    MOST_ASKS,
+  );
+  note(store, "epoch asked", `terminal:${ask.terminal}` as Actor, `install ${ask.install}: ${ask.reason}`);
 }
 
 /** Gives who let this install take over, and forgets that it asked. */
