@@ -106,6 +106,21 @@ describe("the way up", () => {
     expect(lost).toBe(true);
   });
 
+  test("what the hub has stored but not loaded is not taken for loaded", async () => {
+    await using s = await scene();
+    await using agent = await startAgent(s.dir, s.hub);
+    await resynchronised(agent);
+    const loaded = s.hub.received;
+    s.hub.loading = false;
+    s.till.sell();
+    await arrived(s.hub, 1);
+    await until(async () => (await agent.terminal.status()).up.receivedThrough === s.hub.received);
+    expect((await agent.terminal.status()).up.loadedThrough).toBe(loaded);
+    s.hub.loading = true;
+    s.till.sell();
+    await until(async () => (await agent.terminal.status()).up.loadedThrough === s.hub.received);
+  });
+
   test("sales made while the agent is away are packed and sent when it comes back", async () => {
     await using s = await scene();
     {
