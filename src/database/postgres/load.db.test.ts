@@ -65,9 +65,32 @@ describeWith("postgres", "loading on PostgreSQL", (server) => {
       "create table a (id int primary key); create table b (id int primary key, a int references a deferrable initially deferred)",
     );
     const child = effect("insert", "b", { id: 1 }, { a: 7 });
-    await expect(apply(station, [child])).rejects.toMatchObject({ code: "PARENT_MISSING" });
+    await expect(apply(station, [child])).rejects.toMatchObject({
+      code: "PARENT_MISSING",
+      message: expect.stringMatching(/b: .*\(a\)=\(7\).*"a"/) as unknown, // the row is named: COMMIT names the statement
+    });
     expect(await station.rows("select * from b")).toEqual([]);
     expect((await apply(station, [child, effect("insert", "a", { id: 7 }, {})])).refused).toEqual([]);
+  });
+
+  test("a row that was read to be compared is nobody else's until the commit", async () => {
+    await using station = await ready(SHOP);
+    await station.run("set lock_timeout = 100");
+    await station.database.load.transaction(async (tx) => {
+      expect(await tx.current("store", [{ id: 14 }])).toEqual([{ id: 14, name: "Harbour" }]);
+      await expect(station.run("update store set name = 'Pier' where id = 14")).rejects.toMatchObject({
+        code: "55P03",
+      });
+    });
+    await station.run("update store set name = 'Pier' where id = 14");
+  });
+
+  test("I2: a commit is on the disk before it is told, whatever the database's setting", async () => {
+    await using station = await open(SHOP);
+    await station.run(`alter database "${new URL(station.url).pathname.slice(1)}" set synchronous_commit = off`);
+    const connection = new Connection(station.url);
+    await using _ = { [Symbol.asyncDispose]: () => connection.close() };
+    expect(await connection.query("show synchronous_commit")).toEqual([["on"]]);
   });
 
   test("the application's triggers see one row at a time, in order; what they ignore or refuse is told", async () => {

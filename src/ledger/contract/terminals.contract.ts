@@ -23,6 +23,18 @@ export function terminalsContract(adapter: string, open: OpenSubject): void {
       await expect(terminals.enroll(hash(9), T1, {}, hash(3))).rejects.toMatchObject(invalid);
     });
 
+    test("a token enrols one terminal though many use it at once", async () => {
+      await using subject = await open();
+      const { terminals } = subject.ledger;
+      await terminals.createToken(hash(1), { terminal: null, tags: {}, validMs: 60_000, by: ADMIN });
+      const many = Array.from({ length: 8 }, (_, i) =>
+        terminals.enroll(hash(1), terminalId(`x${i}`), {}, hash(10 + i)),
+      );
+      const answers = await Promise.allSettled(many);
+      expect(answers.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+      expect(await terminals.list(10, null)).toHaveLength(1);
+    });
+
     test("a token made for one terminal says all its tags; on another they stand above those the terminal claims", async () => {
       await using subject = await open();
       const { terminals } = subject.ledger;

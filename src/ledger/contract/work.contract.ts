@@ -349,20 +349,53 @@ export function workContract(adapter: string, open: OpenSubject): void {
     });
 
     test("a settlement of what was not claimed is refused and changes nothing", async () => {
+      const { subject, till } = await withMessages(6);
+      await using _ = subject;
+      const { ledger } = subject;
+      const first = await claimOne(ledger, { messages: 2 });
+      await ledger.work.settle([loaded(first, { exceptions: [passedOver(1)] })]);
+      const claim = await claimOne(ledger, { messages: 3 });
+      for (const wrong of [
+        loaded(claim, { loadedThrough: seq(6) }),
+        loaded(claim, { loadedThrough: seq(1) }), // a watermark never goes back
+        loaded(claim, { closed: [seq(1)] }), // dead, and in nobody's hand
+        loaded(claim, { closed: [seq(4)] }),
+        loaded(claim, { exceptions: [passedOver(6)] }),
+        loaded(claim, { exceptions: [passedOver(4, { state: "discarded" })] }),
+      ]) {
+        await expect(ledger.work.settle([wrong])).rejects.toMatchObject({ code: "STATE_CONFLICT" });
+      }
+      expect(await ledger.trail.state(till.lane, seq(1))).toBe("dead");
+      expect(await ledger.trail.state(till.lane, seq(3))).toBe("processing");
+      expect(await ledger.work.settle([loaded(claim)])).toEqual(["settled"]);
+    });
+
+    test("a settlement counts once: said again, its lease has ended", async () => {
       const { subject, till } = await withMessages(5);
       await using _ = subject;
       const { ledger } = subject;
       const claim = await claimOne(ledger, { messages: 3 });
-      for (const wrong of [
-        loaded(claim, { loadedThrough: seq(4) }),
-        loaded(claim, { closed: [seq(2)] }),
-        loaded(claim, { exceptions: [passedOver(4)] }),
-        loaded(claim, { exceptions: [passedOver(2, { state: "discarded" })] }),
-      ]) {
-        await expect(ledger.work.settle([wrong])).rejects.toMatchObject({ code: "STATE_CONFLICT" });
-      }
-      expect(await ledger.trail.state(till.lane, seq(1))).toBe("processing");
       expect(await ledger.work.settle([loaded(claim)])).toEqual(["settled"]);
+      expect(await ledger.work.settle([loaded(claim)])).toEqual(["lost"]);
+      expect((await ledger.trail.of(till.lane, seq(1))).map(({ kind }) => kind)).toEqual(["received", "loaded"]);
+    });
+
+    test("a centre whose version alone is behind was restored too: a late load is done again", async () => {
+      const { subject, till } = await withMessages(3);
+      await using _ = subject;
+      const { ledger } = subject;
+      await drain(ledger, (n) => (n === 2 ? { state: "dead" } : null));
+      await ledger.exceptions.requeue(till.lane, seq(2), "operator:anna" as never, "mended", null);
+      await drain(ledger); // loaded late: the watermark stays, the version grows
+      expect(await ledger.trail.state(till.lane, seq(2))).toBe("loaded");
+      till.write(1);
+      await send(ledger, till.messages(4, 4));
+      const found = await claimOne(ledger);
+      const passed = [{ seq: seq(2), state: "dead", fault: "ROW_REFUSED", attempts: 1 } as const];
+      const before = { loadedThrough: seq(3), version: found.version - 1, passed };
+      expect(await ledger.work.adopt(till.lane, found.fence, before)).toBe("behind");
+      await ledger.work.release([found], 0, "behind");
+      expect((await claimOne(ledger)).late.map((item) => item.seq)).toEqual([2]);
     });
 
     test("the centre's own words are adopted after a crash between load and settle", async () => {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { expect, test } from "vitest";
 import { instant, later, type Instant } from "../../base/clock.ts";
 import type { LaneName } from "../../base/ids.ts";
 import { systemRuntime } from "../../base/runtime.ts";
@@ -19,6 +20,7 @@ import { updatesContract } from "../contract/updates.contract.ts";
 import { workContract } from "../contract/work.contract.ts";
 import type { StateRange, Subject } from "../contract/subject.ts";
 import { openSqliteLedger } from "./ledger.ts";
+import { connect } from "./store.ts";
 
 async function open(): Promise<Subject> {
   const folder = mkdtempSync(join(tmpdir(), "waybill-ledger-"));
@@ -59,6 +61,14 @@ function readRanges(path: string, lane: LaneName): StateRange[] {
     db.close();
   }
 }
+
+test("I2: a commit is on the disk before it is told", () => {
+  const folder = mkdtempSync(join(tmpdir(), "waybill-ledger-"));
+  const db = connect(join(folder, "ledger.db"), { readOnly: false });
+  expect(db.prepare("pragma synchronous").get()).toEqual({ synchronous: 2 }); // full
+  db.close();
+  rmSync(folder, { recursive: true });
+});
 
 lanesContract("SQLite", open);
 workContract("SQLite", open);

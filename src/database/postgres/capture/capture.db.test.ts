@@ -47,6 +47,20 @@ describeWith("postgres", "capture on PostgreSQL", (server) => {
     ]);
   });
 
+  test("a page waits for whoever writes its rows, and then has what he wrote", async () => {
+    await using station = await captured(
+      "create table t (id int primary key, a text); insert into t values (1, 'old')",
+      ["t"],
+    );
+    const { capture } = station.database;
+    await capture.resync("t", null);
+    await station.run("begin; update t set a = 'new'");
+    await expect(capture.resyncStep(10)).rejects.toMatchObject({ code: "DATABASE_BUSY" });
+    await station.run("commit");
+    while ((await capture.resyncStep(10)) === "more");
+    expect(await told(station)).toEqual(["update t 1 1,new", "upsert t 1 1,new"]);
+  });
+
   test("processes that install the same at once do not meet, and none takes what another made for a change", async () => {
     await using station = await open("create table a (id int primary key); create table b (id int primary key)");
     const plan = { role: "central" as const, tables: ["a", "b"], quietGapMs: 1_000 };
