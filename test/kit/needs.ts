@@ -9,6 +9,7 @@ import { REPO } from "./repo.ts";
  */
 const NEEDS = {
   postgres: { variable: "WAYBILL_POSTGRES_URL", isA: "a PostgreSQL server" },
+  pgbouncer: { variable: "WAYBILL_PGBOUNCER", isA: "the path of a PgBouncer" },
   browser: { variable: "WAYBILL_BROWSER", isA: "the path of a Chromium" },
   zeep: { variable: "WAYBILL_ZEEP_PYTHON", isA: "the path of a Python that has zeep (Debian's python3-zeep)" },
   mono: { variable: "WAYBILL_MONO_MCS", isA: "the path of Mono's C# compiler, with Mono and its WCF beside it" },

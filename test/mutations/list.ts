@@ -256,7 +256,7 @@ const POSTGRES_LEDGER: readonly Mutation[] = [
     what: "a token is not locked while it is used",
     find: "from token where hash = $1 for update`",
     replace: "from token where hash = $1`",
-    caughtBy: "a token enrols one terminal though many use it at once",
+    caughtBy: "a token that another process is using is used up",
   },
 ];
 

@@ -64,7 +64,7 @@ function page(rows: readonly Found[]): string {
   );
   return `# What was broken to see the contract suites fail
 
-Made by \`npm run mutations\`: each line was tried on the code as it stands, one at a time, and the test named failed.
+Made by \`npm run mutate:contracts\`: each line was tried on the code as it stands, one at a time, and the test named failed.
 The list is [test/mutations/list.ts](../test/mutations/list.ts).
 
 | file | broken so that | caught by |

@@ -176,17 +176,25 @@ export class Applier {
       code: "ROW_REFUSED",
       detail: `${what}: a trigger of the database ignored the ${effect.kind}`,
     };
+    // PostgreSQL never writes such a column again, so the statement passes over a row that has another value there.
+    const fixed = table.columns.find((one) => one.fixed && Object.hasOwn(effect.row ?? NOTHING, one.name))?.name;
+    const refused: Verdict = {
+      code: "ROW_REFUSED",
+      detail: `${what}: column ${fixed} is GENERATED ALWAYS AS IDENTITY and has another value`,
+    };
     switch (effect.kind) {
       case "insert":
         return ignored;
       case "keep":
         return !table.foreignTriggers || (await present()) ? "done" : ignored;
       case "upsert": // of a key alone: there was nothing to overwrite
+        if (fixed !== undefined && !table.key.includes(fixed) && !table.foreignTriggers) return refused;
         return !table.foreignTriggers ||
           (Object.keys(effect.row ?? NOTHING).every((name) => table.key.includes(name)) && (await present()))
           ? "done"
           : ignored;
       case "update":
+        if (fixed !== undefined && !table.foreignTriggers && (await present())) return refused;
         if (table.foreignTriggers && (await present())) return ignored;
         return { code: "ROW_MISSING", detail: `${what}: there is no row with this key` };
       case "delete":

@@ -23,6 +23,8 @@ export type PostgresColumn = Column & {
   readonly zoned: boolean;
   /** jsonb does not keep letters, json does. */
   readonly binaryJson: boolean;
+  /** GENERATED ALWAYS AS IDENTITY: given when the row is born, and never written again. */
+  readonly fixed: boolean;
 };
 export type PostgresTables = ReadonlyMap<string, PostgresTable>;
 
@@ -102,7 +104,8 @@ const COLUMNS = `
     b.oid::int, b.typcategory, b.typtype, case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
     quote_ident(bn.nspname) || '.' || quote_ident(b.typname), quote_ident(fn.nspname) || '.' || quote_ident(f.proname), b.typname,
     exists (select from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgname not like '%waybill\\_%'),
-    exists (select from pg_trigger g where g.tgrelid = c.oid and g.tgname like '%waybill\\_%')
+    exists (select from pg_trigger g where g.tgrelid = c.oid and g.tgname like '%waybill\\_%'),
+    a.attidentity = 'a'
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
   join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -205,6 +208,7 @@ function columnOf(row: TextRow): PostgresColumn {
     outputFunction: row[14] ?? "pg_catalog.textout",
     zoned: type === TIMESTAMPTZ || type === TIMETZ,
     binaryJson: type === JSONB,
+    fixed: row[18] === "t",
     ...(collation && { collation }),
     ...limitsOf(type, kind, modifier),
   };

@@ -137,6 +137,34 @@ describeWith("postgres", "loading on PostgreSQL", (server) => {
     expect(await station.database.read.page("day", null, 5)).toEqual([{ d: "2026-05-01", n: 1 }]);
   });
 
+  test("a number that the database gives always is kept: written at birth, compared after", async () => {
+    await using station = await ready(`
+      create table a (id int generated always as identity primary key, x int);
+      create table b (id int primary key, n int generated always as identity, x int);`);
+    const applied = await apply(station, [
+      effect("insert", "a", { id: 7 }, { id: 7, x: 1 }),
+      effect("update", "a", { id: 7 }, { id: 7, x: 2 }),
+      effect("upsert", "a", { id: 7 }, { id: 7, x: 3 }),
+      effect("update", "a", { id: 7 }, {}),
+      effect("update", "a", { id: 7 }, { id: 8, x: 9 }),
+      effect("update", "a", { id: 9 }, { id: 9, x: 9 }),
+      effect("upsert", "b", { id: 1 }, { id: 1, n: 40, x: 1 }),
+      effect("upsert", "b", { id: 1 }, { id: 1, n: 40, x: 2 }),
+      effect("update", "b", { id: 1 }, { id: 1, n: 40, x: 3 }),
+      effect("upsert", "b", { id: 1 }, { id: 1, n: 41, x: 9 }),
+      effect("update", "b", { id: 1 }, { id: 1, n: 41, x: 9 }),
+    ]);
+    expect(codes(applied)).toEqual([
+      [4, "ROW_REFUSED"],
+      [5, "ROW_MISSING"],
+      [9, "ROW_REFUSED"],
+      [10, "ROW_REFUSED"],
+    ]);
+    expect(applied.refused[2]?.detail).toMatch(/b id=1: column n is GENERATED ALWAYS/);
+    expect(await station.rows("select * from a")).toEqual([["7", "3"]]);
+    expect(await station.rows("select * from b")).toEqual([["1", "40", "3"]]);
+  });
+
   test("a column that comes or goes between two transactions is seen", async () => {
     await using station = await ready(SHOP);
     expect((await apply(station, [sale(1, { quantity: 1, receipt: "R" })])).refused).toEqual([]);

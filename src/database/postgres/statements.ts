@@ -36,14 +36,18 @@ export function planOf(table: PostgresTable, kind: Effect["kind"], columns: read
     return { table, kind, slots: keys, sql };
   }
   if (kind === "update") {
-    const set = written.map(({ column: one }, i) => `${quoted(one.name)} = v.c${i}::${one.castType}`);
+    const set = written.flatMap(({ column: one }, i) =>
+      one.fixed ? [] : [`${quoted(one.name)} = v.c${i}::${one.castType}`],
+    );
+    const same = written.flatMap(({ column: one }, i) =>
+      one.fixed ? [` and ${column(one.name)} = v.c${i}::${one.castType}`] : [],
+    );
     // An update of no columns at all still has to find its row.
-    if (set.length === 0)
-      set.push(...keys.slice(0, 1).map(({ column: { name } }) => `${quoted(name)} = ${column(name)}`));
+    if (set.length === 0) set.push(...ownValue(table));
     const slots = [...written, ...keys];
     const sql =
       `update ${table.sql} as t set ${set.join(", ")} from ${unnested(slots.length)} ` +
-      `where ${sameKey(table, written.length)} returning v.n`;
+      `where ${sameKey(table, written.length)}${same.join("")} returning v.n`;
     return { table, kind, slots, sql };
   }
   const slots = [...keys.filter((key) => !columns.includes(key.column.name)), ...written];
@@ -55,15 +59,23 @@ export function planOf(table: PostgresTable, kind: Effect["kind"], columns: read
   return { table, kind, slots, sql };
 }
 
+/** Something to set that changes nothing: a column that may be written at all. */
+function ownValue(table: PostgresTable): string[] {
+  const one = table.columns.find(({ fixed, generated }) => !fixed && !generated) ?? table.columns[0];
+  return one ? [`${quoted(one.name)} = ${column(one.name)}`] : [];
+}
+
 function onConflict(table: PostgresTable, kind: Effect["kind"], written: readonly Slot[]): string {
   if (kind === "insert") return "";
   const target = ` on conflict (${table.key.map(quoted).join(", ")})`;
   // A key is written again only where texts that differ may be one key ("a" and "A").
-  const set = written
-    .map((slot) => slot.column)
-    .filter((one) => !table.key.includes(one.name) || one.collation !== undefined);
+  const columns = written.map((slot) => slot.column);
+  const set = columns.filter((one) => !one.fixed && (!table.key.includes(one.name) || one.collation !== undefined));
   if (kind === "keep" || set.length === 0) return `${target} do nothing`;
-  return `${target} do update set ${set.map(({ name }) => `${quoted(name)} = excluded.${quoted(name)}`).join(", ")}`;
+  const fixed = columns.filter((one) => one.fixed);
+  const same = fixed.map(({ name }) => `${column(name)} = excluded.${quoted(name)}`).join(" and ");
+  const sets = set.map(({ name }) => `${quoted(name)} = excluded.${quoted(name)}`).join(", ");
+  return `${target} do update set ${sets}${same && ` where ${same}`}`;
 }
 
 /** The values in the order of the slots; Unfit names the column that cannot take its value. */

@@ -21,6 +21,9 @@ const FAULT_OF: Readonly<Record<string, FaultCode>> = {
   XX: "DATABASE_UNAVAILABLE", // damaged
 };
 
+/** A statement prepared on one session was asked of another: somebody between us and the server shares sessions out. */
+const POOLED: ReadonlySet<string> = new Set(["26000", "42P05"]);
+
 /** Conflicts with another process that end well when the transaction is tried again: deadlock, serialization, one name twice. */
 const REPEATABLE: ReadonlySet<string> = new Set(["40001", "40P01", "23505"]);
 
@@ -28,6 +31,10 @@ const REPEATABLE: ReadonlySet<string> = new Set(["40001", "40P01", "23505"]);
 export function translated(thrown: unknown): unknown {
   if (thrown instanceof WaybillError || !(thrown instanceof Error)) return thrown;
   const state = sqlStateOf(thrown);
+  if (state !== null && POOLED.has(state)) {
+    const what = "the ledger is behind a transaction pooler: add listen=off to its URL, as in ?listen=off";
+    return new WaybillError("CONFIG_INVALID", what, { cause: thrown });
+  }
   const code = state === null ? faultOfSocket(thrown) : (FAULT_OF[state] ?? FAULT_OF[state.slice(0, 2)] ?? "INTERNAL");
   if (code === null) return thrown;
   const facts = state === null ? {} : { sqlState: state };

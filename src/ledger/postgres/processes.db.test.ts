@@ -121,14 +121,6 @@ describeWith("postgres", "a PostgreSQL ledger of several processes", (server) =>
     await hears("store:2");
   });
 
-  test("works behind a transaction pooler: without prepared statements and without LISTEN", async () => {
-    await using schema = new TestSchema(server);
-    await using ledger = await openPostgresLedger(`${schema.url}&listen=off`, systemRuntime);
-    await send(ledger, new Till("t1").write(3).messages(1, 3));
-    await ledger.work.settle((await claimAll(ledger)).map((claim) => loaded(claim)));
-    expect(await ledger.trail.overview()).toMatchObject({ received: 3, loaded: 3 });
-  });
-
   test("stops a process at its next transaction when a newer form is not safe for it, and its start too", async () => {
     await using schema = new TestSchema(server);
     await using ledger = await openPostgresLedger(schema.url, systemRuntime);

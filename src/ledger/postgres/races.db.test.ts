@@ -112,6 +112,22 @@ describeWith("postgres", "two processes at one PostgreSQL ledger, in the middle 
       expect(await opening).toMatchObject({ epoch: expect.any(String) as unknown });
     }));
 
+  test("a token that another process is using is used up", () =>
+    opened(async (schema, ledger) => {
+      const hash = (n: number): Uint8Array => new Uint8Array(32).fill(n);
+      const by = actor("operator:anna");
+      await ledger.terminals.createToken(hash(1), { terminal: null, tags: {}, validMs: 60_000, by });
+      await using other = await Other.begin(server, schema);
+      await other.do("update token set used_at = 1, used_by = 't9'");
+      const enrolled = ledger.terminals
+        .enroll(hash(1), terminalId("t1"), {}, hash(2))
+        .catch((thrown: unknown) => thrown);
+      await other.isWaitedFor();
+      await other.commit();
+      expect(await enrolled).toMatchObject({ code: "TOKEN_INVALID" });
+      expect(await ledger.terminals.get(terminalId("t1"))).toBeNull();
+    }));
+
   test("a seat cannot be taken while its holder forwards", () =>
     opened(async (schema, ledger) => {
       const seat = await ledger.seats!.take("publisher", A, 0);

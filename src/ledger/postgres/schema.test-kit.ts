@@ -42,10 +42,16 @@ export class TestSchema implements AsyncDisposable {
   }
 }
 
-/** The ledger's clock is a function of its schema: here it stands still until it is moved on. */
-export async function openSubject(server: string): Promise<Subject> {
+/**
+ * The ledger's clock is a function of its schema: here it stands still until it is moved on.
+ * @param door the URL by which the ledger reaches the server, when it is another than the test's own
+ */
+export async function openSubject(
+  server: string,
+  door: (schema: TestSchema) => string = ({ url }) => url,
+): Promise<Subject> {
   const schema = new TestSchema(server);
-  const start = () => openPostgresLedger(schema.url, systemRuntime);
+  const start = () => openPostgresLedger(door(schema), systemRuntime);
   let ledger = await start();
   const admin = new Client({ connectionString: server });
   await admin.connect();

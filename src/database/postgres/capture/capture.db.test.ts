@@ -133,6 +133,40 @@ describeWith("postgres", "capture on PostgreSQL", (server) => {
     expect(await told(station)).toEqual(["insert t 3/3 3,3,c"]);
   });
 
+  test("other schemas, quoted names, identities, citext keys and partitions of partitions are captured and loaded elsewhere as they are", async () => {
+    const ddl = `
+      create extension citext;
+      create schema "Till 1";
+      create table "Till 1"."Sa""le" ("Id" int generated always as identity primary key, "select" int, "toString" text,
+        twice int generated always as ("select" * 2) stored);
+      create table person (name citext primary key, age int);
+      create table day (d date not null, n int not null, "__proto__" text, primary key (d, n)) partition by range (d);
+      create table day_26 partition of day for values from ('2026-01-01') to ('2027-01-01') partition by list (n);
+      create table day_26_1 partition of day_26 for values in (1);
+      create table day_rest partition of day default;`;
+    const tables = ['Till 1.Sa"le', "person", "day"];
+    await using station = await captured(ddl, tables);
+    await station.run(`
+      insert into "Till 1"."Sa""le" ("select", "toString") values (3, 'x'), (4, null);
+      update "Till 1"."Sa""le" set "select" = 5 where "Id" = 2;
+      insert into person values ('Ann', 1); update person set name = 'ANN';
+      insert into day values ('2026-05-01', 1, 'p'), ('2025-05-01', 9, null);
+      update day set d = '2025-06-01' where n = 1;
+      delete from day where n = 9`);
+    await using copy = await open(ddl);
+    await copy.database.load.install();
+    const changes = (await messages(station)).flatMap((message) => message.changes);
+    const effects = changes.map(({ table, op, key, row }) => effect(op, table, key, row));
+    expect((await copy.database.load.transaction((tx) => tx.apply(effects))).refused).toEqual([]);
+    for (const table of ['"Till 1"."Sa""le"', "person", "day"]) {
+      const all = `select tableoid::regclass, * from ${table} order by 2`;
+      const rows = await station.rows(all);
+      expect(rows.length).toBeGreaterThan(0);
+      expect(await copy.rows(all)).toEqual(rows);
+    }
+    expect(changes.find(({ table }) => table === 'Till 1.Sa"le')?.row).toEqual({ Id: 1, select: 3, toString: "x" });
+  });
+
   test("ALTER TABLE under way fails no statement of the application, loses no change, and has the table resynchronised", async () => {
     await using station = await captured("create table t (id int primary key, a text, b text)", ["t"]);
     await station.run("insert into t values (1, 'a', 'b')");
