@@ -101,8 +101,8 @@ const LEDGER = (engine: "postgres" | "sqlite"): readonly Mutation[] => [
   {
     file: `ledger/${engine}/epochs.ts`,
     what: "an epoch is opened whatever the current one is",
-    find: "if ((current?.epoch ?? null) !== previous) {",
-    replace: "if ((current?.epoch ?? null) !== previous && install.length < 0) {",
+    find: "!== previous && !allowed) {",
+    replace: "!== previous && !allowed && install.length < 0) {",
     caughtBy: "an epoch is opened by compare-and-set",
   },
   {
@@ -363,6 +363,7 @@ const POSTGRES_DATABASE: readonly Mutation[] = [
     what: "deferred constraints are left to COMMIT",
     find: "await checkDeferred(connection);",
     replace: "void checkDeferred;",
+    nth: 0,
     caughtBy: "a deferred constraint is judged before the commit",
   },
   {
