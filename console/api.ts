@@ -1,13 +1,15 @@
 import type { FaultCode } from "../src/base/errors.ts";
 import type { Picture } from "../src/console/watch.ts";
-import type { Point } from "../src/console/history.ts";
+import type { Point } from "../src/console/recent.ts";
+import { mayActAs, type Role } from "../src/ledger/access.ts";
+import type { Minute } from "../src/ledger/history.ts";
 import type { FleetPage } from "../src/console/fleet.ts";
 import type { ExceptionRow } from "../src/ledger/exceptions.ts";
 import type { Event, LaneStatus, Terminal } from "../src/ledger/port.ts";
 import type { TraceAnswer, TracedMessage } from "../src/hub/api/trace.ts";
 
-export type { Event, ExceptionRow, FleetPage, Picture, Point, TraceAnswer, TracedMessage };
-export type Session = { readonly actor: string; readonly proof: string };
+export type { Event, ExceptionRow, FleetPage, Minute, Picture, Point, Role, TraceAnswer, TracedMessage };
+export type Session = { readonly actor: string; readonly role: Role; readonly proof: string };
 export type TerminalPage = {
   readonly terminal: Terminal;
   readonly lanes: readonly (Omit<LaneStatus, "chain"> & { readonly chain: string })[];
@@ -41,7 +43,13 @@ export async function currentSession(): Promise<Session | null> {
   session = await call<Session | null>("GET", "/api/session");
   return session;
 }
-export async function signIn(by: { token: string } | { invitation: string }): Promise<Session> {
+/** Whether the person at this browser may do what needs this role; the hub decides again at each call. */
+export const may = (needed: Role): boolean => session !== null && mayActAs(session.role, needed);
+export async function setUp(by: { invitation: string; name: string; password: string }): Promise<Session> {
+  session = await call<Session>("POST", "/api/setup", by);
+  return session;
+}
+export async function signIn(by: { name: string; password: string } | { invitation: string }): Promise<Session> {
   session = await call<Session>("POST", "/api/session", by);
   return session;
 }

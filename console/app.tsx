@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import { currentSession, signOut, whenSignedOut, type Session } from "./api.ts";
+import { currentSession, may, signOut, whenSignedOut, type Picture, type Role, type Session } from "./api.ts";
 import { Audit } from "./audit.tsx";
 import { DeadLetters } from "./dead-letters.tsx";
 import { count } from "./format.ts";
@@ -7,12 +7,58 @@ import { LiveProvider, useLive } from "./live.tsx";
 import { MessageDetail } from "./message-detail.tsx";
 import { Messages } from "./messages.tsx";
 import { Overview } from "./overview.tsx";
+import { People } from "./people.tsx";
 import { to, usePlace } from "./place.ts";
+import { Settings } from "./settings.tsx";
 import { SignIn } from "./sign-in.tsx";
 import { TerminalDetail } from "./terminal-detail.tsx";
 import { Terminals } from "./terminals.tsx";
 import { applyTheme, storedTheme, THEMES, type Theme } from "./theme.ts";
 import { Empty, Page } from "./ui.tsx";
+
+/** Where a link with a secret leads: who follows one enters anew, whoever they were. */
+const DOORS: ReadonlySet<string> = new Set(["/signin", "/setup"]);
+
+type Screen = {
+  /** First parts of the addresses it stands at; the first one is where its link leads. */
+  readonly names: readonly [string, ...string[]];
+  readonly label: string;
+  /** Least role; viewers see the others. */
+  readonly needs?: Role;
+  /** Something to be counted beside its link. */
+  readonly note?: (picture: Picture) => number;
+  readonly show: (rest: readonly string[], query: URLSearchParams) => ReactNode;
+};
+
+/** Every screen, in the order of its link: a new one is a file and a line here. */
+const SCREENS: readonly Screen[] = [
+  { names: [""], label: "Overview", show: () => <Overview /> },
+  {
+    names: ["terminals"],
+    label: "Terminals",
+    show: ([id], query) =>
+      id === undefined ? <Terminals health={query.get("health")} /> : <TerminalDetail key={id} id={id} />,
+  },
+  {
+    names: ["messages", "message"],
+    label: "Messages",
+    show: ([terminal, second, seq]) =>
+      terminal !== undefined && second !== undefined && seq !== undefined ? (
+        <MessageDetail terminal={terminal} epoch={second} seq={seq} />
+      ) : (
+        <Messages terminal={terminal ?? null} what={second ?? null} />
+      ),
+  },
+  {
+    names: ["dead"],
+    label: "Dead letters",
+    note: ({ overview }) => overview.dead,
+    show: (_, query) => <DeadLetters query={query} />,
+  },
+  { names: ["audit"], label: "Audit", show: () => <Audit /> },
+  { names: ["people"], label: "People", needs: "admin", show: () => <People /> },
+  { names: ["settings"], label: "Settings", needs: "operator", show: () => <Settings /> },
+];
 
 export function App(): ReactNode {
   const [session, setSession] = useState<Session | null | "unknown">("unknown");
@@ -21,15 +67,15 @@ export function App(): ReactNode {
     currentSession().then(setSession, () => setSession(null));
   }, []);
   if (session === "unknown") return null;
-  if (session === null || location.pathname === "/signin") return <SignIn onSignedIn={setSession} />;
+  if (session === null || DOORS.has(location.pathname)) return <SignIn onSignedIn={setSession} />;
   return (
     <LiveProvider>
       <a className="skip" href="#main" onClick={skip}>
         Skip to the content
       </a>
       <div className="frame">
-        <Sidebar actor={session.actor} />
-        <Screen />
+        <Sidebar actor={session.actor} role={session.role} />
+        <Shown />
       </div>
     </LiveProvider>
   );
@@ -41,9 +87,9 @@ function skip(event: { preventDefault: () => void }): void {
   document.getElementById("main")?.focus();
 }
 
-function Screen(): ReactNode {
+function Shown(): ReactNode {
   const { parts, query } = usePlace();
-  const [screen = "", first, second, third] = parts;
+  const [screen = "", ...rest] = parts;
   const address = parts.join("/");
   const shown = useRef(address);
   useEffect(() => {
@@ -53,14 +99,8 @@ function Screen(): ReactNode {
     // Whoever goes by the keyboard goes on within the new screen, and a reader begins to tell it.
     document.getElementById("main")?.focus({ preventScroll: true });
   }, [address]);
-  if (screen === "") return <Overview />;
-  if (screen === "terminals")
-    return first === undefined ? <Terminals health={query.get("health")} /> : <TerminalDetail id={first} />;
-  if (screen === "messages") return <Messages terminal={first ?? null} what={second ?? null} />;
-  if (screen === "message" && first && second && third)
-    return <MessageDetail terminal={first} epoch={second} seq={third} />;
-  if (screen === "dead") return <DeadLetters query={query} />;
-  if (screen === "audit") return <Audit />;
+  const found = SCREENS.find(({ names, needs }) => names.includes(screen) && may(needs ?? "viewer"));
+  if (found) return found.show(rest, query);
   return (
     <Page title="Not found">
       <Empty title="There is no such screen.">
@@ -70,18 +110,10 @@ function Screen(): ReactNode {
   );
 }
 
-function Sidebar({ actor }: { readonly actor: string }): ReactNode {
+function Sidebar({ actor, role }: { readonly actor: string; readonly role: Role }): ReactNode {
   const { parts } = usePlace();
   const { picture } = useLive();
-  const screen = parts[0] === "message" ? "messages" : (parts[0] ?? "");
-  const dead = picture?.overview.dead ?? 0;
-  const links = [
-    ["", "Overview", null],
-    ["terminals", "Terminals", null],
-    ["messages", "Messages", null],
-    ["dead", "Dead letters", dead > 0 ? count(dead) : null],
-    ["audit", "Audit", null],
-  ] as const;
+  const screen = parts[0] ?? "";
   return (
     <div className="side">
       <a className="brand" href={to()}>
@@ -89,22 +121,27 @@ function Sidebar({ actor }: { readonly actor: string }): ReactNode {
         Waybill
       </a>
       <nav aria-label="Screens">
-        {links.map(([name, label, note]) => (
-          <a
-            key={name}
-            href={name === "" ? to() : to(name)}
-            {...(screen === name ? { "aria-current": "page" as const } : {})}
-          >
-            {label}
-            {note !== null && <span className="pill">{note}</span>}
-          </a>
-        ))}
+        {SCREENS.filter(({ needs }) => may(needs ?? "viewer")).map(({ names, label, note }) => {
+          const told = (picture && note?.(picture)) ?? 0;
+          return (
+            <a
+              key={label}
+              href={names[0] === "" ? to() : to(names[0])}
+              {...(names.includes(screen) ? { "aria-current": "page" as const } : {})}
+            >
+              {label}
+              {told > 0 && <span className="pill">{count(told)}</span>}
+            </a>
+          );
+        })}
       </nav>
       <div className="side-foot">
         <Connection />
         <ThemeSwitch />
         <div className="who">
-          <span title={actor}>{actor.replace(/^operator:/, "")}</span>
+          <span title={`${actor}, role ${role}`}>
+            {actor.replace(/^operator:/, "")} <small>{role}</small>
+          </span>
           <button type="button" className="quiet" onClick={() => void signOut()}>
             Sign out
           </button>

@@ -12,10 +12,12 @@ const HEIGHT = 200;
 
 /** Lines over time. Times are seconds since 1970. */
 export function Chart({
+  title,
   summary,
   times,
   series,
 }: {
+  readonly title: string;
   /** The same for people who do not see it. */
   readonly summary: string;
   readonly times: readonly number[];
@@ -55,8 +57,9 @@ export function Chart({
   }, [shape, theme]);
   useEffect(() => plot.current?.setData(data));
   return (
-    <figure className="chart" role="img" aria-label={summary}>
-      <div ref={box} />
+    <figure className="chart">
+      <h3>{title}</h3>
+      <div ref={box} role="img" aria-label={`${title}: ${summary}`} />
       <figcaption>
         {series.map(({ label, colour }) => (
           <span key={label}>
@@ -70,8 +73,6 @@ export function Chart({
 }
 
 function optionsOf(series: readonly Series[], width: number): uPlot.Options {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name: string): string => style.getPropertyValue(name).trim();
   const axis: uPlot.Axis = {
     stroke: colour("--ink-3"),
     font: "12px system-ui, sans-serif",
@@ -96,13 +97,24 @@ function optionsOf(series: readonly Series[], width: number): uPlot.Options {
         stroke: colour(each.colour),
         width: 2,
         points: { show: false },
-        ...(index === series.length - 1 ? { fill: `${colour(each.colour)}1f` } : {}),
+        ...(index === series.length - 1 ? { fill: faint(colour(each.colour)) } : {}),
       })),
     ],
   };
 }
 
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+/** A colour as the canvas takes it: what it is in light or dark is decided by the style of a real element. */
+function colour(name: string): string {
+  const probe = document.createElement("i");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+const faint = (rgb: string): string => rgb.replace(/^rgb\((.*)\)$/, "rgba($1, 0.12)");
+
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const clockOf = (seconds: number): string => clock.format(seconds * 1_000);
 const compact = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
 const shortOf = (n: number): string => compact.format(n);

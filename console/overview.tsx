@@ -1,7 +1,10 @@
 import { useState, type ReactNode } from "react";
-import { query, type Picture, type Point } from "./api.ts";
+import { HEALTHS } from "../src/console/fleet.ts";
+import { lagAt } from "../src/ledger/history.ts";
+import { query, type Minute, type Picture, type Point } from "./api.ts";
 import { Chart } from "./chart.tsx";
 import { ago, count, counted, duration, rate } from "./format.ts";
+import { dayOf, ratesOf } from "./flow.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
 import { to } from "./place.ts";
 import { TerminalHead, TerminalRow } from "./terminals.tsx";
@@ -19,15 +22,26 @@ export function Overview(): ReactNode {
   );
 }
 
+const OPEN = [
+  { state: "dead", label: "Dead letters", note: "wait for a person", tone: "bad" },
+  { state: "held", label: "Held", note: "wait behind others", tone: "warn" },
+  { state: "retrying", label: "Retrying", note: "will be tried again", tone: "warn" },
+] as const;
+
 function Now({ picture }: { readonly picture: Picture }): ReactNode {
-  const { overview, rates, fleet, at } = picture;
+  const { overview, rates, fleet, lag, at } = picture;
   const age = overview.oldestReceivedAt === null ? null : Math.max(0, at - overview.oldestReceivedAt);
   return (
     <>
       <Attention picture={picture} />
       <div className="figures">
-        <Figure label="In" value={rate(rates.received)} unit="/s" note={`${count(overview.received)} in all`} />
-        <Figure label="Loaded" value={rate(rates.loaded)} unit="/s" note={`${count(overview.loaded)} in all`} />
+        <Figure
+          label="In, loaded"
+          value={`${rate(rates.received)} · ${rate(rates.loaded)}`}
+          unit="/s"
+          note={`${count(overview.loaded)} loaded in all`}
+        />
+        <Figure label="Updates out" value={rate(rates.out)} unit="/s" note="to the update log" />
         <Figure
           label="Backlog"
           value={count(overview.backlog)}
@@ -36,36 +50,27 @@ function Now({ picture }: { readonly picture: Picture }): ReactNode {
         />
         <Figure
           label="Till to centre"
-          value={fleet.lag === null ? "–" : duration(fleet.lag.typicalMs)}
-          note={fleet.lag === null ? "no message yet" : `slowest ${duration(fleet.lag.slowestMs)}`}
+          value={lag === null ? "–" : duration(lag.p50Ms)}
+          note={lag === null ? "nothing of late" : `99 of 100 within ${duration(lag.p99Ms)}`}
         />
       </div>
       <div className="figures">
-        <Figure
-          label="Dead letters"
-          value={count(overview.dead)}
-          note={overview.dead > 0 ? "wait for a person" : "none"}
-          href={to("dead")}
-          {...(overview.dead > 0 ? { tone: "bad" as const } : {})}
-        />
-        <Figure
-          label="Held"
-          value={count(overview.held)}
-          note="wait behind others"
-          href={`${to("dead")}?state=held`}
-          {...(overview.held > 0 ? { tone: "warn" as const } : {})}
-        />
-        <Figure
-          label="Retrying"
-          value={count(overview.retrying)}
-          note="will be tried again"
-          href={`${to("dead")}?state=retrying`}
-          {...(overview.retrying > 0 ? { tone: "warn" as const } : {})}
-        />
+        {OPEN.map(({ state, label, note, tone }) => (
+          <Figure
+            key={state}
+            label={label}
+            value={count(overview[state])}
+            note={note}
+            href={state === "dead" ? to("dead") : `${to("dead")}?state=${state}`}
+            {...(overview[state] > 0 ? { tone } : {})}
+          />
+        ))}
         <Figure
           label="Terminals"
           value={count(overview.terminals)}
-          note={`${count(fleet.well)} well`}
+          note={HEALTHS.filter((health) => fleet[health] > 0)
+            .map((health) => `${count(fleet[health])} ${health}`)
+            .join(", ")}
           href={to("terminals")}
         />
       </div>
@@ -141,67 +146,107 @@ function Attention({ picture }: { readonly picture: Picture }): ReactNode {
   );
 }
 
+const SPANS = { minutes: "10 minutes", hours: "24 hours" } as const;
+type Span = keyof typeof SPANS;
+
 function Charts(): ReactNode {
-  const [span, setSpan] = useState<"minutes" | "hours">("minutes");
-  const { value, error, again } = useAnswer<{ points: readonly Point[] }>(
-    `/api/history?span=${span}`,
-    useBeat(span === "minutes" ? 2 : 30),
-  );
-  const points = value?.points ?? [];
-  const flow = flowOf(points, span === "minutes" ? 5 : 1);
+  const [span, setSpan] = useState<Span>("hours");
   const choice = (
     <fieldset className="segments">
       <legend className="unseen">How far back</legend>
-      {(["minutes", "hours"] as const).map((each) => (
+      {(Object.keys(SPANS) as Span[]).map((each) => (
         <label key={each}>
           <input type="radio" name="span" checked={span === each} onChange={() => setSpan(each)} />
-          <span>{each === "minutes" ? "10 minutes" : "24 hours"}</span>
+          <span>{SPANS[each]}</span>
         </label>
       ))}
     </fieldset>
   );
   return (
     <Card title="Flow" aside={choice}>
-      {error !== null && <Failure error={error} again={again} />}
-      <div className="charts">
-        <div>
-          <h3>Messages a second</h3>
-          <Chart
-            summary={`Messages a second: ${rate(flow.received.at(-1) ?? 0)} in, ${rate(flow.loaded.at(-1) ?? 0)} loaded at last`}
-            times={flow.times}
-            series={[
-              { label: "in", colour: "--chart-2", values: flow.received },
-              { label: "loaded", colour: "--chart-1", values: flow.loaded },
-            ]}
-          />
-        </div>
-        <div>
-          <h3>Waiting</h3>
-          <Chart
-            summary={`Waiting: ${count(points.at(-1)?.backlog ?? 0)} in the backlog, ${count(points.at(-1)?.open ?? 0)} off the happy path`}
-            times={points.map(({ at }) => at / 1_000)}
-            series={[
-              { label: "backlog", colour: "--chart-3", values: points.map(({ backlog }) => backlog) },
-              { label: "dead, held, retrying", colour: "--chart-4", values: points.map(({ open }) => open) },
-            ]}
-          />
-        </div>
-      </div>
-      <p className="fine">Kept in the hub’s memory since it was started.</p>
+      {span === "hours" ? <Day /> : <Minutes />}
     </Card>
   );
 }
 
-/** Rates from running totals, each over `over` steps so that single seconds do not jitter. */
-function flowOf(points: readonly Point[], over: number): { times: number[]; received: number[]; loaded: number[] } {
-  const flow: { times: number[]; received: number[]; loaded: number[] } = { times: [], received: [], loaded: [] };
-  points.forEach((point, index) => {
-    const before = points[Math.max(0, index - over)];
-    if (!before || point.at <= before.at) return;
-    const perSecond = (grown: number): number => Math.max(0, (grown * 1_000) / (point.at - before.at));
-    flow.times.push(point.at / 1_000);
-    flow.received.push(perSecond(point.received - before.received));
-    flow.loaded.push(perSecond(point.loaded - before.loaded));
-  });
-  return flow;
+/** The last day by the minute, as the ledger keeps it. */
+function Day(): ReactNode {
+  const { value, error, loading, again } = useAnswer<{ minutes: readonly Minute[] }>(
+    "/api/history?span=hours",
+    useBeat(20),
+  );
+  const { times, minutes, flow } = dayOf(value?.minutes ?? []);
+  if (error !== null) return <Failure error={error} again={again} />;
+  if (loading) return <Waiting />;
+  if (times.length < 2) return <Empty title="The first minutes are being counted." />;
+  const percentile = (share: number): (number | null)[] =>
+    minutes.map((minute) => {
+      const lag = minute && lagAt(share, minute.lag);
+      return lag === null ? null : lag / 1_000;
+    });
+  const [p50, p99] = [percentile(0.5), percentile(0.99)];
+  const waiting = minutes.map((minute) => minute && minute.backlog);
+  const open = minutes.map((minute) => minute && minute.dead + minute.held + minute.retrying);
+  return (
+    <div className="charts three">
+      <Chart
+        title="Messages a second"
+        summary={`${rate(flow.received.at(-1) ?? 0)} in, ${rate(flow.loaded.at(-1) ?? 0)} loaded, ${rate(flow.out.at(-1) ?? 0)} updates out at last`}
+        times={times}
+        series={[
+          { label: "in", colour: "--chart-2", values: flow.received },
+          { label: "loaded", colour: "--chart-1", values: flow.loaded },
+          { label: "updates out", colour: "--chart-3", values: flow.out },
+        ]}
+      />
+      <Chart
+        title="Waiting"
+        summary={`${count(waiting.at(-1) ?? 0)} in the backlog, ${count(open.at(-1) ?? 0)} off the happy path at last`}
+        times={times}
+        series={[
+          { label: "backlog", colour: "--chart-3", values: waiting },
+          { label: "dead, held, retrying", colour: "--chart-4", values: open },
+        ]}
+      />
+      <Chart
+        title="Till to centre, seconds"
+        summary={`half within ${rate(p50.at(-1) ?? 0)} s, 99 of 100 within ${rate(p99.at(-1) ?? 0)} s at last`}
+        times={times}
+        series={[
+          { label: "p99", colour: "--chart-2", values: p99 },
+          { label: "p50", colour: "--chart-1", values: p50 },
+        ]}
+      />
+    </div>
+  );
+}
+
+/** The last ten minutes by the second. */
+function Minutes(): ReactNode {
+  const { value, error, again } = useAnswer<{ points: readonly Point[] }>("/api/history?span=minutes", useBeat(2));
+  const points = value?.points ?? [];
+  const flow = ratesOf(points, 5);
+  if (error !== null) return <Failure error={error} again={again} />;
+  return (
+    <div className="charts">
+      <Chart
+        title="Messages a second"
+        summary={`${rate(flow.received.at(-1) ?? 0)} in, ${rate(flow.loaded.at(-1) ?? 0)} loaded at last`}
+        times={points.map(({ at }) => at / 1_000)}
+        series={[
+          { label: "in", colour: "--chart-2", values: flow.received },
+          { label: "loaded", colour: "--chart-1", values: flow.loaded },
+        ]}
+      />
+      <Chart
+        title="Waiting"
+        summary={`${count(points.at(-1)?.backlog ?? 0)} in the backlog, ${count(points.at(-1)?.open ?? 0)} off the happy path at last`}
+        times={points.map(({ at }) => at / 1_000)}
+        series={[
+          { label: "backlog", colour: "--chart-3", values: points.map(({ backlog }) => backlog) },
+          { label: "dead, held, retrying", colour: "--chart-4", values: points.map(({ open }) => open) },
+        ]}
+      />
+    </div>
+  );
 }

@@ -1,62 +1,88 @@
 import { useEffect, useState, type ReactNode, type SubmitEvent } from "react";
-import { signIn, type Session } from "./api.ts";
+import { setUp, signIn, type Session } from "./api.ts";
 import { Failure } from "./ui.tsx";
 
-/** By an operator's token, or by the secret of a link that signs in once. */
+const SHORTEST_PASSWORD = 12;
+
+/** What the address says: a link that signs in once, one by which the first operator is made, or neither. */
+type Door = { readonly kind: "link" | "setup" | "none"; readonly secret: string };
+
+/** By name and password; by a link that signs in once; or, for the first of all, by the link that the hub printed. */
 export function SignIn({ onSignedIn }: { readonly onSignedIn: (session: Session) => void }): ReactNode {
+  const [door] = useState(takeDoor);
   const [error, setError] = useState<Error | null>(null);
   const [busy, setBusy] = useState(false);
-  const [token, setToken] = useState("");
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const isSetUp = door.kind === "setup";
 
-  const enter = (by: { token: string } | { invitation: string }): void => {
+  const enter = (by: Promise<Session>): void => {
     setBusy(true);
     setError(null);
-    signIn(by)
-      .then(
-        (session) => {
-          if (location.pathname === "/signin") history.replaceState(null, "", "/");
-          onSignedIn(session);
-        },
-        (thrown: Error) => setError(thrown),
-      )
-      .finally(() => setBusy(false));
+    by.then(
+      (session) => {
+        history.replaceState(null, "", "/");
+        onSignedIn(session);
+      },
+      (thrown: Error) => setError(thrown),
+    ).finally(() => setBusy(false));
   };
   useEffect(() => {
-    document.title = "Sign in · Waybill";
-    const invitation = location.pathname === "/signin" ? location.hash.slice(1) : "";
-    if (invitation === "") return;
-    // A secret does not stay in the address bar, nor is it used twice.
-    history.replaceState(null, "", "/signin");
-    enter({ invitation });
+    document.title = isSetUp ? "Set up · Waybill" : "Sign in · Waybill";
+    if (door.kind === "link") enter(signIn({ invitation: door.secret }));
   }, []);
   const submit = (event: SubmitEvent<HTMLFormElement>): void => {
     event.preventDefault();
-    if (token.trim() !== "") enter({ token: token.trim() });
+    enter(isSetUp ? setUp({ invitation: door.secret, name, password }) : signIn({ name, password }));
   };
+  const complete = name.trim() !== "" && password.length >= (isSetUp ? SHORTEST_PASSWORD : 1);
   return (
     <main className="sign-in">
       <form className="card" onSubmit={submit}>
-        <h1>Waybill</h1>
-        <p className="lead">Every change you carried: where it is, what happened to it, and why.</p>
-        <label htmlFor="token">Operator token</label>
+        <h1>{isSetUp ? "Welcome" : "Waybill"}</h1>
+        <p className="lead">
+          {isSetUp
+            ? "You are the first operator of this hub, and its admin. Others are let in by you."
+            : "Every change you carried: where it is, what happened to it, and why."}
+        </p>
+        <label htmlFor="name">Name</label>
         <input
-          id="token"
-          type="password"
-          autoComplete="current-password"
+          id="name"
+          autoComplete="username"
+          autoCapitalize="none"
           spellCheck={false}
-          value={token}
-          onChange={(event) => setToken(event.target.value)}
+          value={name}
+          onChange={(event) => setName(event.target.value)}
           autoFocus
         />
+        <label htmlFor="password">Password</label>
+        <input
+          id="password"
+          type="password"
+          autoComplete={isSetUp ? "new-password" : "current-password"}
+          value={password}
+          onChange={(event) => setPassword(event.target.value)}
+          {...(isSetUp ? { "aria-describedby": "password-note" } : {})}
+        />
         {error !== null && <Failure error={error} />}
-        <button type="submit" className="primary" disabled={busy || token.trim() === ""}>
-          {busy ? "Signing in…" : "Sign in"}
+        <button type="submit" className="primary" disabled={busy || !complete}>
+          {busy ? "One moment…" : isSetUp ? "Begin" : "Sign in"}
         </button>
-        <p className="fine">
-          The hub keeps its own token beside its ledger, in a file that ends in <code>.operator-token</code>; on that
-          machine <code>waybill demo</code> and <code>waybill hub</code> also print a link that signs in once.
+        <p className="fine" id="password-note">
+          {isSetUp
+            ? `At least ${SHORTEST_PASSWORD} characters: a few words that belong together only to you are best.`
+            : "An admin lets people in: here under People, or with `waybill operator add`."}
         </p>
       </form>
     </main>
   );
+}
+
+/** A secret does not stay in the address bar, nor is it used twice. */
+function takeDoor(): Door {
+  const kind = { "/signin": "link", "/setup": "setup" }[location.pathname] as Door["kind"] | undefined;
+  const secret = location.hash.slice(1);
+  if (kind === undefined || secret === "") return { kind: "none", secret: "" };
+  history.replaceState(null, "", location.pathname);
+  return { kind, secret };
 }

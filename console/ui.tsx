@@ -1,6 +1,6 @@
 import { useEffect, useState, type ReactNode } from "react";
 import type { StateKind } from "../src/message/lifecycle.ts";
-import { Refusal } from "./api.ts";
+import { may, Refusal, type Role } from "./api.ts";
 
 export function Page({
   title,
@@ -148,4 +148,70 @@ export function useSettled(value: string, ms = 200): string {
     return () => clearTimeout(timer);
   }, [value, ms]);
   return settled;
+}
+
+/** One act at a time, with what went wrong. */
+export function useAct(): {
+  readonly busy: boolean;
+  readonly error: Error | null;
+  readonly run: (act: () => Promise<unknown>) => void;
+} {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<Error | null>(null);
+  const run = (act: () => Promise<unknown>): void => {
+    setBusy(true);
+    setError(null);
+    act()
+      .catch((thrown: Error) => setError(thrown))
+      .finally(() => setBusy(false));
+  };
+  return { busy, error, run };
+}
+
+/** A button whose act asks once more before it is done. Nothing for those who may not. */
+export function Act({
+  label,
+  question,
+  act,
+  done,
+  needs = "operator",
+}: {
+  readonly label: string;
+  readonly question: string;
+  readonly act: () => Promise<unknown>;
+  readonly done: () => void;
+  readonly needs?: Role;
+}): ReactNode {
+  const [asking, setAsking] = useState(false);
+  const { busy, error, run } = useAct();
+  if (!may(needs)) return null;
+  if (!asking)
+    return (
+      <button type="button" className="quiet" onClick={() => setAsking(true)}>
+        {label}
+      </button>
+    );
+  return (
+    <span className="asking" role="group" aria-label={question}>
+      <span>{error === null ? question : error.message}</span>
+      <button
+        type="button"
+        className="danger"
+        disabled={busy}
+        autoFocus
+        onClick={() =>
+          run(async () => {
+            await act();
+            setAsking(false);
+            done();
+          })
+        }
+      >
+        {label}
+      </button>
+      <button type="button" onClick={() => setAsking(false)}>
+        Keep
+      </button>
+    </span>
+  );
 }

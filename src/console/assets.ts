@@ -41,6 +41,7 @@ export function assetRoutes(folder: string): readonly Route[] {
   return [
     pageAt("/", "The console"),
     pageAt("/signin", "The console, entered by a link that signs in once"),
+    pageAt("/setup", "The console, where the first operator is made"),
     route(
       "anyone",
       {

@@ -22,6 +22,7 @@ const FLAGS = [
 ];
 const SHOTS = join(REPO, ".screenshots");
 const AXE = join(REPO, "node_modules/axe-core/axe.min.js");
+const PASSWORD = "correct horse battery";
 const MINUTE = { timeout: 60_000 };
 
 /** Needs the built page: `npm ci` makes it, and `npm run build:console` after a change. */
@@ -73,18 +74,49 @@ describeWith("browser", "the console in a browser, over the demo", (executablePa
     return rows[0] ? `${rows[0].lane}/${rows[0].seq}` : "";
   };
 
-  test("a wrong token is refused in words, the right one opens the overview", MINUTE, async () => {
-    await page.goto(address);
-    await page.getByLabel("Operator token").fill("wrong");
-    await page.keyboard.press("Enter");
+  const signIn = async (on: Page, name: string, password = PASSWORD): Promise<void> => {
+    await on.getByLabel("Name").fill(name);
+    await on.getByLabel("Password").fill(password);
+    await on.keyboard.press("Enter");
+  };
+
+  test("the first operator is made by a link, and comes in again by name and password", MINUTE, async () => {
+    await page.goto(link.replace("/signin#", "/setup#"));
+    await page.getByRole("heading", { name: "Welcome", level: 1 }).waitFor();
+    await page.screenshot({ path: join(SHOTS, "setup.png") });
+    await signIn(page, "root");
+    await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("Name").waitFor();
+    await page.screenshot({ path: join(SHOTS, "sign-in.png") });
+    await signIn(page, "root", "a wrong password");
     await page.getByRole("alert").waitFor();
     expect(complaints.splice(0)).toEqual([expect.stringContaining("401")]); // the browser's own line about the answer
-    await page.getByLabel("Operator token").fill(token());
-    await page.keyboard.press("Enter");
+    await signIn(page, "root");
     await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
   });
 
+  test("a viewer who was let in sees no way to act, and loses nothing by asking for one", MINUTE, async () => {
+    await page.goto(`${address}#/people`);
+    await page.getByLabel("Name").fill("vera");
+    await page.getByLabel("Password").fill(PASSWORD);
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+    await page.getByText("vera").waitFor();
+    await using other = await browser.newContext();
+    const vera = await other.newPage();
+    await vera.goto(address);
+    await signIn(vera, "vera");
+    await vera.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+    expect(await vera.getByRole("link", { name: "People" }).count()).toBe(0);
+    await vera.goto(`${address}#/people`);
+    await vera.getByText("There is no such screen.").waitFor();
+    await vera.goto(`${address}#/terminals/till-001`);
+    await vera.getByText("Received through").first().waitFor();
+    expect(await vera.getByRole("button", { name: "Revoke" }).count()).toBe(0);
+  });
+
   test("the overview changes by itself", MINUTE, async () => {
+    await page.goto(`${address}#/`);
     await page.locator(".connection.live").waitFor();
     const before = await page.locator(".figure", { hasText: "Loaded" }).locator(".figure-note").innerText();
     await until(
@@ -93,15 +125,21 @@ describeWith("browser", "the console in a browser, over the demo", (executablePa
     );
   });
 
-  test("the link of the demo signs in once", MINUTE, async () => {
+  test("a link signs in once", MINUTE, async () => {
+    const made = await fetch(`${address}api/invitations`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token()}`, "content-type": "application/json" },
+      body: "{}",
+    });
+    const once = `${address}signin#${((await made.json()) as { invitation: string }).invitation}`;
     await using other = await browser.newContext();
     const guest = await other.newPage();
-    await guest.goto(link);
+    await guest.goto(once);
     await guest.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
     expect(guest.url()).not.toContain("signin");
     await using third = await browser.newContext();
     const late = await third.newPage();
-    await late.goto(link);
+    await late.goto(once);
     await late.getByText("was used before").waitFor();
   });
 
@@ -142,6 +180,8 @@ describeWith("browser", "the console in a browser, over the demo", (executablePa
       ["#/terminals/till-001", "till-001"],
       ["#/dead", "Dead letters"],
       ["#/audit", "Audit"],
+      ["#/people", "People"],
+      ["#/settings", "Settings"],
       ["#/messages/till-001/1", "Messages"],
     ] as const;
     for (const colorScheme of ["light", "dark"] as const) {
@@ -174,21 +214,21 @@ describeWith("browser", "the console in a browser, over the demo", (executablePa
     expect(complaints).toEqual([]);
     expect(await figureOf("Terminals")).toBe("4"); // three shops, and the till that speaks SOAP
     await page.getByRole("button", { name: "Sign out" }).click();
-    await page.getByLabel("Operator token").waitFor();
+    await page.getByLabel("Name").waitFor();
   });
 
-  test("a hub that goes is told of, and one that comes back asks who is there", MINUTE, async () => {
-    await page.getByLabel("Operator token").fill(token());
-    await page.keyboard.press("Enter");
+  test("a hub that goes is told of, and one that comes back still knows who is there", MINUTE, async () => {
+    await signIn(page, "root");
     await page.locator(".connection.live").waitFor();
     await demo.kill();
     await page.locator(".connection.lost").waitFor();
     demo = start();
-    await page.getByLabel("Operator token").waitFor();
+    await page.locator(".connection.live").waitFor();
+    await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
   });
 
   async function expectAccessible(name: string): Promise<void> {
-    await page.locator(".row, .figure, .empty, .verdict").first().waitFor();
+    await page.locator(".row, .figure, .empty, .verdict, .facts").first().waitFor();
     await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
     const found = (await page.evaluate(
       "axe.run().then(({ violations }) => violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => id + ': ' + nodes.slice(0, 3).map(({ html }) => html).join(' | ')))",

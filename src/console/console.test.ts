@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openApi, OPERATOR, PUBLISHER, type Answer, type ApiStation, type Ask } from "../../test/kit/api.ts";
+import { ADMIN, openApi, VIEWER, type Answer, type ApiStation, type Ask } from "../../test/kit/api.ts";
 import { until } from "../../test/kit/until.ts";
 import { serveConsole } from "./console.ts";
 import { PROOF_HEADER } from "./sessions.ts";
@@ -7,11 +7,15 @@ import { PROOF_HEADER } from "./sessions.ts";
 let hub: ApiStation;
 beforeAll(async () => {
   hub = await openApi({ parts: { browser: serveConsole } });
+  const json = { ...ANNA, role: "operator" };
+  await hub.call("POST", "/api/operators", { key: ADMIN, json });
 });
 afterAll(() => hub.close());
 
 type Browser = { readonly cookie: string; readonly proof: string };
-async function signedIn(by: unknown = { token: OPERATOR }): Promise<Browser> {
+const PASSWORD = "correct horse battery";
+const ANNA = { name: "anna", password: PASSWORD };
+async function signedIn(by: unknown = ANNA): Promise<Browser> {
   const answer = await hub.call("POST", "/api/session", { json: by });
   expect(answer.status).toBe(200);
   const cookie = (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
@@ -21,12 +25,12 @@ const as = ({ cookie }: Browser, method: string, path: string, ask: Ask = {}): P
   hub.call(method, path, { ...ask, headers: { cookie, ...ask.headers } });
 
 describe("signing in", () => {
-  test("an operator's token gives a cookie that scripts cannot read and other sites cannot send", async () => {
-    const answer = await hub.call("POST", "/api/session", { json: { token: OPERATOR } });
-    expect(answer.json).toMatchObject({ actor: "operator:anna" });
+  test("a name and its password give a cookie that scripts cannot read and other sites cannot send", async () => {
+    const answer = await hub.call("POST", "/api/session", { json: ANNA });
+    expect(answer.json).toMatchObject({ actor: "operator:anna", role: "operator" });
     const cookie = answer.headers.get("set-cookie") ?? "";
     for (const word of ["HttpOnly", "SameSite=Strict", "Path=/"]) expect(cookie).toContain(word);
-    expect(cookie).not.toContain(OPERATOR);
+    expect(cookie).not.toContain("Secure"); // no TLS here
     expect(answer.headers.get("cache-control")).toBe("no-store");
   });
   test("the cookie opens what operators see, and nobody comes in without one", async () => {
@@ -48,12 +52,44 @@ describe("signing in", () => {
     expect((await as(anna, "POST", "/api/enroll-tokens", proven)).status).toBe(201);
   });
   test("a page of another site cannot sign somebody in", async () => {
-    const json = { token: OPERATOR };
+    const json = ANNA;
     const answer = await hub.call("POST", "/api/session", { json, headers: { "sec-fetch-site": "cross-site" } });
     expect(answer.status).toBe(403);
   });
-  test("a token of another role does not sign in", async () => {
-    expect((await hub.call("POST", "/api/session", { json: { token: PUBLISHER } })).status).toBe(403);
+  test("behind a proxy that speaks TLS the cookie travels by TLS only", async () => {
+    const headers = { "x-forwarded-proto": "https" };
+    const answer = await hub.call("POST", "/api/session", { json: ANNA, headers });
+    expect(answer.headers.get("set-cookie")).toContain("; Secure");
+  });
+  test("a wrong password and an unknown name are refused in the same words", async () => {
+    const refused = await Promise.all(
+      [
+        { ...ANNA, password: "wrong" },
+        { ...ANNA, name: "nobody" },
+      ].map((json) => hub.call("POST", "/api/session", { json })),
+    );
+    const told = refused.map(({ status, json }) => ({ status, code: json["code"], detail: json["detail"] }));
+    expect(told[0]).toMatchObject({ status: 401, code: "SIGN_IN_FAILED" });
+    expect(told[1]).toEqual(told[0]);
+  });
+  test("signing in again makes another session and ends the one before", async () => {
+    const anna = await signedIn();
+    const again = await as(anna, "POST", "/api/session", { json: ANNA });
+    expect(again.headers.get("set-cookie")).not.toContain(anna.cookie);
+    expect((await as(anna, "GET", "/api/overview")).status).toBe(401);
+  });
+  test("a new password ends every session, and a viewer's session cannot act", async () => {
+    const bea = { name: "bea", password: PASSWORD, role: "viewer" };
+    await hub.call("POST", "/api/operators", { key: ADMIN, json: bea });
+    const browser = await signedIn({ name: "bea", password: PASSWORD });
+    const act = { json: { tags: {} }, headers: { [PROOF_HEADER]: browser.proof } };
+    expect((await as(browser, "POST", "/api/enroll-tokens", act)).json).toMatchObject({ code: "FORBIDDEN" });
+    const changed = await hub.call("POST", "/api/operators/bea", {
+      key: ADMIN,
+      json: { password: "another long password" },
+    });
+    expect(changed).toMatchObject({ status: 200, json: { name: "bea" } });
+    expect((await as(browser, "GET", "/api/overview")).status).toBe(401);
   });
   test("who signed out is out", async () => {
     const anna = await signedIn();
@@ -62,13 +98,31 @@ describe("signing in", () => {
     expect((await as(anna, "GET", "/api/overview")).status).toBe(401);
   });
   test("an invitation signs in once, and then there is another", async () => {
-    const invitation = hub.api.invite();
+    const invitation = await hub.api.invite();
     expect(invitation).not.toBeNull();
-    expect(hub.api.invite()).toBe(invitation);
+    expect(await hub.api.invite()).toBe(invitation);
     const local = await signedIn({ invitation });
-    expect((await as(local, "GET", "/api/session")).json).toMatchObject({ actor: "operator:local" });
+    expect((await as(local, "GET", "/api/session")).json).toMatchObject({ actor: "operator:local", role: "admin" });
     expect((await hub.call("POST", "/api/session", { json: { invitation } })).status).toBe(401);
-    expect(hub.api.invite()).not.toBe(invitation);
+    expect(await hub.api.invite()).not.toBe(invitation);
+  });
+});
+
+describe("the first operator", () => {
+  test("is made by the link that the hub printed, once, and is an admin", async () => {
+    await using fresh = await openApi({ parts: { browser: serveConsole } });
+    const json = { invitation: await fresh.api.invite(), name: "root", password: PASSWORD };
+    expect(await fresh.call("POST", "/api/setup", { json: { ...json, password: "short" } })).toMatchObject({
+      status: 400,
+      json: { path: "body.password" },
+    });
+    expect(await fresh.call("POST", "/api/setup", { json: { ...json, invitation: "guess" } })).toMatchObject({
+      status: 401,
+    });
+    const made = await fresh.call("POST", "/api/setup", { json });
+    expect(made.json).toMatchObject({ actor: "operator:root", role: "admin" });
+    const again = { ...json, invitation: await fresh.api.invite(), name: "eve" };
+    expect((await fresh.call("POST", "/api/setup", { json: again })).json).toMatchObject({ code: "NAME_TAKEN" });
   });
 });
 
@@ -113,7 +167,7 @@ describe("what is served", () => {
 
 test("the stream tells the overview at once, and ends when the hub shuts down", async () => {
   await using own = await openApi({ parts: { browser: serveConsole } });
-  const response = await fetch(`${own.address}/api/stream`, { headers: { authorization: `Bearer ${OPERATOR}` } });
+  const response = await fetch(`${own.address}/api/stream`, { headers: { authorization: `Bearer ${VIEWER}` } });
   expect(response.headers.get("content-type")).toBe("text/event-stream");
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   const first = await reader?.read();

@@ -1,28 +1,34 @@
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { later } from "../base/clock.ts";
 import { WaybillError } from "../base/errors.ts";
-import { actor, terminalId } from "../base/ids.ts";
+import { terminalId } from "../base/ids.ts";
 import type { BrowserSide, BrowserSideParts } from "../hub/api/browser-side.ts";
 import { empty, json, type WireRequest, type WireResponse } from "../hub/api/http.ts";
 import { jsonRoute, queryOf, route, type Route } from "../hub/api/route.ts";
+import { newPassword } from "../hub/api/password.ts";
+import { personName } from "../hub/api/operator/people.ts";
+import type { Session } from "../ledger/access.ts";
 import { assetRoutes } from "./assets.ts";
 import { findTerminals, HEALTHS } from "./fleet.ts";
-import { SPANS } from "./history.ts";
-import { PROOF_HEADER, Sessions, type Session } from "./sessions.ts";
+import { PROOF_HEADER, Sessions } from "./sessions.ts";
 import { Watch } from "./watch.ts";
 
 /** Where `npm run build:console` puts the page; beside `src/` and beside `dist/` alike. */
 const BUILT = fileURLToPath(new URL("../../dist-console", import.meta.url));
-/** Who an invitation signs in: the same name as the token in the ledger's folder has. */
-const LOCAL = actor("operator:local");
+const DAY_MS = 24 * 3_600_000;
 
 const secret = z.string().trim().min(1).max(512);
 const signInCall = z.union([
-  z.object({ token: secret.describe("an API token with the role operator") }),
+  z.object({ name: z.string().trim().min(1).max(64), password: z.string().min(1).max(512) }),
   z.object({ invitation: secret.describe("the part behind # of a link that signs in once") }),
 ]);
+const setUpCall = z.object({ invitation: secret, name: personName, password: newPassword });
 const historyQuery = z.object({
-  span: z.enum(SPANS).default("minutes").describe("the last ten minutes by the second, or the last day by the minute"),
+  span: z
+    .enum(["minutes", "hours"])
+    .default("minutes")
+    .describe("the last ten minutes by the second, or the last day by the minute"),
 });
 const fleetQuery = z.object({
   text: z.string().max(64).default("").describe("part of a terminal's name"),
@@ -33,14 +39,14 @@ const fleetQuery = z.object({
 
 /** The console's server side: the page, who is signed in, and what is live. Give it to `startHub` as `browser`. */
 export function serveConsole(parts: BrowserSideParts): BrowserSide {
-  const sessions = new Sessions(parts.runtime, parts.operatorOfToken, LOCAL);
+  const sessions = new Sessions(parts);
   const watch = new Watch(parts);
   return {
     routes: [...assetRoutes(BUILT), ...sessionRoutes(sessions), ...liveRoutes(parts, watch)],
-    operatorOf(request) {
-      const session = sessions.of(request);
+    async personOf(request) {
+      const session = await sessions.of(request);
       if (session && !isLook(request)) prove(session, request);
-      return session?.actor ?? null;
+      return session;
     },
     invite: () => sessions.invite(),
     drain: () => watch.end(),
@@ -55,9 +61,16 @@ function prove(session: Session, request: WireRequest): void {
     throw new WaybillError("FORBIDDEN", `an act of a signed-in browser needs the header ${PROOF_HEADER}`);
 }
 
+/** A page of another site must not sign somebody in as somebody else. */
+function refuseOtherSites({ headers }: WireRequest): void {
+  const site = headers["sec-fetch-site"] ?? "same-origin";
+  if (site !== "same-origin" && site !== "none")
+    throw new WaybillError("FORBIDDEN", "a page of another site cannot sign in here");
+}
+
 function sessionRoutes(sessions: Sessions): readonly Route[] {
-  const shown = ({ actor: who, proof }: Session, headers: Readonly<Record<string, string>> = {}): WireResponse =>
-    json(200, { actor: who, proof }, { "cache-control": "no-store", ...headers });
+  const shown = ({ actor: who, role, proof }: Session, headers: Readonly<Record<string, string>> = {}): WireResponse =>
+    json(200, { actor: who, role, proof }, { "cache-control": "no-store", ...headers });
   return [
     jsonRoute(
       "anyone",
@@ -66,16 +79,31 @@ function sessionRoutes(sessions: Sessions): readonly Route[] {
         path: "/api/session",
         summary: "Sign a browser in; answers with a cookie",
         answer: { status: 200 },
-        faults: ["UNAUTHENTICATED", "FORBIDDEN"],
+        faults: ["SIGN_IN_FAILED", "UNAUTHENTICATED", "FORBIDDEN", "OVERLOADED"],
       },
       signInCall,
       async ({ body, request }) => {
-        // A page of another site must not sign somebody in as somebody else.
-        const site = request.headers["sec-fetch-site"] ?? "same-origin";
-        if (site !== "same-origin" && site !== "none")
-          throw new WaybillError("FORBIDDEN", "a page of another site cannot sign in here");
+        refuseOtherSites(request);
         const { session, cookie } =
-          "token" in body ? sessions.signInByToken(body.token) : sessions.signInByInvitation(body.invitation);
+          "name" in body
+            ? await sessions.signIn(body.name, body.password, request)
+            : await sessions.accept(body.invitation, request);
+        return shown(session, { "set-cookie": cookie });
+      },
+    ),
+    jsonRoute(
+      "anyone",
+      {
+        method: "POST",
+        path: "/api/setup",
+        summary: "Make the first operator, an admin, by the link that the hub printed; answers with a cookie",
+        answer: { status: 200 },
+        faults: ["UNAUTHENTICATED", "FORBIDDEN", "NAME_TAKEN", "OVERLOADED"],
+      },
+      setUpCall,
+      async ({ body: { invitation, name, password }, request }) => {
+        refuseOtherSites(request);
+        const { session, cookie } = await sessions.setUp(invitation, name, password, request);
         return shown(session, { "set-cookie": cookie });
       },
     ),
@@ -89,14 +117,14 @@ function sessionRoutes(sessions: Sessions): readonly Route[] {
         faults: [],
       },
       async ({ request }) => {
-        const session = sessions.of(request);
+        const session = await sessions.of(request);
         return session ? shown(session) : empty(204, { "cache-control": "no-store" });
       },
     ),
     route(
-      "operator",
+      "viewer",
       { method: "POST", path: "/api/session/end", summary: "Sign out", answer: { status: 204 }, faults: [] },
-      async ({ request }) => empty(204, { "set-cookie": sessions.signOut(request) }),
+      async ({ request }) => empty(204, { "set-cookie": await sessions.signOut(request) }),
     ),
   ];
 }
@@ -104,7 +132,7 @@ function sessionRoutes(sessions: Sessions): readonly Route[] {
 function liveRoutes({ ledger, runtime }: BrowserSideParts, watch: Watch): readonly Route[] {
   return [
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/stream",
@@ -119,19 +147,22 @@ function liveRoutes({ ledger, runtime }: BrowserSideParts, watch: Watch): readon
       },
     ),
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/history",
-        summary: "Running totals over time, since this hub was started",
+        summary: "How things were: the last ten minutes by the second (running totals), or the last day by the minute",
         query: historyQuery,
         answer: { status: 200 },
         faults: [],
       },
-      async ({ request }) => json(200, { points: watch.history.of(queryOf(historyQuery, request).span) }),
+      async ({ request }) =>
+        queryOf(historyQuery, request).span === "minutes"
+          ? json(200, { points: watch.recent.points() })
+          : json(200, { minutes: await ledger.history.since(later(runtime.clock.now(), -DAY_MS)) }),
     ),
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/fleet",

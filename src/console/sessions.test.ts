@@ -1,26 +1,32 @@
-import { expect, test } from "vitest";
-import { WaybillError } from "../base/errors.ts";
-import { actor } from "../base/ids.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { tempDir, type TempDir } from "../../test/kit/temp-dir.ts";
+import { instant, later } from "../base/clock.ts";
+import { SYSTEM } from "../base/ids.ts";
 import { systemRuntime, type Runtime } from "../base/runtime.ts";
 import type { WireRequest } from "../hub/api/http.ts";
+import { passwordHash } from "../hub/api/password.ts";
+import { openSqliteLedger } from "../ledger/sqlite/ledger.ts";
+import type { Ledger } from "../ledger/port.ts";
+import { silentLog } from "../observe/log.ts";
 import { Sessions } from "./sessions.ts";
 
 const HOUR = 3_600_000;
-
-function door(): { sessions: Sessions; pass: (ms: number) => void } {
-  let now = 0;
-  const runtime: Runtime = { ...systemRuntime, clock: { ...systemRuntime.clock, elapsed: () => now } };
-  const sessions = new Sessions(
-    runtime,
-    (token) => {
-      if (token !== "right") throw new WaybillError("UNAUTHENTICATED", "unknown");
-      return actor("operator:anna");
-    },
-    actor("operator:local"),
-  );
-  return { sessions, pass: (ms) => void (now += ms) };
-}
-const request = (cookie: string): WireRequest => ({
+let now = 0;
+const clock = { now: () => later(instant(1_000_000_000_000), now), elapsed: () => now };
+const runtime: Runtime = { ...systemRuntime, clock };
+let dir: TempDir;
+let ledger: Ledger;
+beforeAll(async () => {
+  dir = tempDir();
+  ledger = await openSqliteLedger(dir.file("ledger.db"), runtime);
+  await ledger.access.addOperator("anna", "operator", await passwordHash("right", runtime.random), SYSTEM);
+});
+afterAll(async () => {
+  await ledger[Symbol.asyncDispose]();
+  await dir[Symbol.asyncDispose]();
+});
+const hub = (): Sessions => new Sessions({ ledger, runtime, log: silentLog });
+const request = (cookie = ""): WireRequest => ({
   method: "GET",
   path: "/",
   query: new URLSearchParams(),
@@ -28,38 +34,31 @@ const request = (cookie: string): WireRequest => ({
   body: new Uint8Array(0),
   signal: new AbortController().signal,
 });
+const cookieOf = ({ cookie }: { readonly cookie: string }): string => cookie.split(";")[0] ?? "";
 
-test("a session ends after twelve hours, whatever it was used for", () => {
-  const { sessions, pass } = door();
-  const { cookie } = sessions.signInByToken("right");
-  pass(11 * HOUR);
-  expect(sessions.of(request(cookie))?.actor).toBe("operator:anna");
-  pass(HOUR);
-  expect(sessions.of(request(cookie))).toBeNull();
+test("a session is known to every hub of the ledger, among other cookies", async () => {
+  const cookie = cookieOf(await hub().signIn("anna", "right", request()));
+  expect(await hub().of(request(`a=1; ${cookie}; b=2`))).toMatchObject({ actor: "operator:anna", role: "operator" });
+  expect(await hub().of(request(`not_${cookie}`))).toBeNull();
 });
-test("the cookie is found among others", () => {
-  const { sessions } = door();
-  const [cookie = ""] = sessions.signInByToken("right").cookie.split(";");
-  expect(sessions.of(request(`a=1; ${cookie}; b=2`))).not.toBeNull();
-  expect(sessions.of(request(`not_${cookie}`))).toBeNull();
+test("a session ends after twelve hours of work, or two without any", async () => {
+  const [used, unused] = [
+    await hub().signIn("anna", "right", request()),
+    await hub().signIn("anna", "right", request()),
+  ];
+  for (let hour = 1; hour < 12; hour++) {
+    now += HOUR;
+    expect(await hub().of(request(cookieOf(used)))).not.toBeNull();
+  }
+  expect(await hub().of(request(cookieOf(unused)))).toBeNull();
+  now += HOUR;
+  expect(await hub().of(request(cookieOf(used)))).toBeNull();
 });
-test("after ten failures within a minute nobody is let in until the minute has passed", () => {
-  const { sessions, pass } = door();
-  for (let i = 0; i < 10; i++) expect(() => sessions.signInByToken("wrong")).toThrow("UNAUTHENTICATED");
-  expect(() => sessions.signInByToken("right")).toThrow("OVERLOADED");
-  pass(60_001);
-  expect(sessions.signInByToken("right").session.actor).toBe("operator:anna");
-});
-test("an invitation is good for a quarter of an hour", () => {
-  const { sessions, pass } = door();
-  const first = sessions.invite();
-  pass(HOUR / 4);
-  expect(() => sessions.signInByInvitation(first)).toThrow("UNAUTHENTICATED");
-  expect(sessions.signInByInvitation(sessions.invite()).session.actor).toBe("operator:local");
-});
-test("the oldest of very many sessions is signed out", () => {
-  const { sessions } = door();
-  const { cookie } = sessions.signInByToken("right");
-  for (let i = 0; i < 1_000; i++) sessions.signInByToken("right");
-  expect(sessions.of(request(cookie))).toBeNull();
+test("an invitation is good for a quarter of an hour", async () => {
+  const sessions = hub();
+  const first = await sessions.invite();
+  now += HOUR / 4;
+  await expect(sessions.accept(first, request())).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
+  const accepted = await sessions.accept(await sessions.invite(), request());
+  expect(accepted.session).toMatchObject({ actor: "operator:local", role: "admin" });
 });

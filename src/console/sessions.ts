@@ -1,124 +1,134 @@
 import { WaybillError } from "../base/errors.ts";
-import type { Actor } from "../base/ids.ts";
-import type { Runtime } from "../base/runtime.ts";
+import { actor, type Actor } from "../base/ids.ts";
 import type { WireRequest } from "../hub/api/http.ts";
-import { newSecret, sameHash, secretHash } from "../hub/api/secret.ts";
-
-/** One signed-in browser. */
-export type Session = {
-  readonly actor: Actor;
-  /** What the page sends with each act: a page of another site can make a browser send the cookie, but never this. */
-  readonly proof: string;
-};
-type Kept = Session & { readonly until: number };
-type Invitation = { readonly hash: Uint8Array; readonly secret: string; readonly until: number };
+import type { BrowserSideParts } from "../hub/api/browser-side.ts";
+import { isPassword, passwordHash } from "../hub/api/password.ts";
+import { newSecret, secretHash } from "../hub/api/secret.ts";
+import type { NewSession, Session } from "../ledger/access.ts";
+import { Brake } from "./brake.ts";
 
 const COOKIE = "waybill_session";
-/** The header that carries a session's proof. */
+/** The header that carries a session's proof: a page of another site can make a browser send the cookie, but never this. */
 export const PROOF_HEADER = "x-waybill-proof";
-const SESSION_MS = 12 * 60 * 60_000;
-/** The oldest is signed out first. */
-const MOST_SESSIONS = 1_000;
+/** A session ends after a working day, and earlier when nobody used it for so long. */
+const SESSION_MS = 12 * 3_600_000;
+const IDLE_MS = 2 * 3_600_000;
 const INVITATION_MS = 15 * 60_000;
-/** After so many failures within a minute nobody is let in until it has passed: guessing ends, whoever guesses. */
-const MOST_FAILURES = 10;
-const FAILURE_MS = 60_000;
+/** Who an invitation signs in: the same name as the token in the ledger's folder has. */
+const LOCAL = actor("operator:local");
+
+/** `cookie` goes to the browser alone, the session's proof to its page. */
+export type SignedIn = { readonly session: Session; readonly cookie: string };
+type Parts = Pick<BrowserSideParts, "ledger" | "runtime" | "log">;
+type Invitation = { readonly secret: string; readonly until: number };
 
 /**
- * Who is signed in, in memory: a restart of the hub signs everybody out, and loses nothing else. Cookies are kept as hashes.
- * Later roles become members of `Session`; nothing else here asks what a person may do.
+ * Who is signed in. Sessions are kept in the ledger, so that every hub knows them and a restart ends none; of each cookie and
+ * invitation only the hash. Each sign-in makes a cookie of its own and ends the session the browser had before.
  */
 export class Sessions {
-  readonly #runtime: Runtime;
-  readonly #operatorOfToken: (token: string) => Actor;
-  readonly #invited: Actor;
-  readonly #sessions = new Map<string, Kept>();
-  #failures: readonly number[] = [];
+  readonly #parts: Parts;
+  readonly #brake: Brake;
   #invitation: Invitation | null = null;
 
-  /** @param invited who an invitation signs in */
-  constructor(runtime: Runtime, operatorOfToken: (token: string) => Actor, invited: Actor) {
-    this.#runtime = runtime;
-    this.#operatorOfToken = operatorOfToken;
-    this.#invited = invited;
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#brake = new Brake(parts.runtime.clock);
   }
 
-  /** @throws UNAUTHENTICATED; FORBIDDEN for a token of another role; OVERLOADED after too many failures */
-  signInByToken(token: string): { readonly session: Session; readonly cookie: string } {
-    return this.#signIn(() => this.#operatorOfToken(token));
+  /** @throws SIGN_IN_FAILED; OVERLOADED after too many failures for this name, or from everybody */
+  async signIn(name: string, password: string, request: WireRequest): Promise<SignedIn> {
+    const { access } = this.#parts.ledger;
+    const role = await this.#brake.guard(name, async () => {
+      const known = await access.passwordOf(name);
+      if (await isPassword(password, known?.password ?? null)) return known?.role ?? null;
+      this.#parts.log.warn({ name }, "signin.failed");
+      return null;
+    });
+    if (role === null) throw new WaybillError("SIGN_IN_FAILED", "no operator has this name and password");
+    return this.#open({ operator: name, actor: operatorActor(name), role }, request);
   }
 
   /** Uses the invitation up. @throws UNAUTHENTICATED when it is another, used or too old; OVERLOADED */
-  signInByInvitation(secret: string): { readonly session: Session; readonly cookie: string } {
-    return this.#signIn(() => {
-      const invitation = this.#invitation;
-      const known = invitation && invitation.until > this.#now() && sameHash(invitation.hash, secretHash(secret));
-      if (!known) throw new WaybillError("UNAUTHENTICATED", "this link was used before or is too old; ask for another");
-      this.#invitation = null;
-      return this.#invited;
-    });
+  async accept(secret: string, request: WireRequest): Promise<SignedIn> {
+    await this.#useUp(secret);
+    return this.#open({ operator: null, actor: LOCAL, role: "admin" }, request);
   }
 
-  invite(): string {
-    if (this.#invitation === null || this.#invitation.until <= this.#now()) {
+  /** Makes the first operator, an admin, and signs in. @throws UNAUTHENTICATED; NAME_TAKEN when there is one already */
+  async setUp(secret: string, name: string, password: string, request: WireRequest): Promise<SignedIn> {
+    const { ledger, runtime } = this.#parts;
+    if (!(await this.isNew())) throw new WaybillError("NAME_TAKEN", "there is an operator already; sign in as one");
+    const hash = await passwordHash(password, runtime.random);
+    await this.#useUp(secret);
+    await ledger.access.addFirstOperator(name, hash, LOCAL);
+    return this.#open({ operator: name, actor: operatorActor(name), role: "admin" }, request);
+  }
+
+  /** Nobody can sign in by name yet. */
+  async isNew(): Promise<boolean> {
+    return (await this.#parts.ledger.access.operators()).length === 0;
+  }
+
+  /** The same secret until it is used here or too old: whoever prints it may ask every second. */
+  async invite(): Promise<string> {
+    const now = this.#parts.runtime.clock.elapsed();
+    if (this.#invitation === null || this.#invitation.until <= now) {
       const secret = this.#secret();
-      this.#invitation = { hash: secretHash(secret), secret, until: this.#now() + INVITATION_MS };
+      this.#invitation = { secret, until: now + INVITATION_MS };
+      await this.#parts.ledger.access.invite(secretHash(secret), INVITATION_MS);
     }
     return this.#invitation.secret;
   }
 
   /** The session of a request's cookie, if it has one that still counts. */
-  of(request: WireRequest): Session | null {
-    const name = nameOf(request);
-    const kept = name === null ? undefined : this.#sessions.get(name);
-    if (name === null || !kept) return null;
-    if (kept.until > this.#now()) return kept;
-    this.#sessions.delete(name);
-    return null;
+  async of(request: WireRequest): Promise<Session | null> {
+    const hash = hashOf(request);
+    return hash === null ? null : this.#parts.ledger.access.session(hash, IDLE_MS);
   }
 
   /** Ends the request's session; gives the cookie that makes the browser forget it. */
-  signOut(request: WireRequest): string {
-    const name = nameOf(request);
-    if (name !== null) this.#sessions.delete(name);
-    return cookieOf("", 0);
+  async signOut(request: WireRequest): Promise<string> {
+    const hash = hashOf(request);
+    if (hash !== null) await this.#parts.ledger.access.closeSession(hash);
+    return cookieOf("", 0, request);
   }
 
-  #signIn(check: () => Actor): { readonly session: Session; readonly cookie: string } {
-    const now = this.#now();
-    this.#failures = this.#failures.filter((at) => at > now - FAILURE_MS);
-    if (this.#failures.length >= MOST_FAILURES) {
-      const retryAfterSeconds = Math.ceil(((this.#failures[0] ?? now) + FAILURE_MS - now) / 1_000);
-      throw new WaybillError("OVERLOADED", "too many sign-ins failed", { facts: { retryAfterSeconds } });
-    }
-    let actor: Actor;
-    try {
-      actor = check();
-    } catch (thrown) {
-      this.#failures = [...this.#failures, now];
-      throw thrown;
-    }
-    const value = this.#secret();
-    const session = { actor, proof: this.#secret() };
-    const oldest = this.#sessions.keys().next();
-    if (this.#sessions.size >= MOST_SESSIONS && !oldest.done) this.#sessions.delete(oldest.value);
-    this.#sessions.set(secretHash(value).toString("base64"), { ...session, until: now + SESSION_MS });
-    return { session, cookie: cookieOf(value, SESSION_MS / 1_000) };
+  async #useUp(secret: string): Promise<void> {
+    const good = await this.#brake.guard("", async () => {
+      return (await this.#parts.ledger.access.useInvitation(secretHash(secret))) || null;
+    });
+    if (this.#invitation?.secret === secret) this.#invitation = null;
+    if (good === null)
+      throw new WaybillError("UNAUTHENTICATED", "this link was used before or is too old; ask for another");
   }
 
-  #now(): number {
-    return this.#runtime.clock.elapsed();
+  async #open(who: Pick<NewSession, "operator" | "actor" | "role">, request: WireRequest): Promise<SignedIn> {
+    const { access } = this.#parts.ledger;
+    const before = hashOf(request);
+    if (before !== null) await access.closeSession(before);
+    const [value, proof] = [this.#secret(), this.#secret()];
+    await access.openSession({ ...who, hash: secretHash(value), proof, validMs: SESSION_MS });
+    return {
+      session: { actor: who.actor, role: who.role, proof },
+      cookie: cookieOf(value, SESSION_MS / 1_000, request),
+    };
   }
+
   #secret(): string {
-    return newSecret(this.#runtime.random);
+    return newSecret(this.#parts.runtime.random);
   }
 }
 
-/** Strict: no link or form of another site ever arrives signed in. A proxy that speaks TLS adds `Secure`. */
-const cookieOf = (value: string, seconds: number): string =>
-  `${COOKIE}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict`;
+const operatorActor = (name: string): Actor => actor(`operator:${name}`);
 
-function nameOf(request: WireRequest): string | null {
+/** Strict: no link or form of another site ever arrives signed in. Behind a proxy that speaks TLS it travels by TLS only. */
+function cookieOf(value: string, seconds: number, { headers }: WireRequest): string {
+  const secure = headers["x-forwarded-proto"]?.split(",")[0]?.trim() === "https" ? "; Secure" : "";
+  return `${COOKIE}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`;
+}
+
+function hashOf(request: WireRequest): Uint8Array | null {
   const value = new RegExp(`(?:^|;\\s*)${COOKIE}=([\\w-]{1,100})(?:;|$)`).exec(request.headers["cookie"] ?? "")?.[1];
-  return value === undefined ? null : secretHash(value).toString("base64");
+  return value === undefined ? null : secretHash(value);
 }

@@ -1,16 +1,19 @@
+import { later } from "../base/clock.ts";
 import { WaybillError } from "../base/errors.ts";
 import type { BrowserSideParts } from "../hub/api/browser-side.ts";
+import { lagAt, sumOf } from "../ledger/history.ts";
 import type { Overview } from "../ledger/port.ts";
 import { down, type HealthReport } from "../observe/health.ts";
 import { summarise, type FleetSummary } from "./fleet.ts";
-import { History } from "./history.ts";
+import { Recent, type Rates } from "./recent.ts";
 
 /** What a browser is told once a second. */
 export type Picture = {
   readonly at: number;
   readonly overview: Overview;
-  /** Messages a second. */
-  readonly rates: { readonly received: number; readonly loaded: number };
+  readonly rates: Rates;
+  /** From commit at the terminal to commit at the centre, of what was loaded in the last quarter of an hour. */
+  readonly lag: { readonly p50Ms: number; readonly p99Ms: number } | null;
   readonly health: HealthReport;
   readonly fleet: FleetSummary;
 };
@@ -18,24 +21,28 @@ export type Picture = {
 const LOOK_EVERY_MS = 1_000;
 /** A walk over all terminals: done only while somebody watches, and not at every look. */
 const FLEET_EVERY_MS = 3_000;
+/** The ledger has a new minute once a minute. */
+const LAG_EVERY_MS = 10_000;
+const LAG_OVER_MS = 15 * 60_000;
 const MOST_STREAMS = 200;
 /** A stream ends after so long and the browser comes back: a session that has ended ends its stream, too. */
 const STREAM_MS = 5 * 60_000;
 
 /** Looks at the hub once a second on behalf of all browsers together. */
 export class Watch implements Disposable {
-  readonly history = new History();
+  readonly recent = new Recent();
   readonly #parts: BrowserSideParts;
   readonly #timer: Disposable;
   readonly #ended = new AbortController();
   #streams = 0;
   #newest: { readonly picture: Promise<Picture>; readonly at: number } | null = null;
+  #lag: { readonly lag: Picture["lag"]; readonly at: number } | null = null;
   #fleet: { readonly summary: FleetSummary; readonly at: number } | null = null;
 
   constructor(parts: BrowserSideParts) {
     this.#parts = parts;
     const { ledger, runtime, log } = parts;
-    const look = async (): Promise<void> => this.history.add(runtime.clock.now(), await ledger.trail.overview());
+    const look = async (): Promise<void> => this.recent.add(runtime.clock.now(), await ledger.trail.overview());
     this.#timer = runtime.timers.every(LOOK_EVERY_MS, look, (error) => log.warn({ error }, "capacity.unknown"));
   }
 
@@ -88,8 +95,24 @@ export class Watch implements Disposable {
 
   async #picture(): Promise<Picture> {
     const { ledger, runtime, health } = this.#parts;
-    const [overview, report, fleet] = await Promise.all([ledger.trail.overview(), health(), this.#summary()]);
-    return { at: runtime.clock.now(), overview, rates: this.history.rates(), health: report, fleet };
+    const [overview, report, fleet, lag] = await Promise.all([
+      ledger.trail.overview(),
+      health(),
+      this.#summary(),
+      this.#lagOfLate(),
+    ]);
+    return { at: runtime.clock.now(), overview, rates: this.recent.rates(), lag, health: report, fleet };
+  }
+
+  async #lagOfLate(): Promise<Picture["lag"]> {
+    const { ledger, runtime } = this.#parts;
+    const at = runtime.clock.elapsed();
+    if (!this.#lag || at - this.#lag.at >= LAG_EVERY_MS) {
+      const counts = sumOf(await ledger.history.since(later(runtime.clock.now(), -LAG_OVER_MS)));
+      const [p50Ms, p99Ms] = [lagAt(0.5, counts), lagAt(0.99, counts)];
+      this.#lag = { lag: p50Ms === null || p99Ms === null ? null : { p50Ms, p99Ms }, at };
+    }
+    return this.#lag.lag;
   }
 
   async #summary(): Promise<FleetSummary> {

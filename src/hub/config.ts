@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { FAULTS, type FaultCode } from "../base/errors.ts";
+import { ROLES } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
 import type { Transform } from "../load/rules.ts";
 import { soapConfig } from "./soap/config.ts";
@@ -149,7 +150,7 @@ export const hubConfig = z.strictObject({
     .array(
       z.strictObject({
         name: identifier.describe("shown in the audit trail"),
-        role: z.enum(["publisher", "operator"]),
+        role: z.enum(["publisher", ...ROLES]).describe("publisher: sends updates; the others as for people"),
         token: z
           .string()
           .min(16, "must have at least 16 characters")

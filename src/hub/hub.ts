@@ -1,6 +1,6 @@
 import { asWaybillError } from "../base/errors.ts";
-import type { TerminalId } from "../base/ids.ts";
-import type { Runtime } from "../base/runtime.ts";
+import { workerId, type TerminalId } from "../base/ids.ts";
+import { newUlid, type Runtime } from "../base/runtime.ts";
 import type { Stop } from "../base/stop.ts";
 import { openLedger } from "../ledger/open.ts";
 import type { Ledger } from "../ledger/port.ts";
@@ -9,12 +9,14 @@ import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { createHubApi } from "./api/api.ts";
 import type { MakeBrowserSide } from "./api/browser-side.ts";
+import { withoutSecrets } from "./api/operator/settings.ts";
 import { listen } from "./api/listen.ts";
 import { UpdateSignal } from "./api/update-signal.ts";
 import type { BreakerState } from "./breaker.ts";
 import { BulkRunner } from "./bulk-runner.ts";
 import { hostCentral } from "./central-host.ts";
 import { Engine } from "./engine.ts";
+import { HistoryKeeper } from "./history-keeper.ts";
 import { loadHubSettings, tokenHash, type ConfigSource } from "./load-config.ts";
 import { openCentral } from "./open-central.ts";
 import { ensureOperatorToken } from "./operator-token.ts";
@@ -45,8 +47,13 @@ export type Hub = {
   /** `http://host:port` */
   readonly address: string;
   readonly stats: () => HubStats;
-  /** A link that signs one person in to the console once; null when the hub serves none. */
-  readonly signInLink: () => string | null;
+  /**
+   * A link that signs one person in to the console once, or by which the first operator is made. Null when the hub serves no
+   * console.
+   */
+  readonly signInLink: (page?: "signin" | "setup") => Promise<string | null>;
+  /** Nobody can sign in by name yet. */
+  readonly isNew: () => Promise<boolean>;
   /** Refuses new requests, finishes and settles what is under way within `drainMs`, closes everything. Repeatable. */
   readonly close: () => Promise<void>;
 };
@@ -128,6 +135,14 @@ export async function startHub(given: HubStart): Promise<Hub> {
       health,
       ...(given.browser === undefined ? {} : { browser: given.browser }),
     });
+    const keeper = new HistoryKeeper({
+      ledger,
+      runtime,
+      log,
+      metrics,
+      process: workerId(newUlid(runtime.clock.now(), runtime.random)),
+    });
+    closers.push({ what: "history", close: async () => keeper[Symbol.dispose]() });
     const server = await listen(api, { host: settings.host, port: settings.port });
     closers.push({ what: "server", close: () => server.close() });
     const [ledgerAt, centralAt] = [settings.ledgerUrl, settings.centralUrl].map(withoutSecrets);
@@ -139,22 +154,16 @@ export async function startHub(given: HubStart): Promise<Hub> {
       breaker: engine.processor.breaker.state,
       health: health(),
     });
-    const signInLink = (): string | null => {
-      const secret = api.invite();
-      return secret === null ? null : `${server.address}/signin#${secret}`;
+    const signInLink: Hub["signInLink"] = async (page = "signin") => {
+      const secret = await api.invite();
+      return secret === null ? null : `${server.address}/${page}#${secret}`;
     };
-    return { address: server.address, stats, signInLink, close };
+    const isNew = async (): Promise<boolean> => (await ledger.access.operators()).length === 0;
+    return { address: server.address, stats, signInLink, isNew, close };
   } catch (thrown) {
     await closeAll(closers, log);
     throw thrown;
   }
-}
-
-/** A database URL as it may be logged. */
-function withoutSecrets(url: string): string {
-  if (!URL.canParse(url) || url.startsWith("sqlite:")) return url;
-  const { protocol, host, pathname } = new URL(url);
-  return `${protocol}//${host}${pathname}`;
 }
 
 type Closer = { readonly what: string; readonly close: () => Promise<void> };
@@ -193,5 +202,5 @@ async function snapshotFor(id: TerminalId, ledger: Ledger, engine: Engine, log: 
 async function withOperatorToken(settings: HubSettings, runtime: Runtime): Promise<HubSettings> {
   const token = await ensureOperatorToken(settings.ledgerUrl, runtime.random);
   if (token === null) return settings;
-  return { ...settings, tokens: [...settings.tokens, { name: "local", role: "operator", hash: tokenHash(token) }] };
+  return { ...settings, tokens: [...settings.tokens, { name: "local", role: "admin", hash: tokenHash(token) }] };
 }

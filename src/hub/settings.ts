@@ -1,4 +1,5 @@
 import type { Rules } from "../load/rules.ts";
+import type { Role } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
 import type { SoapSettings } from "./soap/settings.ts";
 
@@ -54,7 +55,7 @@ export type HubSettings = {
   };
   readonly publisher: { readonly pollMs: number; readonly quietGapMs: number };
   /** API token hashes (SHA-256, hex) by role. */
-  readonly tokens: readonly { readonly hash: string; readonly role: "publisher" | "operator"; readonly name: string }[];
+  readonly tokens: readonly { readonly hash: string; readonly role: "publisher" | Role; readonly name: string }[];
   /** Null: nothing is served under /soap. */
   readonly soap?: SoapSettings | null;
   readonly drainMs: number;

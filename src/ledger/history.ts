@@ -1,5 +1,6 @@
 import type { Instant } from "../base/clock.ts";
 import type { WorkerId } from "../base/ids.ts";
+import { LAG_SECONDS } from "../observe/metrics.ts";
 
 /** The whole ledger at the end of a minute. `received` and `loaded` are running totals: rates are their differences. */
 export type MinuteTotals = {
@@ -23,9 +24,7 @@ export type MinuteFlow = {
 export type Minute = MinuteTotals & MinuteFlow & { readonly at: Instant };
 
 /** Upper limits of the classes that lags are counted in, in milliseconds. Never changed once stored: add a column instead. */
-export const LAG_LIMITS_MS = [
-  50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000, 60_000, 300_000, 1_800_000, 3_600_000,
-] as const;
+export const LAG_LIMITS_MS: readonly number[] = LAG_SECONDS.map((seconds) => seconds * 1_000);
 
 export const MINUTE_MS = 60_000;
 /** Minutes are kept this long; of older ones only the first of each hour, as totals run on and lose nothing but detail. */
@@ -59,3 +58,22 @@ export function minutesOf(totals: readonly TotalsRow[], flows: readonly FlowRow[
     return { ...row, out: mine.reduce((sum, flow) => sum + flow.out, 0), lag };
   });
 }
+
+/**
+ * The lag that `share` of the loads stayed below, in milliseconds; null when nothing was loaded. Between two limits it is
+ * taken as evenly spread, and above the last one as that limit.
+ */
+export function lagAt(share: number, counts: readonly number[]): number | null {
+  const total = counts.reduce((sum, n) => sum + n, 0);
+  if (total === 0) return null;
+  let below = 0;
+  for (const [i, n] of counts.entries()) {
+    const [from, to] = [LAG_LIMITS_MS[i - 1] ?? 0, LAG_LIMITS_MS[i]];
+    if (to === undefined) return from;
+    if (below + n >= share * total) return from + ((to - from) * (share * total - below)) / n;
+    below += n;
+  }
+  return LAG_LIMITS_MS.at(-1) ?? null;
+}
+export const sumOf = (minutes: readonly Minute[]): readonly number[] =>
+  Array.from({ length: LAG_LIMITS_MS.length + 1 }, (_, i) => minutes.reduce((sum, { lag }) => sum + (lag[i] ?? 0), 0));

@@ -27,6 +27,10 @@ export const LOG_EVENTS = {
   "soap.tee": "A request was also given to the old server; both answers are compared.",
 
   "bulk.failed": "An act on many messages met a fault; it goes on at the next look.",
+  // people
+  "signin.failed": "A sign-in to the console was refused; `name` is what was given.",
+  "setup.offered": "There is no operator yet: whoever opens `link` becomes the first admin.",
+  "history.unwritten": "The figures of a minute could not be kept; its charts have a gap.",
 
   // central database
   "central.opened": "The central database is connected, its triggers and tables are in place.",

@@ -10,6 +10,8 @@ type Entry = {
 };
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600] as const;
+/** Finer than `SECONDS` where a person waits: percentiles of lag are told from these (ledger/history.ts). */
+export const LAG_SECONDS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 60, 300, 1800, 3600] as const;
 const COUNTS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000] as const;
 
 /**
@@ -95,7 +97,7 @@ export const METRICS = {
     meaning:
       "From the commit at the terminal (its clock) to the commit at the centre, newest message of each lane and batch.",
     labels: [],
-    buckets: SECONDS,
+    buckets: LAG_SECONDS,
   },
   waybill_leases_lost_total: {
     kind: "counter",
@@ -180,6 +182,12 @@ export class Metrics {
   /** A counter's or gauge's value, or a histogram's sum; 0 when it was never told. */
   value<M extends MetricName>(name: M, labels: Labels<M>): number {
     return this.#series.get(name)?.get(labelText(name, labels))?.value ?? 0;
+  }
+
+  /** A histogram's counts: one a bucket, and one for what is above them all. */
+  counts<M extends Named<"histogram">>(name: M, labels: Labels<M>): readonly number[] {
+    const series = this.#at(name, labels);
+    return [...series.counts, series.count - series.counts.reduce((sum, n) => sum + n, 0)];
   }
 
   text(): string {

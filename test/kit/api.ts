@@ -15,6 +15,8 @@ import { submissionBody } from "../../src/wire/submission.ts";
 import { tempDir } from "./temp-dir.ts";
 
 export const OPERATOR = "operator-token-of-the-tests";
+export const VIEWER = "viewer-token-of-the-tests";
+export const ADMIN = "admin-token-of-the-tests";
 export const PUBLISHER = "publisher-token-of-the-tests";
 
 export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["limits"]> = {}): HubSettings {
@@ -64,6 +66,8 @@ export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["lim
     publisher: { pollMs: 100, quietGapMs: 100 },
     tokens: [
       { name: "anna", role: "operator", hash: token(OPERATOR) },
+      { name: "vera", role: "viewer", hash: token(VIEWER) },
+      { name: "root", role: "admin", hash: token(ADMIN) },
       { name: "erp", role: "publisher", hash: token(PUBLISHER) },
     ],
     drainMs: 1_000,
@@ -115,6 +119,7 @@ export async function openApi(
     readonly around?: (ledger: Ledger) => Ledger;
     readonly runtime?: Runtime;
     readonly soap?: SoapSettings;
+    readonly personal?: HubSettings["personal"];
     readonly parts?: Partial<Pick<HubApiParts, "browser" | "capacity" | "health" | "log" | "metrics">>;
   } = {},
 ): Promise<ApiStation> {
@@ -125,7 +130,11 @@ export async function openApi(
   let wakes = 0;
   const api = createHubApi({
     ledger: options.around?.(ledger) ?? ledger,
-    settings: { ...testSettings(`sqlite:${dir.file("ledger.db")}`, options.limits), soap: options.soap ?? null },
+    settings: {
+      ...testSettings(`sqlite:${dir.file("ledger.db")}`, options.limits),
+      soap: options.soap ?? null,
+      ...(options.personal === undefined ? {} : { personal: options.personal }),
+    },
     runtime,
     log: silentLog,
     metrics: new Metrics(),

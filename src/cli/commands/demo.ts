@@ -127,7 +127,7 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
     (thrown) => log.warn({ error: thrown }, "close.failed"),
   );
   const live = process.stdout.isTTY && options.json !== true;
-  if (!live) output.err(`The console, signed in: ${hub.signInLink()}`);
+  if (!live) output.err(`The console, signed in: ${await hub.signInLink()}`);
   const screen = new Screen(output.raw, live);
   const began = clock.elapsed();
   let before: { at: number; loaded: number; sold: number } | null = null;
@@ -141,7 +141,7 @@ async function runDemo(options: DemoOptions, output: Output): Promise<void> {
       const now = clock.elapsed();
       const seconds = before ? (now - before.at) / 1000 : 1;
       screen.show({
-        console: hub.signInLink() ?? hub.address,
+        console: (await hub.signInLink()) ?? hub.address,
         running: duration(now - began),
         sold: sold.sales + soapTill.sold,
         salesPerSecond: before ? (sold.sales + soapTill.sold - before.sold) / seconds : 0,

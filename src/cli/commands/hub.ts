@@ -51,8 +51,14 @@ export function addHub(program: Command, output: Output): void {
       output.out(
         options.json ? JSON.stringify({ address: hub.address }) : `The hub answers at ${hub.address}. Ctrl-C stops it.`,
       );
-      // On the hub's own machine the screen is proof enough; a log file would be read by others, too.
-      if (process.stdout.isTTY && !options.json) output.out(`The console, signed in once: ${hub.signInLink()}`);
+      // Before there is an operator there is nothing to protect, and somebody must be able to begin. Later the hub's own screen
+      // is proof enough; a log file would be read by others, too.
+      const isNew = await hub.isNew();
+      if (options.json && isNew) log.info({ link: await hub.signInLink("setup") }, "setup.offered");
+      else if (!options.json && isNew)
+        output.out(`Nobody can sign in yet. Make the first operator here: ${await hub.signInLink("setup")}`);
+      else if (!options.json && process.stdout.isTTY)
+        output.out(`The console, signed in once: ${await hub.signInLink()}`);
       await ended;
     });
 }

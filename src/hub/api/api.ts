@@ -1,4 +1,5 @@
 import { asWaybillError, FAULTS, WaybillError } from "../../base/errors.ts";
+import { mayActAs, type Role } from "../../ledger/access.ts";
 import { WELL } from "../../observe/health.ts";
 import { decode, encode, encodingFor } from "../../wire/encoding.ts";
 import { HEADERS } from "../../wire/headers.ts";
@@ -16,10 +17,20 @@ import { Intake } from "./intake.ts";
 import { openapiOf } from "./openapi.ts";
 import { operatorRoutes } from "./operator.ts";
 import type { HubApiParts } from "./parts.ts";
-import { checked, RouteTable, type Call, type Caller, type CallerKind, type Found, type Route } from "./route.ts";
+import {
+  checked,
+  RouteTable,
+  type Call,
+  type Caller,
+  type CallerKind,
+  type Found,
+  type Person,
+  type Route,
+} from "./route.ts";
 import { serviceRoutes } from "./service.ts";
 import { SOAP_PATH, SoapEntrance } from "../soap/entrance.ts";
 import { FaultCounts } from "../soap/fault-counts.ts";
+import { sightOf } from "./sight.ts";
 import { Sightings } from "./sightings.ts";
 
 /** The hub's HTTP side without a socket: whole requests in, whole answers out. `listen` puts it on a port. */
@@ -33,7 +44,7 @@ export interface HubApi extends AsyncDisposable {
   hold(): Hold;
   readonly draining: boolean;
   /** A secret that signs one person in to the console once; null when there is no console. */
-  readonly invite: () => string | null;
+  readonly invite: () => Promise<string | null>;
   /** New requests are refused with UNAVAILABLE, long polls end at once, the rest finish. */
   drain(): void;
   /** Resolves when requests in work have had `drainMs` to finish, or `signal` is raised. */
@@ -45,7 +56,7 @@ const WIRE_VERSION = "1";
 
 export function createHubApi(parts: HubApiParts): HubApi {
   const { ledger, settings, runtime, log, metrics } = parts;
-  const gatekeeper = new Gatekeeper(ledger.terminals, settings.tokens, runtime);
+  const gatekeeper = new Gatekeeper(ledger, settings.tokens, runtime);
   const intake = new Intake(ledger.lanes, () => parts.wake.received());
   const capacity = parts.capacity ?? fileCapacity(settings.ledgerUrl, ledger, () => intake.meanLineBytes);
   const gate = new Gate(settings.limits, runtime, log, capacity);
@@ -56,7 +67,6 @@ export function createHubApi(parts: HubApiParts): HubApi {
     runtime,
     log,
     health: parts.health ?? (() => ({ ready: true, parts: { hub: WELL } })),
-    operatorOfToken: (token) => gatekeeper.token(`Bearer ${token}`, "operator"),
   });
   const soapTools = {
     gatekeeper,
@@ -82,14 +92,20 @@ export function createHubApi(parts: HubApiParts): HubApi {
   async function callerOf(kind: CallerKind, request: WireRequest): Promise<Caller[CallerKind]> {
     const { authorization } = request.headers;
     if (kind === "anyone") return { as: kind };
-    if (kind === "operator" && authorization === undefined) {
-      const actor = browser?.operatorOf(request);
-      if (actor) return { as: kind, actor };
-    }
-    if (kind !== "terminal") return { as: kind, actor: gatekeeper.token(authorization, kind) };
+    if (kind === "publisher") return { as: kind, actor: gatekeeper.publisher(authorization) };
+    if (kind !== "terminal") return personOf(kind, request);
     const terminal = await gatekeeper.terminal(authorization);
     sightings.saw(terminal.id, request);
     return { as: kind, terminal };
+  }
+
+  async function personOf<As extends Role>(needed: As, request: WireRequest): Promise<Person<As>> {
+    const { authorization } = request.headers;
+    const signedIn = authorization === undefined ? await browser?.personOf(request) : null;
+    const { actor, role } = signedIn ?? (await gatekeeper.person(authorization));
+    if (!mayActAs(role, needed))
+      throw new WaybillError("FORBIDDEN", `${actor} has the role ${role}; this needs the role ${needed}`);
+    return { as: needed, actor, role, sight: sightOf(role, settings.personal) };
   }
 
   async function answer({ route, params }: Found, request: WireRequest, trace: string): Promise<WireResponse> {
@@ -104,7 +120,7 @@ export function createHubApi(parts: HubApiParts): HubApi {
 
   return {
     routes: table.routes,
-    invite: () => browser?.invite() ?? null,
+    invite: async () => (await browser?.invite()) ?? null,
     bodyBytes: settings.limits.bodyBytes,
     hold: () => gate.hold(),
     get draining() {

@@ -1,7 +1,8 @@
 import { WaybillError } from "../../base/errors.ts";
 import { actor, type Actor } from "../../base/ids.ts";
 import type { Runtime } from "../../base/runtime.ts";
-import type { Terminal, Terminals } from "../../ledger/port.ts";
+import type { Access, Role } from "../../ledger/access.ts";
+import type { Ledger, Terminal, Terminals } from "../../ledger/port.ts";
 import type { HubSettings } from "../settings.ts";
 import { sameHash, secretHash } from "./secret.ts";
 
@@ -10,18 +11,19 @@ const REMEMBER_MS = 5_000;
 /** Keys remembered; the oldest is forgotten first. Unknown keys are not remembered: they would push out known ones. */
 const REMEMBER_KEYS = 20_000;
 
-export type Role = HubSettings["tokens"][number]["role"];
 type Remembered = { readonly terminal: Terminal; readonly until: number };
 
 /** Who calls. The only place that reads `authorization`. */
 export class Gatekeeper {
   readonly #terminals: Terminals;
+  readonly #access: Access;
   readonly #tokens: HubSettings["tokens"];
   readonly #runtime: Runtime;
   readonly #known = new Map<string, Remembered>();
 
-  constructor(terminals: Terminals, tokens: HubSettings["tokens"], runtime: Runtime) {
-    this.#terminals = terminals;
+  constructor(ledger: Pick<Ledger, "terminals" | "access">, tokens: HubSettings["tokens"], runtime: Runtime) {
+    this.#terminals = ledger.terminals;
+    this.#access = ledger.access;
     this.#tokens = tokens;
     this.#runtime = runtime;
   }
@@ -42,15 +44,29 @@ export class Gatekeeper {
     return terminal;
   }
 
-  /** @throws UNAUTHENTICATED; FORBIDDEN for a token of another role. Gives the name for the audit trail. */
-  token(authorization: string | undefined, role: Role): Actor {
-    const hash = secretHash(bearer(authorization));
-    // Every token is compared, so that the time taken does not tell which one came close.
-    const mine = this.#tokens.filter((token) => sameHash(Buffer.from(token.hash, "hex"), hash));
+  /** @throws UNAUTHENTICATED; FORBIDDEN for a token of a person's role. Gives the name for the audit trail. */
+  publisher(authorization: string | undefined): Actor {
+    const mine = this.#configured(secretHash(bearer(authorization)));
     if (mine.length === 0) throw new WaybillError("UNAUTHENTICATED", "this API token is not known here");
-    const token = mine.find((each) => each.role === role);
-    if (!token) throw new WaybillError("FORBIDDEN", `this API token does not have the role ${role}`);
-    return actor(`${role}:${token.name}`);
+    const token = mine.find(({ role }) => role === "publisher");
+    if (!token) throw new WaybillError("FORBIDDEN", "this API token does not have the role publisher");
+    return actor(`publisher:${token.name}`);
+  }
+
+  /** A person's or program's token, of the config or of the ledger. @throws UNAUTHENTICATED; FORBIDDEN for a publisher's */
+  async person(authorization: string | undefined): Promise<{ readonly actor: Actor; readonly role: Role }> {
+    const hash = secretHash(bearer(authorization));
+    const mine = this.#configured(hash);
+    for (const { name, role } of mine) if (role !== "publisher") return { actor: actor(`token:${name}`), role };
+    if (mine.length > 0) throw new WaybillError("FORBIDDEN", "a publisher's token opens nothing of the operator API");
+    const token = await this.#access.tokenBy(hash);
+    if (!token) throw new WaybillError("UNAUTHENTICATED", "this API token is not known here, or it has expired");
+    return { actor: actor(`token:${token.name}`), role: token.role };
+  }
+
+  /** Every token is compared, so that the time taken does not tell which one came close. */
+  #configured(hash: Uint8Array): HubSettings["tokens"] {
+    return this.#tokens.filter((token) => sameHash(Buffer.from(token.hash, "hex"), hash));
   }
 
   /** Forgets what is remembered of a terminal: in this process a revocation counts at once. */

@@ -1,5 +1,6 @@
 import type { Actor } from "../../base/ids.ts";
 import type { Runtime } from "../../base/runtime.ts";
+import type { Role } from "../../ledger/access.ts";
 import type { Ledger } from "../../ledger/port.ts";
 import type { HealthReport } from "../../observe/health.ts";
 import type { Log } from "../../observe/log.ts";
@@ -12,20 +13,18 @@ export type BrowserSideParts = {
   readonly runtime: Runtime;
   readonly log: Log;
   readonly health: () => Promise<HealthReport> | HealthReport;
-  /** The operator of an API token. @throws UNAUTHENTICATED; FORBIDDEN for a token of another role */
-  readonly operatorOfToken: (token: string) => Actor;
 };
 
 /** The console as the hub sees it. It stands on the floor above, so it is handed in, not imported. */
 export interface BrowserSide extends Disposable {
   readonly routes: readonly Route[];
   /**
-   * The operator behind a request's session; null when it has none.
+   * Who is behind a request's session; null when it has none.
    * @throws FORBIDDEN for an act whose page does not prove that it is ours
    */
-  operatorOf(request: WireRequest): Actor | null;
+  personOf(request: WireRequest): Promise<{ readonly actor: Actor; readonly role: Role } | null>;
   /** A secret that signs one person in once; the same one until it is used or too old. For people on the hub's own machine. */
-  invite(): string;
+  invite(): Promise<string>;
   /** Ends streams, so that a hub which shuts down does not wait for browsers. */
   drain(): void;
 }

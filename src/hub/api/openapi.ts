@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { FAULTS, type FaultCode } from "../../base/errors.ts";
+import { ROLES, type Role } from "../../ledger/access.ts";
 import { JSON_TYPE, NDJSON_TYPE } from "../../wire/headers.ts";
 import { problem, PROBLEM_TYPE } from "../../wire/problem.ts";
 import type { Route } from "./route.ts";
@@ -38,16 +39,23 @@ export function openapiOf(routes: readonly Route[], version: string): unknown {
       securitySchemes: {
         terminal: { type: "http", scheme: "bearer", description: "the key of a terminal, from POST /v1/enroll" },
         publisher: { type: "http", scheme: "bearer", description: "an API token with the role publisher" },
-        operator: { type: "http", scheme: "bearer", description: "an API token with the role operator" },
+        ...Object.fromEntries(ROLES.map((role) => [role, personScheme(role)])),
       },
       schemas: { problem: jsonSchema(problem) },
     },
   };
 }
 
+const personScheme = (role: Role): unknown => ({
+  type: "http",
+  scheme: "bearer",
+  description: `an API token or session with at least the role ${role}`,
+});
+
 function operationOf(route: Route): unknown {
   return {
     summary: route.summary,
+    ...(isRole(route.caller) ? { "x-least-role": route.caller } : {}),
     ...(route.caller === "anyone" ? {} : { security: [{ [route.caller]: [] }] }),
     parameters: [...pathParameters(route), ...queryParameters(route)],
     ...(route.body === "none" ? {} : { requestBody: { required: true, content: bodyContent(route) } }),
@@ -57,6 +65,8 @@ function operationOf(route: Route): unknown {
     },
   };
 }
+
+const isRole = (caller: Route["caller"]): boolean => (ROLES as readonly string[]).includes(caller);
 
 const bodyContent = (route: Route): unknown =>
   route.body === "json" && route.bodySchema

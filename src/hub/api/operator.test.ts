@@ -116,7 +116,7 @@ describe("the operator API", () => {
       json: { code: "STATE_CONFLICT" },
     });
     expect((await get("/api/events?limit=5")).json["events"]).toEqual(
-      expect.arrayContaining([expect.objectContaining({ actor: "operator:anna", lane: "o3/E1", from: 2 })]),
+      expect.arrayContaining([expect.objectContaining({ actor: "token:anna", lane: "o3/E1", from: 2 })]),
     );
   });
 

@@ -3,6 +3,8 @@ import { bulkRoutes } from "./operator/bulk.ts";
 import { enrolRoutes } from "./operator/enrol.ts";
 import { exceptionRoutes } from "./operator/exceptions.ts";
 import { restoreRoutes } from "./operator/restores.ts";
+import { peopleRoutes } from "./operator/people.ts";
+import { settingsRoutes } from "./operator/settings.ts";
 import { terminalRoutes } from "./operator/terminals.ts";
 import { trailRoutes } from "./operator/trail.ts";
 import type { HubApiParts } from "./parts.ts";
@@ -20,5 +22,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
     ...trailRoutes(parts),
     ...restoreRoutes(parts),
     ...enrolRoutes(parts, gatekeeper),
+    ...peopleRoutes(parts),
+    ...settingsRoutes(parts),
   ];
 }

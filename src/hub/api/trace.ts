@@ -4,6 +4,7 @@ import type { ExceptionRow } from "../../ledger/exceptions.ts";
 import type { Event, Ledger } from "../../ledger/port.ts";
 import { headline, type MessageState, type StateKind } from "../../message/lifecycle.ts";
 import { payloadOf, type Payload } from "./payload.ts";
+import type { Sight } from "./sight.ts";
 
 /** One message's waybill, as far as the hub knows it. */
 export type TracedMessage = {
@@ -30,9 +31,14 @@ const MOST = 20;
  * @param what a message's number (of any epoch, the current one first), `epoch/number`, or a searchable value
  * @throws NOT_FOUND, saying how far this terminal has sent
  */
-export async function traceMessages(ledger: Ledger, terminal: TerminalId, what: string): Promise<TraceAnswer> {
-  const places = await placesOf(ledger, terminal, what);
-  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place)))).filter(
+export async function traceMessages(
+  ledger: Ledger,
+  terminal: TerminalId,
+  what: string,
+  sight: Sight,
+): Promise<TraceAnswer> {
+  const places = await placesOf(ledger, terminal, what, sight);
+  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place, sight)))).filter(
     (message) => message !== null,
   );
   if (messages.length > 0) return { terminal, what, messages };
@@ -53,9 +59,10 @@ export async function traceAnywhere(
   ledger: Ledger,
   value: string,
   tags: Readonly<Record<string, string>>,
+  sight: Sight,
 ): Promise<Omit<TraceAnswer, "terminal">> {
-  const places = await ledger.trail.findAnywhere(value, tags, MOST);
-  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place)))).filter(
+  const places = await foundBy(value, await ledger.trail.findAnywhere(value, tags, MOST), ledger, sight);
+  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place, sight)))).filter(
     (message) => message !== null,
   );
   if (messages.length > 0) return { what: value, messages };
@@ -68,10 +75,10 @@ export async function traceAnywhere(
 
 type Place = { readonly lane: LaneName; readonly seq: Seq };
 
-async function placesOf(ledger: Ledger, terminal: TerminalId, what: string): Promise<readonly Place[]> {
+async function placesOf(ledger: Ledger, terminal: TerminalId, what: string, sight: Sight): Promise<readonly Place[]> {
   const named = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\/(\d{1,15})$/.exec(what);
   if (named) return [{ lane: laneName(terminal, epoch(named[1] ?? "")), seq: seq(Number(named[2])) }];
-  const byValue = await ledger.trail.find(terminal, what, MOST);
+  const byValue = await foundBy(what, await ledger.trail.find(terminal, what, MOST), ledger, sight);
   if (!/^\d{1,15}$/.test(what)) return byValue;
   const lanes = (await ledger.lanes.of(terminal)).toSorted((a, b) => Number(b.current) - Number(a.current));
   const byNumber = lanes.map((lane) => ({ lane: lane.lane, seq: seq(Number(what)) }));
@@ -80,14 +87,30 @@ async function placesOf(ledger: Ledger, terminal: TerminalId, what: string): Pro
   return [...byNumber, ...byValue.filter((place) => !isByNumber(place))];
 }
 
-async function traceOne(ledger: Ledger, { lane, seq: number }: Place): Promise<TracedMessage | null> {
+/** The index knows values without their columns: whether this caller may find a message by one, its payload tells. */
+async function foundBy(
+  value: string,
+  places: readonly Place[],
+  { bytes }: Ledger,
+  { finds }: Sight,
+): Promise<readonly Place[]> {
+  if (finds === null) return places;
+  const found = await Promise.all(
+    places.map(async (place) => finds(await payloadOf(bytes, place.lane, place.seq), value)),
+  );
+  return places.filter((_, i) => found[i]);
+}
+
+async function traceOne(ledger: Ledger, { lane, seq: number }: Place, sight: Sight): Promise<TracedMessage | null> {
   const state = await ledger.trail.state(lane, number);
   if (state === null) return null;
-  const [exception, events, payload] = await Promise.all([
+  const [row, told, stored] = await Promise.all([
     ledger.exceptions.get(lane, number),
     ledger.trail.of(lane, number),
     payloadOf(ledger.bytes, lane, number),
   ]);
+  // What is told in words below is made of what this caller sees, so it cannot say more.
+  const [exception, events, payload] = [row && sight.exception(row), told.map(sight.event), sight.payload(stored)];
   const waitsFor = exception?.behind ?? null;
   return { lane, seq: number, state, headline: toldOf(state, exception, events), exception, waitsFor, events, payload };
 }

@@ -62,6 +62,16 @@ export function accessContract(adapter: string, open: OpenSubject): void {
       });
     });
 
+    test("where there was no admin, the others can be changed and removed", async () => {
+      await using subject = await open();
+      const { access } = subject.ledger;
+      await access.addOperator("anna", "viewer", "p", ADMIN); // by a program's token
+      await access.addOperator("bea", "operator", "p", ADMIN);
+      await access.changeOperator("anna", { password: "q" }, ADMIN);
+      await access.removeOperator("anna", ADMIN);
+      expect(await access.operators()).toMatchObject([{ name: "bea" }]);
+    });
+
     test("of two admins who remove each other at once, one stays", async () => {
       await using subject = await open();
       const { access } = subject.ledger;

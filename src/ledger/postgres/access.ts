@@ -28,9 +28,9 @@ export const accessOn = (store: Store): Access => ({
   removeOperator: (name, by) =>
     store.write(async (tx) => {
       await alone(tx);
-      await roleOf(tx, name);
+      const before = await roleOf(tx, name);
       await tx.run("delete from operator where name = $1", name);
-      await keepAnAdmin(tx, name);
+      if (before === "admin") await keepAnAdmin(tx, name);
       note(tx, "operator removed", by, name);
     }),
   passwordOf: (name) =>
@@ -144,7 +144,7 @@ async function changeOperator(
     change.password ?? null,
     name,
   );
-  await keepAnAdmin(tx, name);
+  if (before === "admin") await keepAnAdmin(tx, name);
   await tx.run("delete from session where operator = $1", name);
   const what = [
     change.role === undefined || change.role === before ? null : `role ${before} → ${change.role}`,

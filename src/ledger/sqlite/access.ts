@@ -17,9 +17,9 @@ export const accessOn = (store: Store): Access => ({
   changeOperator: async (name, change, by) => store.write(() => changeOperator(store, name, change, by)),
   removeOperator: async (name, by) =>
     store.write(() => {
-      roleOf(store, name);
+      const before = roleOf(store, name);
       store.run("delete from operator where name = ?", name);
-      keepAnAdmin(store, name);
+      if (before === "admin") keepAnAdmin(store, name);
       note(store, "operator removed", by, name);
     }),
   passwordOf: async (name) =>
@@ -114,7 +114,7 @@ function changeOperator(
     change.password ?? null,
     name,
   );
-  keepAnAdmin(store, name);
+  if (before === "admin") keepAnAdmin(store, name);
   store.run("delete from session where operator = ?", name);
   const what = [
     change.role === undefined || change.role === before ? null : `role ${before} → ${change.role}`,

@@ -48,7 +48,7 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
   const { ledger, wake } = parts;
   return [
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/exceptions",
@@ -57,9 +57,10 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
         answer: { status: 200 },
         faults: [],
       },
-      async ({ request }) => {
+      async ({ caller: { sight }, request }) => {
         const { limit, after, ...filter } = queryOf(listQuery, request);
-        return json(200, await ledger.exceptions.list(filterOf(filter), limit, after ?? null));
+        const page = await ledger.exceptions.list(filterOf(filter), limit, after ?? null);
+        return json(200, { ...page, rows: page.rows.map(sight.exception) });
       },
     ),
     route(
@@ -78,7 +79,7 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
       },
     ),
     route(
-      "operator",
+      "operator", // edits and rows of the centre stand in it as they are
       {
         method: "GET",
         path: EXCEPTION,

@@ -15,7 +15,7 @@ const terminalsQuery = z.object({
 export function terminalRoutes({ ledger }: HubApiParts): readonly Route[] {
   return [
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/overview",
@@ -26,7 +26,7 @@ export function terminalRoutes({ ledger }: HubApiParts): readonly Route[] {
       async () => json(200, await ledger.trail.overview()),
     ),
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/terminals",
@@ -43,7 +43,7 @@ export function terminalRoutes({ ledger }: HubApiParts): readonly Route[] {
       },
     ),
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/terminals/{id}",
@@ -51,7 +51,7 @@ export function terminalRoutes({ ledger }: HubApiParts): readonly Route[] {
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
-      async ({ params }) => {
+      async ({ caller: { sight }, params }) => {
         const id = terminalId(params["id"] ?? "");
         const terminal = await ledger.terminals.get(id);
         if (!terminal) throw new WaybillError("NOT_FOUND", `there is no terminal ${id}`);
@@ -63,7 +63,7 @@ export function terminalRoutes({ ledger }: HubApiParts): readonly Route[] {
         return json(200, {
           terminal,
           lanes: lanes.map((lane) => ({ ...lane, chain: chainHex(lane.chain) })),
-          refusedUpdates,
+          refusedUpdates: refusedUpdates.map((each) => ({ ...each, detail: sight.words(each.detail) })),
           /** Set back to an older copy, and nobody has said or seen yet that both sides are equal. */
           restored,
         });

@@ -35,7 +35,7 @@ const findQuery = z.object({
 export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
   return [
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/trace/{terminal}/{what}",
@@ -44,11 +44,11 @@ export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
-      async ({ params }) =>
-        json(200, await traceMessages(ledger, terminalId(params["terminal"] ?? ""), params["what"] ?? "")),
+      async ({ caller: { sight }, params }) =>
+        json(200, await traceMessages(ledger, terminalId(params["terminal"] ?? ""), params["what"] ?? "", sight)),
     ),
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/events",
@@ -57,9 +57,9 @@ export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
         answer: { status: 200 },
         faults: [],
       },
-      async ({ request }) => {
+      async ({ caller: { sight }, request }) => {
         const { limit, before } = queryOf(eventsQuery, request);
-        return json(200, { events: await ledger.trail.recent(limit, before ?? null) });
+        return json(200, { events: (await ledger.trail.recent(limit, before ?? null)).map(sight.event) });
       },
     ),
     route(
@@ -72,9 +72,9 @@ export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
-      async ({ request }) => {
+      async ({ caller: { sight }, request }) => {
         const { value, tag } = queryOf(findQuery, request);
-        return json(200, await traceAnywhere(ledger, value, Object.fromEntries(tag) as Record<string, string>));
+        return json(200, await traceAnywhere(ledger, value, Object.fromEntries(tag) as Record<string, string>, sight));
       },
     ),
     route(
