@@ -150,7 +150,15 @@ async function decide(
   const { dice } = world;
   const at = `/api/exceptions/${row.lane}/${row.seq}`;
   const line = await lineOf(world, row);
-  if (line === null) return;
+  if (line === null) {
+    // A message in parts cannot be edited as a line: it is given up, and with it whatever it may have touched.
+    if (row.state !== "dead" || how === "now and then") return;
+    world.truth.loosenAll();
+    world.counts.discarded++;
+    world.tell(`anna discards ${row.lane}/${row.seq}, which is in parts`);
+    await ask(life, "POST", `${at}/discard`, { reason: "rung up twice" }).catch(() => undefined);
+    return;
+  }
   const act = dice.next();
   if (row.state === "dead" && act < (how === "now and then" ? 0.3 : 0.05)) {
     world.counts.requeued++;

@@ -19,6 +19,11 @@ export class Truth {
   readonly stores = new Map<string, { name: string; rev: number }>();
   transactions = 0;
 
+  /** Nothing is promised any more about any sale there was, nor about any item. */
+  loosenAll(): void {
+    for (const name of [...this.#ever, ...this.prices.keys()]) this.loose.add(name);
+  }
+
   /** What the office wrote, for when the centre is restored to this moment. */
   office(): () => void {
     const [prices, stores] = [new Map(this.prices), new Map(this.stores)];
