@@ -237,7 +237,7 @@ describe("the command line", () => {
   test.each([
     [2, ["nonsense"]],
     [2, ["status", "--nonsense"]],
-    [2, ["trace", "till-001"]],
+    [2, ["trace"]],
     [2, ["dead", "nonsense"]],
     [2, ["enroll", "till-011", "--tag", "nonsense"]],
     [2, ["enroll", "till-011", "--hours", "-1"]],
@@ -251,6 +251,7 @@ describe("the command line", () => {
   test.each([
     [3, "NOT_FOUND", ["trace", "nobody", "1"]],
     [3, "NOT_FOUND", ["trace", "till-001", "999999999"]],
+    [3, "NOT_FOUND", ["trace", "no-such-receipt"]],
     [3, "NOT_FOUND", ["dead", "show", "nobody", "1"]],
     [3, "NOT_FOUND", ["dead", "show", "till-001", "1"]],
     [1, "REQUEST_INVALID", ["enroll", "no such name!"]],
