@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { systemRuntime } from "../src/base/runtime.ts";
 import { spawnWaybill, type Child } from "../test/kit/child.ts";
 import { freePort } from "../test/kit/free-port.ts";
+import type { Post } from "./lanes.ts";
 import { TABLES } from "./shape.ts";
 
 const TOKEN = "the-operator-of-the-bench";
@@ -14,26 +15,13 @@ export type BenchHub = AsyncDisposable & {
   token(terminal: string): Promise<string>;
   /** The terminal's key, for a measurement that plays the terminal itself. */
   key(terminal: string): Promise<string>;
-  post(path: string, key: string, body: Buffer, headers?: Readonly<Record<string, string>>): Promise<Answer>;
+  readonly post: Post;
 };
-export type Answer = { readonly status: number; readonly body: Buffer };
 
-/** A hub process of its own, as `waybill hub` starts it. */
-export async function startBenchHub(
-  folder: string,
-  stations: { readonly ledger: string; readonly central: string },
-  config: Readonly<Record<string, unknown>> = {},
-): Promise<BenchHub> {
-  mkdirSync(folder, { recursive: true });
-  const port = await freePort();
-  const file = join(folder, "waybill.config.json");
-  const tokens = [{ name: "bench", role: "operator", token: TOKEN }];
-  writeFileSync(file, JSON.stringify({ tables: TABLES, port, tokens, ...stations, ...config }));
-  const process = spawnWaybill(["hub", "--log", "warn", "--config", file]);
-  await process.waitForLine(/The hub answers at/, { timeoutMs: 30_000 });
-  const address = `http://127.0.0.1:${port}`;
-
-  const post: BenchHub["post"] = async (path, key, body, headers = {}) => {
+/** Sends requests to one server over kept connections. */
+export const poster =
+  (address: string): Post =>
+  async (path, key, body, headers) => {
     const answer = await systemRuntime.network.request({
       method: "POST",
       url: `${address}${path}`,
@@ -43,6 +31,24 @@ export async function startBenchHub(
     });
     return { status: answer.status, body: Buffer.from(answer.body) };
   };
+
+/** A hub process of its own, as `waybill hub` starts it. */
+export async function startBenchHub(
+  folder: string,
+  stations: { readonly ledger: string; readonly central: string },
+  config: Readonly<Record<string, unknown>> = {},
+  words: readonly string[] = [],
+): Promise<BenchHub> {
+  mkdirSync(folder, { recursive: true });
+  const port = await freePort();
+  const file = join(folder, "waybill.config.json");
+  const tokens = [{ name: "bench", role: "operator", token: TOKEN }];
+  writeFileSync(file, JSON.stringify({ tables: TABLES, port, tokens, ...stations, ...config }));
+  const process = spawnWaybill(["hub", "--log", "error", "--config", file, ...words]);
+  await process.waitForLine(/The hub answers at/, { timeoutMs: 30_000 });
+  const address = `http://127.0.0.1:${port}`;
+
+  const post = poster(address);
   const json = async <T>(path: string, key: string, call: unknown): Promise<T> => {
     const { status, body } = await post(path, key, Buffer.from(JSON.stringify(call)), {
       "content-type": "application/json",

@@ -9,7 +9,7 @@ import { openLedger } from "../src/ledger/open.ts";
 import type { Ledger, Submission } from "../src/ledger/port.ts";
 import { CHAIN_START, chainNext } from "../src/message/chain.ts";
 import { spawnWaybill } from "../test/kit/child.ts";
-import { prepared, sendAll, loaded } from "./hub-path.ts";
+import { arrived, prepared, salesOf, sendAll } from "./lanes.ts";
 import { startBenchHub } from "./hub.ts";
 import { percentile, timed } from "./machine.ts";
 import { HEADER_AND_5, rowsOf, saleId } from "./shape.ts";
@@ -155,22 +155,16 @@ async function heldOpen(
   const terminals = 10;
   const each = Math.ceil((churn + measured) / terminals);
   const perRequest = 10;
-  const senders = await prepared(hub, {
-    terminals,
-    messages: each * terminals,
-    perRequest,
-    connections: 4,
-    shape: HEADER_AND_5,
-  });
+  const senders = await prepared(hub, terminals, each * terminals, salesOf(HEADER_AND_5, perRequest));
   const cut = Math.ceil(churn / terminals / perRequest);
   const share = (from: number, to: number): typeof senders =>
-    senders.map(({ key, requests }) => ({ key, requests: requests.slice(from, to) }));
+    senders.map(({ requests, ...lane }) => ({ ...lane, requests: requests.slice(from, to) }));
   const lastOf = (n: number): string[] => senders.map((_, at) => saleId(`t${at + 1}`, n));
-  await sendAll(hub, share(0, cut), 4);
-  await loaded(central, lastOf(cut * perRequest), hub);
+  await sendAll(hub.post, share(0, cut), 4);
+  await arrived(central, lastOf(cut * perRequest), hub);
   const began = performance.now();
-  await sendAll(hub, share(cut, Number.POSITIVE_INFINITY), 4);
-  await loaded(central, lastOf(each), hub);
+  await sendAll(hub.post, share(cut, Number.POSITIVE_INFINITY), 4);
+  await arrived(central, lastOf(each), hub);
   const seconds = (performance.now() - began) / 1_000;
   await holder.end();
   return ((each - cut * perRequest) * terminals * rowsOf(HEADER_AND_5)) / seconds;
@@ -190,16 +184,16 @@ async function heldAtTill(folder: string, place: Place, held: boolean, churn: nu
     ...["--state", join(folder, "agent"), "--token", await hub.token("t1")],
   ]);
   await till.ring("t1", 1, 1, HEADER_AND_5);
-  await loaded(central, [saleId("t1", 1)], hub);
+  await arrived(central, [saleId("t1", 1)], hub);
   const holder = new Client({ connectionString: till.url });
   await holder.connect();
   if (held) await holder.query("begin isolation level repeatable read; select count(*) from pg_class");
   await till.ring("t1", 2, churn, HEADER_AND_5);
-  await loaded(central, [saleId("t1", churn + 1)], hub);
+  await arrived(central, [saleId("t1", churn + 1)], hub);
   const measured = 5_000;
   const began = performance.now();
   await till.ring("t1", churn + 2, measured, HEADER_AND_5);
-  await loaded(central, [saleId("t1", churn + 1 + measured)], hub);
+  await arrived(central, [saleId("t1", churn + 1 + measured)], hub);
   const seconds = (performance.now() - began) / 1_000;
   await holder.end();
   return (measured * rowsOf(HEADER_AND_5)) / seconds;

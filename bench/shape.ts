@@ -15,10 +15,12 @@ export const schema = (options = ""): string => `
     sale_id text not null, line_no integer not null, sku text not null, qty integer not null, unit_price text not null, description text,
     primary key (sale_id, line_no)
   ) ${options};
+  create table price (sku text primary key, unit_price text not null) ${options};
 `;
 export const TABLES = {
   sale: { direction: "up", owner: { column: "store_id", is: "terminal" } },
   sale_line: { direction: "up" },
+  price: { direction: "down", audience: "all" },
 } as const;
 
 export type Sale = {
@@ -45,9 +47,10 @@ export function sale(terminal: string, n: number, shape: Shape): Sale {
 }
 
 /** The sale as a message line of the wire. */
-export function line(terminal: string, n: number, shape: Shape): Buffer {
+export function line(terminal: string, n: number, shape: Shape, poison: boolean): Buffer {
   const { header, lines } = sale(terminal, n, shape);
-  const [sale_id, store_id, sold_at, cashier, total] = header;
+  const [sale_id, store_id, time, cashier, total] = header;
+  const sold_at = poison ? null : time; // a column that the centre demands
   const changes = [
     { table: "sale", op: "insert", key: { sale_id }, row: { sale_id, store_id, sold_at, cashier, total } },
     ...lines.map(([id, no, sku, qty, unit_price, description]) => ({
@@ -61,7 +64,14 @@ export function line(terminal: string, n: number, shape: Shape): Buffer {
 }
 
 /** Request bodies of `perRequest` messages each, ready to be sent in order. */
-export function bodies(terminal: string, epoch: string, messages: number, perRequest: number, shape: Shape): Buffer[] {
+export function bodies(
+  terminal: string,
+  epoch: string,
+  messages: number,
+  perRequest: number,
+  shape: Shape,
+  isPoison: (n: number) => boolean = () => false,
+): Buffer[] {
   const made: Buffer[] = [];
   let chain: Uint8Array = CHAIN_START;
   for (let after = 0; after < messages; after += perRequest) {
@@ -69,7 +79,7 @@ export function bodies(terminal: string, epoch: string, messages: number, perReq
       Buffer.from(`${JSON.stringify({ epoch, stream: "main", after, chain: chainHex(chain) })}\n`),
     ];
     for (let n = after + 1; n <= Math.min(messages, after + perRequest); n++) {
-      const bytes = line(terminal, n, shape);
+      const bytes = line(terminal, n, shape, isPoison(n));
       chain = chainNext(chain, bytes);
       pieces.push(bytes, Buffer.from("\n"));
     }

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { Client, Pool } from "pg";
+import { Client, Pool, type PoolClient } from "pg";
 import { Cluster } from "../test/kit/cluster.ts";
-import { timed } from "./machine.ts";
+import { familyCpu, timed } from "./machine.ts";
 import { sale, schema, type Sale, type Shape } from "./shape.ts";
 
 export type EngineName = "sqlite" | "postgres";
@@ -12,9 +12,13 @@ export interface Station extends AsyncDisposable {
   readonly url: string;
   /** Rows in all tables. Reads them all: not for waiting. */
   count(): Promise<number>;
-  /** Whether all of these sales are there: looks them up by key, so that waiting does not disturb what is waited for. */
-  has(saleIds: readonly string[]): Promise<boolean>;
-  /** Rings up sales number from…from + count − 1 of the terminal, each one transaction. */
+  /** Whether the sale is there: how a measurement sees that it arrived. */
+  has(saleId: string): Promise<boolean>;
+  /** The highest sale id there; "" when there is none. */
+  newest(): Promise<string>;
+  /** Sets the prices of articles from…from + count − 1, all in one transaction. */
+  price(from: number, count: number, cents: number): Promise<void>;
+  /** Rings up sales number from…from + count − 1 of the terminal, each one transaction, at up to four checkouts at once. */
   ring(terminal: string, from: number, count: number, shape: Shape): Promise<void>;
   /** The fastest way this database takes the sales in, without us. Milliseconds. */
   bulk(sales: readonly Sale[]): Promise<number>;
@@ -24,6 +28,8 @@ export interface Station extends AsyncDisposable {
 export interface Place extends AsyncDisposable {
   readonly engine: EngineName;
   readonly version: string;
+  /** What the server's own processes used since it began; an embedded database has none. */
+  cpuSeconds(): number;
   station(name: string): Promise<Station>;
   /** A URL for a ledger of its own. */
   ledger(name: string): Promise<string>;
@@ -38,6 +44,7 @@ function sqlitePlace(folder: string): Place {
   return {
     engine: "sqlite",
     version: `SQLite ${process.versions["sqlite"] ?? "built in"}`,
+    cpuSeconds: () => 0,
     station: async (name) => sqliteStation(join(folder, `${name}.db`)),
     ledger: async (name) => `sqlite:${join(folder, `${name}.db`)}`,
     [Symbol.asyncDispose]: async () => {},
@@ -51,7 +58,11 @@ function sqliteStation(file: string): Station {
   );
   const header = db.prepare("insert into sale values (?, ?, ?, ?, ?)");
   const line = db.prepare("insert into sale_line values (?, ?, ?, ?, ?, ?)");
-  const one = db.prepare("select 1 from sale where sale_id = ?");
+  const has = db.prepare("select 1 from sale where sale_id = ?");
+  const newest = db.prepare("select coalesce(max(sale_id), '') as id from sale");
+  const price = db.prepare(
+    "insert into price values (?, ?) on conflict (sku) do update set unit_price = excluded.unit_price",
+  );
   const rows = db.prepare("select (select count(*) from sale) + (select count(*) from sale_line) as n");
   const insert = (sales: readonly Sale[]): void => {
     db.exec("begin immediate");
@@ -64,7 +75,13 @@ function sqliteStation(file: string): Station {
   return {
     url: `sqlite:${file}`,
     count: async () => (rows.get() as { n: number }).n,
-    has: async (saleIds) => saleIds.every((id) => one.get(id) !== undefined),
+    has: async (saleId) => has.get(saleId) !== undefined,
+    newest: async () => (newest.get() as { id: string }).id,
+    price: async (from, count, cents) => {
+      db.exec("begin immediate");
+      for (let n = from; n < from + count; n++) price.run(`A-${n}`, `${cents / 100}`);
+      db.exec("commit");
+    },
     ring: async (terminal, from, count, shape) => {
       for (let n = from; n < from + count; n++) insert([sale(terminal, n, shape)]);
     },
@@ -84,6 +101,7 @@ async function postgresPlace(folder: string): Promise<Place> {
   return {
     engine: "postgres",
     version: `PostgreSQL ${rows[0]?.server_version.split(" ")[0] ?? ""}`,
+    cpuSeconds: () => familyCpu(cluster.pid),
     station: async (name) => {
       await admin.query(`create database "${name}"`);
       return postgresStation(cluster.url(name));
@@ -104,9 +122,25 @@ const LINES = `insert into sale_line select * from unnest($1::text[], $2::int[],
 const column = (rows: readonly (readonly (string | bigint)[])[], at: number): string[] =>
   rows.map((row) => String(row[at]));
 
+/** One round trip a sale, as a good till's program does it. */
+const RING = `with h as (insert into sale values ($1, $2, $3, $4, $5))
+  insert into sale_line select * from unnest($6::text[], $7::int[], $8::text[], $9::int[], $10::text[], $11::text[])`;
+const CHECKOUTS = 4;
+
+async function ringOne(client: PoolClient, { header, lines }: Sale): Promise<void> {
+  const columns = [0, 1, 2, 3, 4, 5].map((at) => column(lines, at));
+  await client.query({ name: "ring", text: RING, values: [...header.map(String), ...columns] });
+}
+
 async function postgresStation(url: string): Promise<Station> {
-  const pool = new Pool({ connectionString: url, max: 2 });
-  await pool.query(schema());
+  const station = openPostgres(url);
+  await station.make();
+  return station;
+}
+
+/** A station whose tables are there already, or are made by `make`. */
+export function openPostgres(url: string): Station & { make(): Promise<void> } {
+  const pool = new Pool({ connectionString: url, max: CHECKOUTS });
   const count = async (): Promise<number> => {
     const { rows } = await pool.query<{ n: number }>(
       "select ((select count(*) from sale) + (select count(*) from sale_line))::int as n",
@@ -115,20 +149,40 @@ async function postgresStation(url: string): Promise<Station> {
   };
   return {
     url,
+    make: async () => void (await pool.query(schema())),
     count,
-    has: async (saleIds) =>
-      (await pool.query("select 1 from sale where sale_id = any ($1::text[])", [saleIds])).rowCount === saleIds.length,
-    ring: async (terminal, from, count_, shape) => {
-      const client = await pool.connect();
-      for (let n = from; n < from + count_; n++) {
-        const { header, lines } = sale(terminal, n, shape);
-        // One round trip a sale, as a good till's program does it.
-        const statement = `with h as (insert into sale values ($1, $2, $3, $4, $5))
-          insert into sale_line select * from unnest($6::text[], $7::int[], $8::text[], $9::int[], $10::text[], $11::text[])`;
-        const columns = [0, 1, 2, 3, 4, 5].map((at) => column(lines, at));
-        await client.query({ name: "ring", text: statement, values: [...header.map(String), ...columns] });
-      }
-      client.release();
+    has: async (saleId) => {
+      const { rowCount } = await pool.query({
+        name: "has",
+        text: "select from sale where sale_id = $1",
+        values: [saleId],
+      });
+      return rowCount === 1;
+    },
+    newest: async () => {
+      const { rows } = await pool.query<{ id: string }>({
+        name: "newest",
+        text: "select coalesce(max(sale_id), '') as id from sale",
+      });
+      return rows[0]?.id ?? "";
+    },
+    price: async (from, many, cents) => {
+      const skus = Array.from({ length: many }, (_, i) => `A-${from + i}`);
+      await pool.query(
+        `insert into price select sku, $2 from unnest($1::text[]) sku
+         on conflict (sku) do update set unit_price = excluded.unit_price`,
+        [skus, `${cents / 100}`],
+      );
+    },
+    ring: async (terminal, from, many, shape) => {
+      let next = from;
+      await Promise.all(
+        Array.from({ length: Math.min(CHECKOUTS, many) }, async () => {
+          const client = await pool.connect();
+          while (next < from + many) await ringOne(client, sale(terminal, next++, shape));
+          client.release();
+        }),
+      );
     },
     // Arrays are the fastest that a driver offers without COPY; two connections, since one leaves half of the server idle.
     bulk: async (sales) => {

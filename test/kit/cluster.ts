@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePort } from "./free-port.ts";
@@ -67,6 +67,11 @@ export class Cluster implements AsyncDisposable {
   /** @param port another than the server's own, such as a proxy's */
   url(database: string, port = this.port): string {
     return `postgres://postgres@127.0.0.1:${port}/${database}`;
+  }
+
+  /** Of the server's first process, whose children all others are. */
+  get pid(): number {
+    return Number(readFileSync(join(this.#folder, "data/postmaster.pid"), "utf8").split("\n")[0]);
   }
 
   async start(): Promise<void> {

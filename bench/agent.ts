@@ -1,0 +1,68 @@
+import { join } from "node:path";
+import { spawnWaybill, type Child } from "../test/kit/child.ts";
+import { until } from "../test/kit/until.ts";
+import { startBenchHub, type BenchHub } from "./hub.ts";
+import { minus, serverCpu, type World } from "./world.ts";
+import { rowsOf, type Shape } from "./shape.ts";
+import type { Station } from "./stations.ts";
+import { usageOf, type Usage } from "./machine.ts";
+
+export const TILL = "t1";
+
+/** Till, agent, hub and centre, each with its own process or database, and the first sale carried already. */
+export type Path = AsyncDisposable & {
+  readonly hub: BenchHub;
+  readonly central: Station;
+  readonly till: Station;
+  /** Sales carried so far. */
+  readonly begun: number;
+  startAgent(): Child;
+  /** Starts counting; what it gives says what was used since. */
+  meter(agent: Child | null): (agent: Child) => {
+    readonly ours: Readonly<Record<string, Usage>>;
+    readonly serverCpuSeconds: number;
+  };
+};
+
+/** Ends with no agent running: what is rung up now is a backlog. */
+export async function openPath(world: World, shape: Shape): Promise<Path> {
+  const { places, folder } = world;
+  const name = world.fresh("path");
+  await using opened = new AsyncDisposableStack();
+  const central = opened.use(await places.central.station(`${name}_central`));
+  const till = opened.use(await places.terminal.station(`${name}_till`));
+  const ledger = await places.ledger.ledger(`${name}_ledger`);
+  const hub = opened.use(await startBenchHub(join(folder, name), { ledger, central: central.url }));
+  const words = [
+    ...["terminal", "--log", "error", "--hub", hub.address, "--id", TILL, "--database", till.url],
+    ...["--state", join(folder, name, "agent"), "--token", await hub.token(TILL)],
+  ];
+  {
+    await using first = spawnWaybill(words);
+    await till.ring(TILL, 1, 1, shape);
+    const arrived = async (): Promise<boolean> => (await central.count()) === rowsOf(shape);
+    await until(arrived, { timeoutMs: 30_000, what: "the first sale" }).catch((cause: unknown) => {
+      throw new Error(`hub: ${hub.process.stderr}\nagent: ${first.stderr}`, { cause });
+    });
+    await first.kill("SIGTERM");
+  }
+  const held = opened.move();
+  return {
+    hub,
+    central,
+    till,
+    begun: 1,
+    startAgent: () => spawnWaybill(words),
+    meter: (agent) => {
+      const before = { hub: usageOf(hub.process.pid), agent: agent && usageOf(agent.pid), server: serverCpu(places) };
+      return (now) => ({
+        ours: {
+          hub: minus(usageOf(hub.process.pid), before.hub),
+          agent: before.agent ? minus(usageOf(now.pid), before.agent) : usageOf(now.pid),
+        },
+        serverCpuSeconds: serverCpu(places) - before.server,
+      });
+    },
+    [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+  };
+}
