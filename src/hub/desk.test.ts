@@ -143,7 +143,7 @@ test("a dry run says what the centre would do, and does nothing; an edit that it
   await at.call(`${at.exception(1)}/requeue`, { reason: "typo", payload: line(1, { id: "A", qty: 7 }) });
   await at.becomes(2, "loaded");
   expect(at.sales()).toEqual(["A 5", "B 1"]);
-  expect((await at.show(1)).revisions).toMatchObject([{ n: 1, by: "operator:local", reason: "typo" }]);
+  expect((await at.show(1)).revisions).toMatchObject([{ n: 1, by: "token:local", reason: "typo" }]);
 });
 
 test("an edit that adds a row which later messages touched is refused; the original stays untouched beside the edits", async () => {

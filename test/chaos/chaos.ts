@@ -48,7 +48,8 @@ export async function runChaos(folder: string, plan: ChaosPlan): Promise<ChaosRe
     const work = dealt(invoices, plan);
     const pace = (plan.seconds * 1_000) / Math.max(...work.map((sales) => sales.length));
     const cashiers = world.tills.map(({ shop }, at) => cashier(shop, work[at] ?? [], pace, calm.signal));
-    const prices = changePrices(world, calm.signal);
+    const working = Promise.all([...cashiers, changePrices(world, calm.signal)]);
+    working.catch(() => undefined); // awaited below, perhaps after another error
 
     const end = performance.now() + plan.seconds * 1_000;
     const enough = (): boolean => plan.faults !== undefined && faults.process + faults.network >= plan.faults;
@@ -66,7 +67,7 @@ export async function runChaos(folder: string, plan: ChaosPlan): Promise<ChaosRe
     await Promise.all([make("process", diceOf(plan.seed)), make("network", diceOf(plan.seed + 1))]);
     calm.abort();
     tell("no more faults");
-    await Promise.all([...cashiers, prices]);
+    await working;
     const healing = performance.now();
     await healed(world, 60_000 + plan.seconds * 250);
     const healedMs = Math.round(performance.now() - healing);

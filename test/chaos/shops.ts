@@ -2,6 +2,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
 import { Client } from "pg";
 import type { RetailInvoice } from "../kit/retail.ts";
+import { until } from "../kit/until.ts";
 
 /** `n` numbers a till's sales without gaps; `lines` says how many lines belong to the sale: a reader can tell a torn one. */
 export const TABLES = `
@@ -66,15 +67,22 @@ export class SqliteShop implements Shop {
   constructor(till: string, file: string) {
     this.till = till;
     this.url = `sqlite:${file}`;
-    this.#db = new DatabaseSync(file, { timeout: 10_000 });
+    // It waits for a lock by asking again, not within SQLite: an agent that was stopped in a transaction of its own is only let go
+    // on by this very thread.
+    this.#db = new DatabaseSync(file, { timeout: 0 });
     this.#db.exec(`pragma journal_mode = wal; pragma synchronous = full; ${TABLES}; ${firstRows(till)}`);
   }
   async sell(sale: RetailInvoice, saleId: string): Promise<void> {
-    this.#db.exec("begin immediate");
+    await until(() => this.#begin(), { timeoutMs: 30_000, what: `a write lock for ${this.till}` });
     for (const [sql, ...values] of statements(this.till, this.committed + 1, saleId, sale))
       this.#db.prepare(sql.replaceAll(/\$\d/g, "?")).run(...values);
     this.#db.exec("commit");
     this.committed += 1;
+  }
+  /** Throws while another has the lock. */
+  #begin(): boolean {
+    this.#db.exec("begin immediate");
+    return true;
   }
   async rows(sql: string): Promise<string[][]> {
     return this.#db
