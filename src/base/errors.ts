@@ -73,6 +73,9 @@ export const FAULTS = {
   WORKER_LOST: { blame: "message", status: 409, hint: "Three workers died while loading this message alone; look at its payload before you requeue it." },
   SETS_CHANGED: { blame: "caller", status: 409, hint: "The edit touches rows that later messages touch; discard those first, or edit without new rows." },
 
+  // alerts
+  NOTICE_UNDELIVERED: { blame: "target", status: 502, hint: "Look at the channel's address, its secret and the receiver's log; waiting notices are tried again for a day." },
+
   // within
   LEASE_LOST: { blame: "target", status: 503, hint: "Another worker took over; this one judged nothing." },
   INTERNAL: { blame: "target", status: 500, hint: "A fault of Waybill itself; the log line with this trace id has the particulars." },

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { WaybillError } from "../base/errors.ts";
+import { addAlerts } from "./commands/alerts.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addCapture } from "./commands/capture.ts";
 import { addConfig } from "./commands/config.ts";
@@ -44,6 +45,7 @@ export function program(output: Output): Command {
   addTrace(root, output);
   addDead(root, output);
   addRestores(root, output);
+  addAlerts(root, output);
   addAudit(root, output);
   addCapture(root, output);
   addSoap(root, output);

@@ -3,6 +3,7 @@ import { FAULTS, type FaultCode } from "../base/errors.ts";
 import { ROLES } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
 import type { Transform } from "../load/rules.ts";
+import { alertsConfig } from "./alerts/config.ts";
 import { soapConfig } from "./soap/config.ts";
 
 /** A function of the config: taken as it is, checked only for being one (JSON and YAML configs cannot hold any). */
@@ -160,6 +161,7 @@ export const hubConfig = z.strictObject({
     .default([])
     .describe("API tokens of programs and people"),
   soap: soapConfig,
+  alerts: alertsConfig,
   drainMs: whole(0).default(10_000).describe("how long a stop waits for work that has begun, in ms"),
 });
 

@@ -1,5 +1,6 @@
+import { hostname } from "node:os";
 import { asWaybillError } from "../base/errors.ts";
-import { workerId, type TerminalId } from "../base/ids.ts";
+import { workerId, type TerminalId, type WorkerId } from "../base/ids.ts";
 import { newUlid, type Runtime } from "../base/runtime.ts";
 import type { Stop } from "../base/stop.ts";
 import { openLedger } from "../ledger/open.ts";
@@ -7,8 +8,11 @@ import type { Ledger } from "../ledger/port.ts";
 import { WELL, down, healthOf, type HealthReport } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
+import { breakerLook, diskLook, snapshotLook } from "./alerts/looks.ts";
+import { AlertWatch } from "./alerts/watch.ts";
 import { createHubApi } from "./api/api.ts";
 import type { MakeBrowserSide } from "./api/browser-side.ts";
+import { freeDisk } from "./api/capacity.ts";
 import { withoutSecrets } from "./api/operator/settings.ts";
 import { listen } from "./api/listen.ts";
 import { UpdateSignal } from "./api/update-signal.ts";
@@ -113,6 +117,13 @@ export async function startHub(given: HubStart): Promise<Hub> {
     const close = (): Promise<void> => (closing ??= closeAll(closers, log));
     const health = (): HealthReport =>
       healthOf({ hub: closing ? down("the hub is shutting down") : WELL, ...engine.health() });
+    const me = workerId(newUlid(runtime.clock.now(), runtime.random));
+    const alerts = watchAlerts({ settings, ledger, runtime, log, process: me, engine });
+    if (alerts) {
+      const quiet = new AbortController();
+      const ended = alerts.run(quiet.signal);
+      closers.push({ what: "alerts", close: () => (quiet.abort(), ended) });
+    }
     const api = createHubApi({
       ledger,
       settings: await withOperatorToken(settings, runtime),
@@ -133,6 +144,9 @@ export async function startHub(given: HubStart): Promise<Hub> {
       central,
       roles,
       health,
+      ...(alerts && settings.alerts
+        ? { alerts: { settings: settings.alerts, test: (name) => alerts.test(name) } }
+        : {}),
       ...(given.browser === undefined ? {} : { browser: given.browser }),
     });
     const keeper = new HistoryKeeper({
@@ -140,7 +154,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
       runtime,
       log,
       metrics,
-      process: workerId(newUlid(runtime.clock.now(), runtime.random)),
+      process: me,
     });
     closers.push({ what: "history", close: async () => keeper[Symbol.dispose]() });
     const server = await listen(api, { host: settings.host, port: settings.port });
@@ -179,6 +193,31 @@ async function closeAll(closers: readonly Closer[], log: Log): Promise<void> {
     }
   }
   log.info({}, "hub.stopped");
+}
+
+type Watched = {
+  readonly settings: HubSettings;
+  readonly ledger: Ledger;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  readonly process: WorkerId;
+  readonly engine: Engine;
+};
+
+function watchAlerts({ settings, ledger, engine, ...rest }: Watched): AlertWatch | null {
+  const { alerts } = settings;
+  if (!alerts) return null;
+  const { rules } = alerts;
+  return new AlertWatch({
+    ...rest,
+    ledger,
+    settings: alerts,
+    own: [
+      breakerLook(rules["breaker-open"], () => engine.processor.breaker.state, rest.runtime),
+      diskLook(rules["disk-low"], hostname(), () => freeDisk(settings.ledgerUrl)),
+    ],
+    shared: { "snapshot-held": snapshotLook(rules["snapshot-held"], ledger.upkeep) },
+  });
 }
 
 /** A batch that takes longer than `drainMs` is left behind: its leases run out, and the next hub finds what it did at the centre. */

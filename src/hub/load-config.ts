@@ -5,6 +5,7 @@ import { field, type Row } from "../message/change.ts";
 import type { Conflict, RetryPolicy, TableRule } from "../load/rules.ts";
 import { hubConfig, type CheckedHubConfig, type TableConfig } from "./config.ts";
 import type { AudienceOf, DownTable, HubSettings } from "./settings.ts";
+import { alertSettings } from "./alerts/config.ts";
 import { soapSettings } from "./soap/settings.ts";
 
 /** Plain data, so that each thread can read the config itself: transforms are functions and cannot be sent to one. */
@@ -104,6 +105,7 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
     publisher: config.publisher,
     tokens: config.tokens.map(({ name, role, token }) => ({ name, role, hash: tokenHash(token) })),
     soap: config.soap.enabled ? soapSettings(config.soap, config.port) : null,
+    alerts: alertSettings(config.alerts),
     drainMs: config.drainMs,
   };
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { until } from "../../test/kit/until.ts";
 import { workerId } from "../base/ids.ts";
 import { systemRuntime } from "../base/runtime.ts";
-import type { Seat, Seats } from "../ledger/port.ts";
+import type { Seat, Seats } from "../ledger/seats.ts";
 import { createLog } from "../observe/log.ts";
 import { SeatKeeper } from "./seat-keeper.ts";
 

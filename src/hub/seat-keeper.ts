@@ -1,7 +1,7 @@
 import { asWaybillError } from "../base/errors.ts";
 import type { WorkerId } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
-import type { Seat, Seats } from "../ledger/port.ts";
+import type { Seat, Seats } from "../ledger/seats.ts";
 import type { Log } from "../observe/log.ts";
 
 export type SeatKeeperParts = {

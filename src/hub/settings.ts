@@ -1,6 +1,7 @@
 import type { Rules } from "../load/rules.ts";
 import type { Role } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
+import type { AlertSettings } from "./alerts/settings.ts";
 import type { SoapSettings } from "./soap/settings.ts";
 
 /** Who gets a row of a `down` table: audiences such as "all", "store:014", "region:north", "terminal:t1". */
@@ -58,5 +59,7 @@ export type HubSettings = {
   readonly tokens: readonly { readonly hash: string; readonly role: "publisher" | Role; readonly name: string }[];
   /** Null: nothing is served under /soap. */
   readonly soap?: SoapSettings | null;
+  /** Absent: nobody is told of anything. */
+  readonly alerts?: AlertSettings;
   readonly drainMs: number;
 };

@@ -44,6 +44,11 @@ export const EVENTS = {
   "api token made": "a program may use the operator API",
   "api token revoked": "a program's token was taken from it",
   "signed in": "a person signed in to the console",
+  // alerts
+  "alert raised": "people are told of a trouble",
+  "alert grown": "people are told again, since the trouble grew",
+  "alert cleared": "the trouble is over, and people are told so",
+  "alert seen": "a person has seen an alert",
   "ledger migrated": "the ledger's tables were brought to a newer form",
 } as const;
 

@@ -28,7 +28,8 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
   if (runtime.clock !== systemClock || path === IN_MEMORY) return inThread(await openSqliteLedger(path, runtime));
   const data: LedgerThreadData = { path };
   const thread = startThread<HostedLedger>("ledger", threadModule(import.meta.url, "sqlite/thread"), data);
-  const { lanes, work, bytes, exceptions, bulks, updates, terminals, trail, access, history, restores } = thread.remote;
+  const { lanes, work, bytes, exceptions, bulks, updates, terminals, trail, access, history, restores, alerts } =
+    thread.remote;
   try {
     await thread.remote.opened();
   } catch (thrown) {
@@ -55,6 +56,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
     access,
     history,
     restores,
+    alerts,
     ended: thread.ended,
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };

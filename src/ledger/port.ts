@@ -3,9 +3,11 @@ import type { ErrorFacts, FaultCode } from "../base/errors.ts";
 import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId } from "../base/ids.ts";
 import type { StateKind } from "../message/lifecycle.ts";
 import type { Access } from "./access.ts";
+import type { Alerts } from "./alerts.ts";
 import type { Bulks, Exceptions } from "./exceptions.ts";
 import type { History } from "./history.ts";
 import type { Restores } from "./restores.ts";
+import type { Seat, Seats } from "./seats.ts";
 import type { KeySets } from "./key-sets.ts";
 
 /**
@@ -26,6 +28,7 @@ export interface Ledger extends AsyncDisposable {
   readonly access: Access;
   readonly history: History;
   readonly restores: Restores;
+  readonly alerts: Alerts;
   /** What of several processes one alone does. Absent where a ledger has one process. */
   readonly seats?: Seats;
   /** Wake-ups between the processes of one ledger. Absent where a ledger has one process. */
@@ -35,15 +38,6 @@ export interface Ledger extends AsyncDisposable {
 }
 
 // ── several processes ──────────────────────────────────────────────────────────────────────────────────────────────
-
-/** A task that one process has taken for all. The fence grows when it changes hands. */
-export type Seat = { readonly name: string; readonly fence: number };
-export interface Seats {
-  /** Takes the seat, or prolongs it when it is this worker's; null while it is another's. The store's clock counts. */
-  take(name: string, worker: WorkerId, leaseMs: number): Promise<Seat | null>;
-  /** Gives it up before its time; nothing when another has it. */
-  leave(seat: Seat): Promise<void>;
-}
 
 /** `audiences` null: for whom is not said. */
 export type Signal =

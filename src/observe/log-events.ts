@@ -32,6 +32,15 @@ export const LOG_EVENTS = {
   "setup.offered": "There is no operator yet: whoever opens `link` becomes the first admin.",
   "history.unwritten": "The figures of a minute could not be kept; its charts have a gap.",
 
+  // alerts
+  "alert.raised": "A rule found a trouble; `what` says which. The same is sent to the channels.",
+  "alert.grown": "A trouble that people know of has grown since.",
+  "alert.cleared": "A trouble is over.",
+  "alert.test": "Somebody tried the log as a channel of alerts.",
+  "alert.delivered": "A channel took a notice.",
+  "alert.undelivered": "A channel did not take a notice; it is tried again, for a day.",
+  "alerts.failed": "A rule could not be looked at, or the ledger not be asked; it is tried again.",
+
   // central database
   "central.opened": "The central database is connected, its triggers and tables are in place.",
   "central.unavailable": "The central database did not answer at the start; terminals' messages are stored meanwhile.",

@@ -120,7 +120,7 @@ export async function openApi(
     readonly runtime?: Runtime;
     readonly soap?: SoapSettings;
     readonly personal?: HubSettings["personal"];
-    readonly parts?: Partial<Pick<HubApiParts, "browser" | "capacity" | "health" | "log" | "metrics">>;
+    readonly parts?: Partial<Pick<HubApiParts, "alerts" | "browser" | "capacity" | "health" | "log" | "metrics">>;
   } = {},
 ): Promise<ApiStation> {
   const dir = tempDir();

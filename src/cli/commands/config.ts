@@ -18,6 +18,8 @@ type Json = { readonly [name: string]: unknown };
 const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+const isEmpty = (value: unknown): boolean => isObject(value) && Object.keys(value).length === 0;
+
 /** Every setting of a schema, from the schema itself, so that the list cannot fall behind it. */
 export function settingsOf(schema: z.ZodType): Setting[] {
   const whole = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Json;
@@ -34,13 +36,18 @@ export function settingsOf(schema: z.ZodType): Setting[] {
       found.push({
         path,
         type: typeOf(node),
-        default: "default" in node && open === null ? JSON.stringify(node["default"]) : "",
+        default: "default" in node && open === null && !isEmpty(node["default"]) ? JSON.stringify(node["default"]) : "",
         meaning: typeof node["description"] === "string" ? node["description"] : "",
       });
     }
     if (members)
       for (const [name, member] of Object.entries(members))
         if (isObject(member)) walk(member, path === "" ? name : `${path}.${name}`);
+    // `false`, or an object: what it may hold is listed too.
+    const choices = Array.isArray(node["anyOf"]) ? node["anyOf"].filter(isObject) : [];
+    const objects = choices.filter((choice) => isObject(choice["properties"]));
+    if (choices.length === 2 && objects[0] && choices.some((choice) => choice["const"] === false))
+      walk({ ...objects[0], description: undefined }, path);
     if (!members && each && isObject(each["properties"])) walk(each, `${path}.${node["items"] ? "[]" : "<name>"}`);
   };
   walk(whole, "");

@@ -9,17 +9,15 @@ import type { Capacity } from "./parts.ts";
  * @param meanBytes of one message line
  */
 export function fileCapacity(ledgerUrl: string, ledger: Ledger, meanBytes: () => number): () => Promise<Capacity> {
-  const folder = ledgerUrl.startsWith("sqlite:") ? dirname(ledgerUrl.slice("sqlite:".length)) : null;
   return async () => {
-    const [{ backlog }, freeDiskBytes] = await Promise.all([
-      ledger.trail.overview(),
-      folder === null ? Infinity : freeBytes(folder),
-    ]);
+    const [{ backlog }, freeDiskBytes] = await Promise.all([ledger.trail.overview(), freeDisk(ledgerUrl)]);
     return { backlogBytes: backlog * meanBytes(), freeDiskBytes };
   };
 }
 
-async function freeBytes(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder);
+/** Free bytes of the disk that a ledger in a file is on; Infinity for one on a server, whose disk cannot be seen from here. */
+export async function freeDisk(ledgerUrl: string): Promise<number> {
+  if (!ledgerUrl.startsWith("sqlite:")) return Infinity;
+  const { bavail, bsize } = await statfs(dirname(ledgerUrl.slice("sqlite:".length)));
   return bavail * bsize;
 }

@@ -1,4 +1,5 @@
 import type { Gatekeeper } from "./auth.ts";
+import { alertRoutes } from "./operator/alerts.ts";
 import { bulkRoutes } from "./operator/bulk.ts";
 import { enrolRoutes } from "./operator/enrol.ts";
 import { exceptionRoutes } from "./operator/exceptions.ts";
@@ -21,6 +22,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
     ...bulkRoutes(parts),
     ...trailRoutes(parts),
     ...restoreRoutes(parts),
+    ...alertRoutes(parts),
     ...enrolRoutes(parts, gatekeeper),
     ...peopleRoutes(parts),
     ...settingsRoutes(parts),

@@ -4,6 +4,7 @@ import type { Ledger } from "../../ledger/port.ts";
 import type { HealthReport } from "../../observe/health.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Metrics } from "../../observe/metrics.ts";
+import type { AlertSettings } from "../alerts/settings.ts";
 import type { Central } from "../central.ts";
 import type { HubRole } from "../roles.ts";
 import type { HubSettings } from "../settings.ts";
@@ -32,6 +33,12 @@ export type HubApiParts = {
   readonly updates: UpdateSignal;
   /** What this process serves; without it everything. */
   readonly roles?: readonly HubRole[];
+  /** Who is told of what; without it nobody is. */
+  readonly alerts?: {
+    readonly settings: AlertSettings;
+    /** @throws NOT_FOUND; NOTICE_UNDELIVERED */
+    test(channel: string): Promise<{ readonly channel: string; readonly key: string }>;
+  };
   /** For /readyz; without it the hub is ready whenever it can answer. */
   readonly health?: () => Promise<HealthReport> | HealthReport;
   /** Without it nothing is refused for a full backlog or disk. */

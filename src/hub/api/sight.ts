@@ -60,6 +60,10 @@ const HARMLESS: ReadonlySet<string> = new Set<EventKind>([
   "api token made",
   "api token revoked",
   "signed in",
+  "alert raised",
+  "alert grown",
+  "alert cleared",
+  "alert seen",
   "ledger migrated",
 ]);
 

@@ -1,5 +1,6 @@
 import { describeWith } from "../../../test/kit/needs.ts";
 import { accessContract } from "../contract/access.contract.ts";
+import { alertsContract } from "../contract/alerts.contract.ts";
 import { deskContract } from "../contract/desk.contract.ts";
 import { exceptionsContract } from "../contract/exceptions.contract.ts";
 import { historyContract } from "../contract/history.contract.ts";
@@ -26,5 +27,6 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   historyContract("PostgreSQL", open);
   requestsContract("PostgreSQL", open);
   restoresContract("PostgreSQL", open);
+  alertsContract("PostgreSQL", open);
   sequencesContract("PostgreSQL", open);
 });

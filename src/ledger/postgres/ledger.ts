@@ -1,5 +1,6 @@
 import type { Ledger, LedgerBytes, UpkeepFacts } from "../port.ts";
 import { accessOn } from "./access.ts";
+import { alertsOn } from "./alerts.ts";
 import { ledgerAddress } from "./address.ts";
 import { bulksOn } from "./bulk.ts";
 import { bytesOn } from "./bytes.ts";
@@ -56,6 +57,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     access: accessOn(store),
     history: historyOn(store),
     restores: restoresOn(store),
+    alerts: alertsOn(store),
     seats: seatsOn(store),
     upkeep: upkeepOn(store),
     signals,

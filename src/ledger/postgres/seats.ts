@@ -1,5 +1,5 @@
 import { later } from "../../base/clock.ts";
-import type { Seat, Seats } from "../port.ts";
+import type { Seat, Seats } from "../seats.ts";
 import type { Store } from "./store.ts";
 import type { Tx } from "./tx.ts";
 

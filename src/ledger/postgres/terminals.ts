@@ -1,6 +1,7 @@
 import { later } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { actor, type TerminalId } from "../../base/ids.ts";
+import { GAP_FLOOR_MS, GAP_PERIOD_MS } from "../alerts.ts";
 import { admitted, type EnrolmentToken } from "../enrolment.ts";
 import type { Terminal, Terminals } from "../port.ts";
 import { note } from "./events.ts";
@@ -46,18 +47,28 @@ async function seen(tx: Tx, sightings: Parameters<Terminals["seen"]>[0]): Promis
     tx.run(
       `update terminal t
        set last_seen_at = greatest(t.last_seen_at, s.at), skew_ms = coalesce(s.skew, t.skew_ms),
-           version = coalesce(s.version, t.version)
+           version = coalesce(s.version, t.version),
+           -- Silence is counted while a hub was there to hear; see AlertLimits.silent.
+           gap_from = case when s.ends then s.at else t.gap_from end,
+           gap_before_ms = case when s.ends and t.gap_from is not null then greatest(t.gap_ms, s.gap) else t.gap_before_ms end,
+           gap_ms = case when s.ends then 0 else greatest(t.gap_ms, s.gap) end
        from (
+         select g.*, k.gap_from is null or g.at - k.gap_from >= $5::bigint as ends,
+                least(greatest(0, g.at - greatest(coalesce(k.last_seen_at, g.at), (select since from alert_watch))),
+                      case when k.gap_before_ms is not null then 2 * greatest(k.gap_ms, k.gap_before_ms, $6::bigint) end) as gap
+         from (
          -- A terminal may have been seen more than once; the last sighting that says something stands.
          select id, max(at) as at, (array_agg(skew order by place desc) filter (where skew is not null))[1] as skew,
                 (array_agg(version order by place desc) filter (where version is not null))[1] as version
          from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) with ordinality as n (id, at, skew, version, place)
-         group by id) s
+         group by id) g join terminal k on k.id = g.id) s
        where t.id = s.id`,
       ids,
       sightings.map(({ at }) => at),
       sightings.map(({ skewMs }) => (skewMs === null ? null : Math.round(skewMs))),
       sightings.map(({ version }) => version),
+      GAP_PERIOD_MS,
+      GAP_FLOOR_MS,
     ),
   ]);
 }

@@ -4,6 +4,7 @@ import { WaybillError } from "../../base/errors.ts";
 import { holdLock } from "../../base/lock.ts";
 import type { Ledger, LedgerBytes } from "../port.ts";
 import { accessOn } from "./access.ts";
+import { alertsOn } from "./alerts.ts";
 import { bulksOn } from "./bulk.ts";
 import { bytesOn } from "./bytes.ts";
 import { exceptionsOn } from "./exceptions.ts";
@@ -50,6 +51,7 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     access: accessOn(opened),
     history: historyOn(opened),
     restores: restoresOn(opened),
+    alerts: alertsOn(opened),
     [Symbol.asyncDispose]: async () => {
       opened.close();
       lock?.[Symbol.dispose]();

@@ -1,6 +1,7 @@
 import { later } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { actor, type TerminalId } from "../../base/ids.ts";
+import { GAP_FLOOR_MS, GAP_PERIOD_MS } from "../alerts.ts";
 import { admitted, type EnrolmentToken } from "../enrolment.ts";
 import type { Terminal, Terminals } from "../port.ts";
 import { note } from "./events.ts";
@@ -28,14 +29,7 @@ export const terminalsOn = (store: Store): Terminals => ({
   seen: async (sightings) =>
     store.write(() => {
       for (const { terminal, at, skewMs, version } of sightings) {
-        store.run(
-          `update terminal set last_seen_at = max(coalesce(last_seen_at, 0), ?), skew_ms = coalesce(?, skew_ms),
-             version = coalesce(?, version) where id = ?`,
-          at,
-          skewMs,
-          version,
-          terminal,
-        );
+        store.run(SEEN, at, skewMs, version, terminal, GAP_PERIOD_MS, GAP_FLOOR_MS);
       }
     }),
   revoke: async (terminal, by) =>
@@ -45,6 +39,20 @@ export const terminalsOn = (store: Store): Terminals => ({
       if (changed > 0) note(store, "revoked", by, `terminal ${terminal}`);
     }),
 });
+
+/** Silence is counted while a hub was there to hear; see `AlertLimits.silent`. */
+const SEEN = `
+  update terminal set
+    last_seen_at = max(coalesce(last_seen_at, 0), ?1), skew_ms = coalesce(?2, skew_ms), version = coalesce(?3, version),
+    gap_from = case when ends then ?1 else gap_from end,
+    gap_before_ms = case when ends and gap_from is not null then max(gap_ms, gap) else gap_before_ms end,
+    gap_ms = case when ends then 0 else max(gap_ms, gap) end
+  from (
+    select id as it, gap_from is null or ?1 - gap_from >= ?5 as ends,
+           min(max(0, ?1 - max(coalesce(last_seen_at, ?1), (select since from alert_watch))),
+               case when gap_before_ms is null then 9e15 else 2 * max(gap_ms, gap_before_ms, ?6) end) as gap
+    from terminal where id = ?4)
+  where id = it`;
 
 type TerminalRow = Omit<Terminal, "tags"> & { readonly tags: string };
 
