@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { spawnWaybill, type Child } from "../test/kit/child.ts";
+import type { Child } from "../test/kit/child.ts";
+import { spawnBuilt } from "./program.ts";
 import { until } from "../test/kit/until.ts";
 import { startBenchHub, type BenchHub } from "./hub.ts";
 import { minus, serverCpu, type World } from "./world.ts";
@@ -38,7 +39,7 @@ export async function openPath(world: World, shape: Shape): Promise<Path> {
     ...["--state", join(folder, name, "agent"), "--token", await hub.token(TILL)],
   ];
   {
-    await using first = spawnWaybill(words);
+    await using first = spawnBuilt(words);
     await till.ring(TILL, 1, 1, shape);
     const arrived = async (): Promise<boolean> => (await central.count()) === rowsOf(shape);
     await until(arrived, { timeoutMs: 30_000, what: "the first sale" }).catch((cause: unknown) => {
@@ -52,7 +53,7 @@ export async function openPath(world: World, shape: Shape): Promise<Path> {
     central,
     till,
     begun: 1,
-    startAgent: () => spawnWaybill(words),
+    startAgent: () => spawnBuilt(words),
     meter: (agent) => {
       const before = { hub: usageOf(hub.process.pid), agent: agent && usageOf(agent.pid), server: serverCpu(places) };
       return (now) => ({

@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemRuntime } from "../src/base/runtime.ts";
-import { spawnWaybill, type Child } from "../test/kit/child.ts";
+import type { Child } from "../test/kit/child.ts";
+import { spawnBuilt } from "./program.ts";
 import { freePort } from "../test/kit/free-port.ts";
 import type { Post } from "./lanes.ts";
 import { TABLES } from "./shape.ts";
@@ -44,7 +45,7 @@ export async function startBenchHub(
   const file = join(folder, "waybill.config.json");
   const tokens = [{ name: "bench", role: "operator", token: TOKEN }];
   writeFileSync(file, JSON.stringify({ tables: TABLES, port, tokens, ...stations, ...config }));
-  const process = spawnWaybill(["hub", "--log", "error", "--config", file, ...words]);
+  const process = spawnBuilt(["hub", "--log", "error", "--config", file, ...words]);
   await process.waitForLine(/The hub answers at/, { timeoutMs: 30_000 });
   const address = `http://127.0.0.1:${port}`;
 

@@ -8,7 +8,7 @@ import { systemRuntime } from "../src/base/runtime.ts";
 import { openLedger } from "../src/ledger/open.ts";
 import type { Ledger, Submission } from "../src/ledger/port.ts";
 import { CHAIN_START, chainNext } from "../src/message/chain.ts";
-import { spawnWaybill } from "../test/kit/child.ts";
+import { spawnBuilt } from "./program.ts";
 import { arrived, prepared, salesOf, sendAll } from "./lanes.ts";
 import { startBenchHub } from "./hub.ts";
 import { percentile, timed } from "./machine.ts";
@@ -179,7 +179,7 @@ async function heldAtTill(folder: string, place: Place, held: boolean, churn: nu
   await using central = await place.station(`${name}_central`);
   await using till = await place.station(name);
   await using hub = await startBenchHub(folder, { ledger: await place.ledger(`${name}_ledger`), central: central.url });
-  await using _ = spawnWaybill([
+  await using _ = spawnBuilt([
     ...["terminal", "--log", "warn", "--hub", hub.address, "--id", "t1", "--database", till.url],
     ...["--state", join(folder, "agent"), "--token", await hub.token("t1")],
   ]);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { zstdCompressSync } from "node:zlib";
 import { systemRuntime } from "../src/base/runtime.ts";
-import { spawnWaybill } from "../test/kit/child.ts";
+import { spawnBuilt } from "./program.ts";
 import { freePort } from "../test/kit/free-port.ts";
 import { until } from "../test/kit/until.ts";
 import { machine, percentile, timed, usageOf } from "./machine.ts";
@@ -120,7 +120,7 @@ async function run(folder: string): Promise<void> {
     config,
     `export default ${JSON.stringify({ port, tables: { "document:sale": { direction: "up", target: "kept" } } }).replace('"target":"kept"', '"target":"kept","transform":() => null')}`,
   );
-  await using hub = spawnWaybill(["hub", "--log", "error", "--config", config]);
+  await using hub = spawnBuilt(["hub", "--log", "error", "--config", config]);
   await hub.waitForLine(/The hub answers at/, { timeoutMs: 60_000 });
   const base = `http://127.0.0.1:${port}`;
   const operator = readFileSync(join(folder, "data/ledger.db.operator-token"), "utf8").trim();

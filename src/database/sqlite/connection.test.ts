@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
 import { WaybillError } from "../../base/errors.ts";
 import { openDatabase } from "../open.ts";
@@ -104,4 +106,38 @@ test("URLs and names", () => {
   expect(sqlitePath("sqlite::memory:")).toBe(":memory:");
   expect(() => sqlitePath("sqlite:")).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
   expect(quoted('a"b')).toBe('"a""b"');
+});
+
+/** Takes the lock, and lets go of it when it is told. */
+const HOLDER = `
+const { DatabaseSync } = require("node:sqlite");
+const { parentPort, workerData } = require("node:worker_threads");
+const db = new DatabaseSync(workerData.path);
+db.exec("begin immediate; insert into item values (1, 1)");
+parentPort.postMessage("held");
+Atomics.wait(new Int32Array(workerData.letGo), 0, 0, workerData.forMs);
+db.exec("commit");
+`;
+
+test("who asks eagerly gets the lock when it is let go, waits no longer than it may, and keeps its patience for the rest", async () => {
+  await using station = await stationIn("wal")(DDL);
+  const letGo = new SharedArrayBuffer(4);
+  const holder = new Worker(HOLDER, { eval: true, workerData: { path: station.path, letGo, forMs: 60_000 } });
+  await once(holder, "message");
+  using hasty = new Connection(station.path, { busyMs: 20, eager: true });
+  expect(() => hasty.immediate(() => 1)).toThrow(expect.objectContaining({ code: "DATABASE_BUSY" }));
+  Atomics.store(new Int32Array(letGo), 0, 1);
+  Atomics.notify(new Int32Array(letGo), 0);
+  await once(holder, "exit");
+
+  // Now by one that lets go by itself.
+  await using other = await stationIn("wal")(DDL);
+  const passing = new Worker(HOLDER, {
+    eval: true,
+    workerData: { path: other.path, letGo: new SharedArrayBuffer(4), forMs: 50 },
+  });
+  await once(passing, "message");
+  using eager = new Connection(other.path, { busyMs: 30_000, eager: true });
+  expect(eager.immediate(() => eager.statement("select n from item").get())).toEqual({ n: 1 });
+  expect(eager.statement("pragma busy_timeout").get()).toEqual({ timeout: 30_000 });
 });

@@ -1,11 +1,16 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { WaybillError } from "../../base/errors.ts";
-import { translated } from "./errors.ts";
+import { isSqliteError, translated } from "./errors.ts";
 import type { SqlValue } from "./values.ts";
 
 export type ConnectionOptions = {
   /** How long a statement waits for another connection's lock before DATABASE_BUSY; the thread stands still meanwhile. */
   readonly busyMs?: number;
+  /**
+   * Asks for the write lock every fifth of a millisecond. SQLite's own wait grows to 100 ms between two looks, and the lock is never
+   * found free by somebody who looks that seldom while an application commits without a pause.
+   */
+  readonly eager?: boolean;
   /**
    * "wal" turns the file to write-ahead logging, for files that are ours. An application's database keeps the mode its
    * owner chose: the mode is a property of the file and would change under the application.
@@ -20,6 +25,12 @@ export type SqlRow = readonly SqlValue[];
 /** Statements kept prepared; beyond this the one unused for longest is closed. */
 const STATEMENTS = 512;
 
+const IMMEDIATE = "begin immediate";
+const SQLITE_BUSY = 5;
+const EAGER_MS = 0.2;
+/** Never written: waiting on it is how a thread sleeps. */
+const NOTHING = new Int32Array(new SharedArrayBuffer(4));
+
 /**
  * One connection to one SQLite file. A commit returns only when the data is on the disk (synchronous=FULL), foreign keys
  * are enforced, and the file may be in use by the application at the same time, in any journal mode.
@@ -27,15 +38,19 @@ const STATEMENTS = 512;
 export class Connection implements Disposable {
   readonly db: DatabaseSync;
   readonly path: string;
+  readonly #busyMs: number;
+  readonly #eager: boolean;
   readonly #plain = new Map<string, StatementSync>();
   readonly #exact = new Map<string, StatementSync>();
 
   /** @throws DATABASE_UNAVAILABLE when the file cannot be opened or is no database. */
   constructor(path: string, options: ConnectionOptions = {}) {
     this.path = path;
+    this.#busyMs = options.busyMs ?? 5_000;
+    this.#eager = options.eager ?? false;
     try {
       this.db = new DatabaseSync(path, {
-        timeout: options.busyMs ?? 5_000,
+        timeout: this.#busyMs,
         enableForeignKeyConstraints: true,
         // An application's triggers may hold "text" in double quotes. A mistyped "column" of ours would then be a text too:
         // our SQL qualifies every column it reads (t."column"), which never is.
@@ -87,7 +102,7 @@ export class Connection implements Disposable {
    * @throws what `work` threw, SQLite's faults translated; DATABASE_BUSY when the lock was not to be had.
    */
   immediate<T>(work: () => T): T {
-    return this.#within("begin immediate", work);
+    return this.#within(IMMEDIATE, work);
   }
 
   /** Runs `work` in one read transaction: all it reads is of one moment. It must not write. */
@@ -97,7 +112,7 @@ export class Connection implements Disposable {
 
   /** The parts of `immediate`, for work that cannot be one synchronous call. */
   begin(): void {
-    this.#open("begin immediate");
+    this.#open(IMMEDIATE);
   }
   /** When it throws, nothing was committed and the transaction is over. @throws PARENT_MISSING for a deferred foreign key. */
   commit(): void {
@@ -138,9 +153,31 @@ export class Connection implements Disposable {
   #open(begin: string): void {
     if (this.db.isTransaction) throw new WaybillError("INTERNAL", `${begin}: a transaction is open on this connection`);
     try {
-      this.statement(begin).run();
+      if (this.#eager && begin === IMMEDIATE) this.#lockEagerly();
+      else this.statement(begin).run();
     } catch (thrown) {
       throw translated(thrown, begin);
+    }
+  }
+
+  #lockEagerly(): void {
+    const until = performance.now() + this.#busyMs;
+    this.db.exec("pragma busy_timeout = 0");
+    try {
+      while (!this.#locked(until)) Atomics.wait(NOTHING, 0, 0, EAGER_MS);
+    } finally {
+      this.db.exec(`pragma busy_timeout = ${this.#busyMs}`);
+    }
+  }
+
+  /** False: somebody else has the lock, and there is time to ask again. */
+  #locked(until: number): boolean {
+    try {
+      this.statement(IMMEDIATE).run();
+      return true;
+    } catch (thrown) {
+      if (isSqliteError(thrown) && (thrown.errcode & 0xff) === SQLITE_BUSY && performance.now() < until) return false;
+      throw thrown;
     }
   }
 }

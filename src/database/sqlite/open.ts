@@ -32,7 +32,10 @@ export async function openSqlite(url: string, options: SqliteOptions = {}): Prom
   }
   const lock = options.alone === undefined ? null : holdLock(path, "the terminal database", "-waybill-agent");
   try {
-    const database = sqliteDatabase(new Connection(path, options), { ...systemRuntime, ...options });
+    const database = sqliteDatabase(new Connection(path, { ...options, eager: lock !== null }), {
+      ...systemRuntime,
+      ...options,
+    });
     const close = async (): Promise<void> => {
       await database[Symbol.asyncDispose]();
       lock?.[Symbol.dispose]();
