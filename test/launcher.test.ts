@@ -29,6 +29,12 @@ test("`waybill version` says the package's version", async () => {
   expect(waybill.stdout).toContain(version);
 });
 
+test("when its reader is gone it ends without a word", async () => {
+  await using waybill = spawnChild("/bin/sh", ["-c", `"${process.execPath}" "${LAUNCHER}" help | true`]);
+  expect(await waybill.ended).toEqual({ code: 0, signal: null });
+  expect(waybill.stderr).toBe("");
+});
+
 describe("started by a Node that is too old", () => {
   test("the launcher goes on with the Node that the package pins, from any folder", async (context) => {
     const node = needsOldNode(context);
@@ -63,6 +69,23 @@ describe("started by a Node that is too old", () => {
     expect(await waybill.ended).toEqual({ code: 2, signal: null });
     expect(waybill.stderr).toMatch(/^NODE_TOO_OLD: Waybill needs Node 24 or newer; this is v\d/);
   });
+});
+
+test.each([
+  { words: ["hub"], heap: ["--max-semi-space-size=4"] },
+  { words: ["--log", "info", "terminal"], heap: ["--max-semi-space-size=1", "--optimize-for-size"] },
+  { words: ["version"], heap: [] },
+])("`$words` runs in the process that was started, with the heap $heap", async ({ words, heap }) => {
+  await using dir = tempDir();
+  const launcher = copyOfPackage(dir.path);
+  mkdirSync(dir.file("dist/cli"), { recursive: true });
+  writeFileSync(dir.file("package.json"), JSON.stringify({ type: "module" }));
+  const said = "console.log(JSON.stringify({ pid: process.pid, words, flags: process.execArgv }))";
+  writeFileSync(dir.file("dist/cli/main.js"), `export const main = (words) => (${said}, 0);`);
+  await using waybill = spawnChild(process.execPath, ["--title=kept", launcher, ...words]);
+  expect(await waybill.ended, waybill.stderr).toEqual({ code: 0, signal: null });
+  expect(waybill.stderr).toBe("");
+  expect(JSON.parse(waybill.stdout)).toEqual({ pid: waybill.pid, words, flags: [...heap, "--title=kept"] });
 });
 
 /** The launcher alone in a folder that has no modules. */

@@ -1,24 +1,33 @@
 import { Command, CommanderError } from "commander";
 import { WaybillError } from "../base/errors.ts";
-import { addAlerts } from "./commands/alerts.ts";
-import { addAudit } from "./commands/audit.ts";
-import { addCapture } from "./commands/capture.ts";
-import { addConfig } from "./commands/config.ts";
-import { addDead } from "./commands/dead.ts";
-import { addDemo } from "./commands/demo.ts";
-import { addDoctor } from "./commands/doctor.ts";
-import { addEnroll } from "./commands/enroll.ts";
-import { addHub } from "./commands/hub.ts";
-import { addRestores } from "./commands/restores.ts";
-import { addSoap } from "./commands/soap.ts";
-import { addStatus } from "./commands/status.ts";
-import { addTerminal } from "./commands/terminal.ts";
-import { addTrace } from "./commands/trace.ts";
-import { addVersion } from "./commands/version.ts";
-import { printError, standardOutput, type Output } from "./print.ts";
+import { endWithReader, printError, standardOutput, type Output } from "./print.ts";
 import { VERSION } from "./version.ts";
 
-export function program(output: Output): Command {
+type AddCommand = (program: Command, output: Output) => void;
+/**
+ * The commands by their names, in the order of the help. Each loads what it needs only when it is asked for: an agent has no
+ * use for a hub, nor room for it.
+ */
+const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  demo: async () => (await import("./commands/demo.ts")).addDemo,
+  hub: async () => (await import("./commands/hub.ts")).addHub,
+  terminal: async () => (await import("./commands/terminal.ts")).addTerminal,
+  enroll: async () => (await import("./commands/enroll.ts")).addEnroll,
+  status: async () => (await import("./commands/status.ts")).addStatus,
+  trace: async () => (await import("./commands/trace.ts")).addTrace,
+  dead: async () => (await import("./commands/dead.ts")).addDead,
+  alerts: async () => (await import("./commands/alerts.ts")).addAlerts,
+  restores: async () => (await import("./commands/restores.ts")).addRestores,
+  audit: async () => (await import("./commands/audit.ts")).addAudit,
+  capture: async () => (await import("./commands/capture.ts")).addCapture,
+  soap: async () => (await import("./commands/soap.ts")).addSoap,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
+  config: async () => (await import("./commands/config.ts")).addConfig,
+  version: async () => (await import("./commands/version.ts")).addVersion,
+};
+
+/** All commands, or only the one that the words ask for. */
+async function program(words: readonly string[], output: Output): Promise<Command> {
   const root = new Command("waybill")
     .description(
       "Keeps a fleet of remote SQL databases and one central database in step, and accounts for every change.",
@@ -37,21 +46,11 @@ export function program(output: Output): Command {
       "after",
       "\nStart here:\n  waybill demo                     a chain of five shops on this machine\n  waybill status                   backlog, lag, dead letters\n  waybill trace t1 4711            one message's life\n\nExit codes: 0 done, 1 fault, 2 wrong words or config, 3 not found, 4 cannot be reached.",
     );
-  addDemo(root, output);
-  addHub(root, output);
-  addTerminal(root, output);
-  addEnroll(root, output);
-  addStatus(root, output);
-  addTrace(root, output);
-  addDead(root, output);
-  addRestores(root, output);
-  addAlerts(root, output);
-  addAudit(root, output);
-  addCapture(root, output);
-  addSoap(root, output);
-  addDoctor(root, output);
-  addConfig(root, output);
-  addVersion(root, output);
+  const asked = words.filter((word) => Object.hasOwn(COMMANDS, word));
+  const helped = words.some((word) => ["help", "--help", "-h"].includes(word));
+  // One word alone may also be the value of an option; commander then finds the right one among those that were loaded.
+  const names = asked.length === 0 || helped ? Object.keys(COMMANDS) : asked;
+  for (const name of names) (await COMMANDS[name]?.())?.(root, output);
   for (const command of root.commands)
     command
       .exitOverride()
@@ -62,8 +61,9 @@ export function program(output: Output): Command {
 /** Runs one command line; gives the exit code. Nothing thrown leaves it, and no stack is shown to a person. */
 export async function main(words: readonly string[], output: Output = standardOutput): Promise<number> {
   const json = words.includes("--json");
+  if (output === standardOutput) endWithReader();
   try {
-    await program(output).parseAsync(words, { from: "user" });
+    await (await program(words, output)).parseAsync(words, { from: "user" });
     return typeof process.exitCode === "number" ? process.exitCode : 0;
   } catch (thrown) {
     // Commander has printed its own words about a wrong line, and help ends as an exit with code 0.

@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import pc from "picocolors";
 import { asWaybillError, type FaultCode, type WaybillError } from "../base/errors.ts";
 
@@ -13,6 +14,18 @@ export const standardOutput: Output = {
   err: (text) => process.stderr.write(`${text}\n`),
   raw: (text) => process.stdout.write(text),
 };
+
+/**
+ * When nobody reads any more (`waybill trace t1 | head`): what runs is asked to end in order, everything else ends as a program does that
+ * was told by SIGPIPE, which Node keeps from us.
+ */
+export function endWithReader(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    if (process.listenerCount("SIGTERM") > 0) process.kill(process.pid, "SIGTERM");
+    else process.exit(128 + constants.signals.SIGPIPE);
+  });
+}
 
 /** 0 done · 1 a fault · 2 wrong words or config · 3 not found · 4 the hub or a database cannot be reached · 130 interrupted. */
 export function exitCodeOf(error: WaybillError): number {

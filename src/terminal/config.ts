@@ -36,7 +36,11 @@ export const terminalConfig = z.strictObject({
     .union([z.literal("all"), z.array(z.string().min(1))])
     .default("all")
     .describe("tables that may be captured and written here; the hub cannot widen this list"),
-  pollMs: milliseconds(5, 50, "how often a quiet database is asked whether anything was committed; a busy one up to five times as often"),
+  pollMs: milliseconds(
+    5,
+    50,
+    "how often a quiet database is asked whether anything was committed; a busy one up to five times as often",
+  ),
   lockMs: milliseconds(5, 40, "how long one transaction of the agent aims to hold the database's write lock"),
   quietGapMs: milliseconds(1, 1_000, "pause between commits at which a backlog may be cut into messages"),
   keepMessages: whole(0)

@@ -161,22 +161,23 @@ export class Connection implements Disposable {
   }
 
   #lockEagerly(): void {
-    const until = performance.now() + this.#busyMs;
+    // Counted in looks: the thread stands still, so no clock of a runtime would go on meanwhile.
+    let looks = Math.ceil(this.#busyMs / EAGER_MS);
     this.db.exec("pragma busy_timeout = 0");
     try {
-      while (!this.#locked(until)) Atomics.wait(NOTHING, 0, 0, EAGER_MS);
+      while (!this.#locked(looks-- <= 0)) Atomics.wait(NOTHING, 0, 0, EAGER_MS);
     } finally {
       this.db.exec(`pragma busy_timeout = ${this.#busyMs}`);
     }
   }
 
-  /** False: somebody else has the lock, and there is time to ask again. */
-  #locked(until: number): boolean {
+  /** False: somebody else has the lock, and may be asked again. @throws what SQLite says, when this was the last look */
+  #locked(last: boolean): boolean {
     try {
       this.statement(IMMEDIATE).run();
       return true;
     } catch (thrown) {
-      if (isSqliteError(thrown) && (thrown.errcode & 0xff) === SQLITE_BUSY && performance.now() < until) return false;
+      if (!last && isSqliteError(thrown) && (thrown.errcode & 0xff) === SQLITE_BUSY) return false;
       throw thrown;
     }
   }
