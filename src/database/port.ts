@@ -94,8 +94,11 @@ export type CaptureState = {
   /** Tables being put into the lane as they are, with the rows done so far. */
   readonly resyncing: readonly { readonly table: string; readonly rows: number }[];
 };
-/** How far updates have taken effect: all through `id`, and `changes` of the entry after it. */
-export type Cursor = { readonly id: UpdateId; readonly changes: number };
+/**
+ * How far updates have taken effect: all through `id`, and `changes` of the entry after it. `seen` is the `tx` of the last that
+ * came from a centre's lane: after a restore of the hub's log its numbers still tell what was applied, under whatever ids it comes.
+ */
+export type Cursor = { readonly id: UpdateId; readonly changes: number; readonly seen: string | null };
 
 /**
  * The way out of a database: triggers write each change into `waybill_outbox` inside the application's transaction;

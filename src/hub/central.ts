@@ -18,6 +18,8 @@ const PAGE_ROWS = 500;
 const LOCK_MS = 50;
 /** Forwarded messages the centre keeps, so that a restored ledger can be given them again. */
 const KEEP_MESSAGES = 10_000;
+/** The fact that holds the highest term of update ids. */
+const TERM = "update-term";
 /** Stored messages are dropped in steps of this many, not one by one. */
 const FLUSH_EVERY = 200;
 
@@ -27,6 +29,10 @@ export type CentralState = {
   readonly packedThrough: Seq;
   /** As far as it has been told that the update log has its messages. */
   readonly forwardedThrough: Seq;
+  /** As far as they were ever to be forwarded: terminals may have seen what the log has of them, and nothing above. */
+  readonly announcedThrough: Seq;
+  /** The highest term of update ids that it was told of. */
+  readonly term: number;
   /** Lowest number it still has. */
   readonly oldest: Seq;
 };
@@ -67,8 +73,13 @@ export interface Central {
   state(): Promise<CentralState>;
   /** Packs what was committed and gives whole messages after `after`, split for the update log. @throws TRANSFORM_FAILED */
   outgoing(after: Seq, aims: Aims): Promise<Outgoing>;
-  /** The update log has everything through this number. */
-  forwarded(through: Seq): Promise<void>;
+  /**
+   * The update log has everything through `forwarded`, and what follows through `through` is about to be forwarded. Told before it
+   * is: by these numbers alone a ledger is known to be older than it was.
+   */
+  announce(forwarded: Seq, through: Seq): Promise<void>;
+  /** Update ids of this term are about to be given, or were. */
+  rememberTerm(term: number): Promise<void>;
   /** Begins a new epoch: the centre was restored. What the old epoch shows as forwarded is not numbered again. */
   beginEpoch(): Promise<void>;
   /** Sends again from this number on: the ledger was restored. */
@@ -130,7 +141,18 @@ export class CentralStation implements Central {
   }
 
   state(): Promise<CentralState> {
-    return this.#use(async () => this.#took(await this.#capture.state()));
+    return this.#use(async () => {
+      const state = await this.#capture.state();
+      this.#took(state);
+      return {
+        source: this.#source,
+        packedThrough: state.packedThrough,
+        forwardedThrough: state.loadedThrough,
+        announcedThrough: state.receivedThrough,
+        term: Number((await this.#capture.recall(TERM)) ?? 0),
+        oldest: state.oldest,
+      };
+    });
   }
 
   outgoing(after: Seq, aims: Aims): Promise<Outgoing> {
@@ -142,14 +164,17 @@ export class CentralStation implements Central {
     });
   }
 
-  forwarded(through: Seq): Promise<void> {
+  announce(forwarded: Seq, through: Seq): Promise<void> {
     return this.#use(async () => {
-      await this.#capture.acknowledge({ receivedThrough: through, loadedThrough: through });
-      // Written at once: by this number alone a ledger is known to be older than it was.
-      const drop = through - this.#flushedAt >= FLUSH_EVERY;
-      if (drop) this.#flushedAt = through;
+      await this.#capture.acknowledge({ receivedThrough: through, loadedThrough: forwarded });
+      const drop = forwarded - this.#flushedAt >= FLUSH_EVERY;
+      if (drop) this.#flushedAt = forwarded;
       await this.#capture.flush({ keep: drop ? KEEP_MESSAGES : Number.MAX_SAFE_INTEGER });
     });
+  }
+
+  rememberTerm(term: number): Promise<void> {
+    return this.#use(() => this.#capture.remember(TERM, String(term)));
   }
 
   beginEpoch(): Promise<void> {
@@ -199,7 +224,6 @@ export class CentralStation implements Central {
     return this.#turn.run(async () => {
       await using _bytes = this.#parts.bytes;
       await using _database = this.#parts.database;
-      if (this.#opened) await this.#capture.flush({ keep: KEEP_MESSAGES }); // so that it knows what the log has
     });
   }
 
@@ -236,17 +260,11 @@ export class CentralStation implements Central {
     this.#took(await this.#capture.state());
   }
 
-  #took(state: CaptureState): CentralState {
+  #took(state: CaptureState): void {
     if (state.epoch !== null) this.#source = laneName(CENTRAL, state.epoch);
     this.#packedThrough = state.packedThrough;
     this.#resyncing = state.resyncing.length > 0;
     this.#unpacked ||= state.outboxRows > 0;
-    return {
-      source: this.#source,
-      packedThrough: state.packedThrough,
-      forwardedThrough: state.receivedThrough,
-      oldest: state.oldest,
-    };
   }
 
   /** Numbers what is committed; then, when all before was forwarded, adds one page of a snapshot: live changes never queue behind it. */

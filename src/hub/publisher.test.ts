@@ -120,9 +120,9 @@ class Place {
   }
 
   /** What a terminal reads from the start: `op item price`, in order. */
-  async read(name: string, tags: Record<string, string>): Promise<string[]> {
+  async read(name: string, tags: Record<string, string>, from = updateId(0)): Promise<string[]> {
     const read: string[] = [];
-    for (let after = updateId(0); ;) {
+    for (let after = from; ;) {
       const page = await this.ledger.updates.read(audiencesOf(name, tags), terminalId(name), after, 1_000_000);
       for (const { changes } of page.updates) {
         for (const { op, key, row } of JSON.parse(Buffer.from(changes).toString("utf8")) as Change[]) {
@@ -304,5 +304,46 @@ describe("a restore", () => {
     await place.whileClosed(async () => undefined);
     await place.publish();
     expect((await place.notes()).filter((kind) => kind === "ledger restored")).toHaveLength(1);
+  });
+
+  test("I9: of the ledger, twice from one copy, gives no id a second time", async () => {
+    const place = await restored("ledger.db", [2, 3]);
+    await place.publish();
+    const shown = await place.ledger.updates.head();
+    await place.whileClosed(() => copy(place, "ledger.db", ".backup", ""));
+    place.centre.exec("update price set price = '4' where item = 'tea'");
+    await place.publish();
+    // A terminal whose cursor stands where the log was before gets what it has not seen.
+    expect(await place.read("t1", { store: "1" }, shown)).toContain("upsert tea 4");
+  });
+
+  test("I9: of the ledger to just before what was last forwarded gives no id a second time, without an alarm", async () => {
+    const place = await restored("ledger.db", [2]);
+    place.centre.exec("update price set price = '3' where item = 'tea'");
+    await place.publish();
+    expect(await place.notes()).not.toContain("ledger restored");
+    expect(termOf(await place.ledger.updates.head())).toBe(1);
+    expect(await place.read("t1", { store: "1" })).toEqual(["upsert tea 1", "upsert tea 2", "upsert tea 3"]);
+  });
+
+  test("I9: of ledger and centre together, which a terminal's cursor shows, sends all rows in a new epoch", async () => {
+    const place = await Place.make();
+    place.centre.exec("insert into price values ('tea', '1', 1)");
+    await place.publish();
+    const both = async (from: string, to: string): Promise<void> => {
+      for (const name of ["central.db", "ledger.db"]) await copy(place, name, from, to);
+    };
+    await place.whileClosed(() => both("", ".backup"));
+    place.centre.exec("update price set price = '2' where item = 'tea'");
+    await place.publish();
+    const shown = await place.ledger.updates.head();
+    await place.whileClosed(() => both(".backup", ""));
+    await place.ledger.updates.beginTerm(shown, "a terminal showed it");
+    await place.publish();
+    expect(await place.notes()).toContain("centre restored");
+    expect(await place.read("t1", { store: "1" }, shown)).toContain("upsert tea 1");
+    await place.whileClosed(async () => undefined);
+    await place.publish();
+    expect((await place.notes()).filter((kind) => kind === "centre restored")).toHaveLength(1);
   });
 });

@@ -1,13 +1,13 @@
 import { backoffMs, type BackoffPolicy } from "../base/backoff.ts";
 import { asWaybillError } from "../base/errors.ts";
-import { SYSTEM, updateId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
+import { SYSTEM, termOf, updateId, updateIdOf, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Ledger, Terminal, UpdateEntry } from "../ledger/port.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { WELL, degraded, type Health } from "../observe/health.ts";
 import { audiencesOf } from "../wire/manifest.ts";
-import type { Central, Outgoing, SnapshotOrder } from "./central.ts";
+import type { Central, CentralState, Outgoing, SnapshotOrder } from "./central.ts";
 import type { HubSettings } from "./settings.ts";
 import { Wake } from "../base/wake.ts";
 
@@ -36,6 +36,9 @@ export type PublisherParts = {
  * Forwards what the centre's own lane holds into the update log, by number and by compare-and-set: killed anywhere, it
  * goes on behind the last number the log has; raced by another, it starts again from there. It never skips: a fault
  * stops it (and is shown) until it passes.
+ *
+ * Terminals' cursors hold ids of the log, so a restored log must not give one of them a second time, for something else. The
+ * centre is the witness: it is told of each batch before it is forwarded, and of each term before it begins.
  */
 export class Publisher {
   readonly #parts: PublisherParts;
@@ -97,6 +100,7 @@ export class Publisher {
       this.#at = await this.#centreRestored(at.source, at.forwarded);
       return true;
     }
+    await central.announce(outgoing.after, outgoing.through);
     if (!(await ledger.updates.forward(at.source, outgoing.after, outgoing.through, outgoing.entries))) {
       this.#parts.log.warn({ source: at.source, after: outgoing.after }, "publisher.lost-race");
       this.#at = null;
@@ -105,7 +109,6 @@ export class Publisher {
     this.#at = { source: at.source, forwarded: outgoing.through };
     if (outgoing.entries.length > 0) this.#parts.onPublished(audiencesIn(outgoing.entries));
     await this.#tellOf(outgoing, at.source);
-    await central.forwarded(outgoing.through);
     metrics.add("waybill_updates_forwarded_total", outgoing.entries.length, {});
     metrics.observe("waybill_publish_seconds", (runtime.clock.elapsed() - started) / 1000, {});
     return true;
@@ -152,10 +155,13 @@ export class Publisher {
   async #compare(): Promise<Place> {
     const { central, ledger } = this.#parts;
     const state = await central.state();
-    const forwarded = await ledger.updates.forwarded(state.source);
-    if (forwarded > state.packedThrough) return this.#centreRestored(state.source, forwarded);
     const { source } = state;
-    if (forwarded < state.forwardedThrough) await this.#ledgerRestored(source, forwarded, state.forwardedThrough);
+    const forwarded = await ledger.updates.forwarded(source);
+    const term = termOf(await ledger.updates.head());
+    if (forwarded > state.packedThrough) return this.#centreRestored(source, forwarded);
+    if (forwarded < state.announcedThrough || term < state.term) await this.#ledgerRestored(state, forwarded, term);
+    // A terminal showed that the log was restored, and nothing here is missing: then the centre was restored, too.
+    else if (term > state.term) return this.#centreRestored(source, forwarded);
     await this.#findUnsnapped();
     if (forwarded + 1 >= state.oldest) return { source, forwarded };
     return { source, forwarded: await this.#missing(source, forwarded, state.oldest) };
@@ -172,21 +178,32 @@ export class Publisher {
     // Rows went back in time: everybody gets them as they are now.
     await central.snapshot([], "everyone");
     await central.beginEpoch();
+    await central.rememberTerm(termOf(await ledger.updates.head()));
     await this.#findUnsnapped();
     const { source: now } = await central.state();
     return { source: now, forwarded: await ledger.updates.forwarded(now) };
   }
 
-  async #ledgerRestored(source: LaneName, forwarded: Seq, told: Seq): Promise<void> {
-    this.#parts.log.error({ source, forwarded, told }, "publisher.ledger-restored");
-    await this.#note(
-      "ledger restored",
-      `the centre was told that updates through ${told} of ${source} are in the log, which has ${forwarded}; they are forwarded again`,
-    );
-    // Before anything is forwarded again: the ids it gave since the copy stand in terminals' cursors.
+  /**
+   * What the log lost is forwarded again, under ids above all that were given: those stand in terminals' cursors. When it lacks
+   * no more than what was about to be forwarded, it may as well be a crash, and no alarm is raised.
+   */
+  async #ledgerRestored(state: CentralState, forwarded: Seq, logTerm: number): Promise<void> {
+    const { central, log } = this.#parts;
     const { updates } = this.#parts.ledger;
-    await updates.beginTerm(updateId((await updates.head()) + 1), "the centre was told of more than the log has");
-    await this.#parts.central.rewind(forwarded);
+    const { source, forwardedThrough: told } = state;
+    if (forwarded < told) {
+      log.error({ source, forwarded, told }, "publisher.ledger-restored");
+      await this.#note(
+        "ledger restored",
+        `the centre was told that updates through ${told} of ${source} are in the log, which has ${forwarded}; they are forwarded again`,
+      );
+    }
+    const term = Math.max(state.term + 1, logTerm);
+    await central.rememberTerm(term);
+    const highest = updateId(updateIdOf(term, 0) - 1);
+    await updates.beginTerm(highest, "the centre was told of more than the log has");
+    await central.rewind(forwarded);
   }
 
   async #missing(source: LaneName, forwarded: Seq, oldest: Seq): Promise<Seq> {

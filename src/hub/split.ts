@@ -3,6 +3,7 @@ import { WaybillError } from "../base/errors.ts";
 import { terminalId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
 import type { UpdateEntry } from "../ledger/port.ts";
 import { field, type Change, type Row } from "../message/change.ts";
+import { centralTx } from "../wire/updates.ts";
 import type { DownTable } from "./settings.ts";
 
 /** A change as the centre captured it: who it came from, and the one audience a snapshot's row is for. */
@@ -72,7 +73,7 @@ export class TransactionSplit {
   }
 
   entries(): UpdateEntry[] {
-    const tx = `${this.#of.source}/${this.#of.seq}`;
+    const tx = centralTx(this.#of.source, this.#of.seq);
     return this.#entries.map(({ audience, origin, texts }) => {
       const changes = Buffer.from(`[${texts.join(",")}]`, "utf8");
       return { audience, tx, at: this.#at, origin, trace: this.#of.trace, changes, count: texts.length };

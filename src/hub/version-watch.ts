@@ -1,3 +1,4 @@
+import { backoffMs, type BackoffPolicy } from "../base/backoff.ts";
 import { asWaybillError } from "../base/errors.ts";
 import type { LaneName } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
@@ -8,13 +9,15 @@ import type { Central } from "./central.ts";
 
 /** How often both stores are compared without a reason. */
 const EVERY_MS = 60_000;
+/** After a look that failed: a store that is away is not asked all the time, and one that hiccuped is not left unseen for a minute. */
+const RETRY: BackoffPolicy = { firstMs: 500, factor: 2, capMs: EVERY_MS };
 /** Lanes compared at once. */
 const PAGE = 500;
 
 export type VersionWatchParts = {
   readonly work: Pick<Work, "marks" | "doubt">;
   readonly central: Pick<Central, "marks">;
-  readonly runtime: Pick<Runtime, "timers">;
+  readonly runtime: Pick<Runtime, "timers" | "random">;
   readonly log: Log;
   /** Called when lanes became due. */
   readonly doubted: () => void;
@@ -39,15 +42,18 @@ export class VersionWatch {
     this.#wake.ring();
   }
 
-  /** At once, then every minute and after each reconnect, until `stop` is raised. Never rejects. */
+  /** At once, then every minute and after each reconnect, sooner after a failure, until `stop` is raised. Never rejects. */
   async run(stop: AbortSignal): Promise<void> {
-    while (!stop.aborted) {
+    const { log, runtime } = this.#parts;
+    for (let failures = 0; !stop.aborted;) {
       try {
         await this.look(stop);
+        failures = 0;
       } catch (thrown) {
-        this.#parts.log.debug({ error: asWaybillError(thrown) }, "versions.unknown"); // the loop that loads says it louder
+        failures++;
+        log.debug({ error: asWaybillError(thrown) }, "versions.unknown"); // the loop that loads says it louder
       }
-      await this.#wake.wait(EVERY_MS, stop);
+      await this.#wake.wait(failures === 0 ? EVERY_MS : backoffMs(failures, RETRY, runtime.random), stop);
     }
   }
 

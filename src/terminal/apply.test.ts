@@ -40,7 +40,7 @@ const row = (table: string, id: number, more: Record<string, number | null> = {}
   key: { id },
   row: { id, ...more },
 });
-const start = { id: updateId(0), changes: 0 };
+const start = { id: updateId(0), changes: 0, seen: null };
 
 test("a slice ends early when the application's own triggers are slower than it was planned for", async () => {
   await using dir = tempDir();
@@ -59,7 +59,7 @@ test("a slice ends early when the application's own triggers are slower than it 
   expect(applied.changes).toBeGreaterThan(0);
   expect(applied.changes).toBeLessThan(200);
   const cursor = (await it.database.capture.state()).cursor;
-  expect(cursor).toEqual({ id: 4, changes: applied.changes });
+  expect(cursor).toEqual({ id: 4, changes: applied.changes, seen: null });
   expect(it.app.prepare("select count(*) as n from item").get()?.["n"]).toBe(applied.changes);
 });
 
@@ -86,7 +86,7 @@ test("a deferred constraint that only the commit finds marks its row, and nothin
       .map(({ id }) => id),
   ).toEqual([1, 3]);
   expect(it.stale.list(9)).toMatchObject([{ id: 5, table: "child", code: "PARENT_MISSING" }]);
-  expect((await it.database.capture.state()).cursor).toEqual({ id: 5, changes: 0 });
+  expect((await it.database.capture.state()).cursor).toEqual({ id: 5, changes: 0, seen: null });
 });
 
 test("refusals are on the disk before the cursor passes them", async () => {

@@ -12,7 +12,7 @@ const entry = (id: number, count: number, tx = String(id)): Entry => ({
   tx,
   changes: Array.from({ length: count }, (_, i) => change(id * 1_000 + i)),
 });
-const at = (id: number, changes = 0): Cursor => ({ id: updateId(id), changes });
+const at = (id: number, changes = 0): Cursor => ({ id: updateId(id), changes, seen: null });
 const skus = (slice: readonly { change: Change }[]): unknown[] => slice.map((one) => one.change.key["sku"]);
 
 describe("slices of a batch of updates", () => {
@@ -35,6 +35,21 @@ describe("slices of a batch of updates", () => {
     const resumed = new Slicer([entry(7, 5)], slicer.cursor, updateId(7));
     expect(skus(resumed.peek(10))).toEqual([7003, 7004]);
     expect(resumed.cursorAfter(2)).toEqual(at(7));
+  });
+
+  test("I11: what a restored log gives again under new ids is not applied again, but for the last, which may be half done", () => {
+    const lane = (number: number): string => `central/e1/${number}`;
+    const before = new Slicer([entry(1, 1, lane(7)), entry(2, 2, lane(8)), entry(3, 1, "by hand")], at(0), updateId(3));
+    before.take(4);
+    expect(before.cursor).toEqual({ id: 3, changes: 0, seen: lane(8) });
+    const again = [entry(1_001, 1, lane(7)), entry(1_002, 2, lane(8)), entry(1_003, 1, lane(9)), entry(1_004, 1, "x")];
+    const after = new Slicer(again, before.cursor, updateId(1_004));
+    expect(skus(after.peek(9))).toEqual([1_002_000, 1_002_001, 1_003_000, 1_004_000]);
+    after.take(4);
+    expect(after.cursor).toEqual({ id: 1_004, changes: 0, seen: lane(9) });
+    const other = new Slicer([entry(1_005, 1, "central/e2/1")], after.cursor, updateId(1_005));
+    expect(skus(other.peek(9))).toEqual([1_005_000]); // the centre's numbers began anew
+    expect(new Slicer([entry(1_006, 1, lane(2))], after.cursor, updateId(1_006)).done).toBe(true);
   });
 
   test("a cursor inside an entry that is no longer sent skips nothing of the next one", () => {

@@ -1,6 +1,7 @@
 import { updateId, type UpdateId } from "../base/ids.ts";
 import type { Cursor } from "../database/port.ts";
 import type { Change } from "../message/change.ts";
+import { placeOf } from "../wire/updates.ts";
 
 /** One entry of the update log as it came. Neighbours with the same `tx` are parts of one central transaction. */
 export type Entry = { readonly id: UpdateId; readonly tx: string; readonly changes: readonly Change[] };
@@ -21,7 +22,7 @@ export class Slicer {
 
   /** @param through the hub attests that the entries are all there are for us after the cursor, up to this id */
   constructor(entries: readonly Entry[], from: Cursor, through: UpdateId) {
-    this.#entries = entries.filter((entry) => entry.id > from.id);
+    this.#entries = entries.filter((entry) => entry.id > from.id && !wasApplied(entry.tx, from.seen));
     this.#through = through;
     this.#cursor = from;
     const first = this.#entries[0];
@@ -57,7 +58,18 @@ export class Slicer {
   cursorAfter(count: number): Cursor {
     const { index, offset } = this.#after(count);
     const entry = this.#entries[index];
-    return entry === undefined ? { id: this.#through, changes: 0 } : { id: updateId(entry.id - 1), changes: offset };
+    const seen = this.#seenBefore(index + (offset > 0 ? 1 : 0));
+    return entry === undefined
+      ? { id: this.#through, changes: 0, seen }
+      : { id: updateId(entry.id - 1), changes: offset, seen };
+  }
+
+  #seenBefore(index: number): string | null {
+    for (let at = index - 1; at >= 0; at--) {
+      const tx = this.#entries[at]?.tx ?? "";
+      if (placeOf(tx)) return tx;
+    }
+    return this.#cursor.seen;
   }
 
   /** The next `count` changes have taken effect. */
@@ -89,6 +101,15 @@ export class Slicer {
       size += this.#entries[i]?.changes.length ?? 0;
     return size;
   }
+}
+
+/**
+ * A restored log gives again, under new ids, what it had given before: state that was newer here would go back. The numbers of
+ * the centre's lane tell. The last one itself is applied again: the cursor may have stood inside it.
+ */
+function wasApplied(tx: string, seen: string | null): boolean {
+  const [is, was] = [placeOf(tx), seen === null ? null : placeOf(seen)];
+  return is !== null && was !== null && is.lane === was.lane && is.number < was.number;
 }
 
 /** The change at `offset` of entry `index` is the next. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { isoOf, type Instant } from "../base/clock.ts";
-import { updateId, type UpdateId } from "../base/ids.ts";
+import { updateId, type LaneName, type Seq, type UpdateId } from "../base/ids.ts";
 import type { Change } from "../message/change.ts";
 import { readChanges } from "./message-line.ts";
 import { joinLines, lineInvalid, Lines, withMember } from "./ndjson.ts";
@@ -28,6 +28,14 @@ const updateHead = z.object({
   trace: z.string().nullish(),
   changes: z.unknown(),
 });
+
+/** The `tx` of what message `number` of a centre's lane holds. Updates that were published by hand have a `tx` of another form. */
+export const centralTx = (lane: LaneName, number: Seq): string => `${lane}/${number}`;
+const CENTRAL_TX = /^(central\/[^/]+)\/(\d{1,16})$/;
+export function placeOf(tx: string): { readonly lane: string; readonly number: number } | null {
+  const [, lane, number] = CENTRAL_TX.exec(tx) ?? [];
+  return lane === undefined || number === undefined ? null : { lane, number: Number(number) };
+}
 
 /** An update as the hub has it; `changes` is a JSON array in UTF-8 and goes out as it is. */
 export type OutgoingUpdate = {

@@ -147,6 +147,15 @@ export function unrest(world: World): string | null {
     "select i.lane, received_through as r, loaded_through as l from lane_in i join lane_out o on o.lane = i.lane where l < r",
   ).get();
   if (open) return `lane ${String(open["lane"])} is loaded through ${String(open["l"])} of ${String(open["r"])}`;
+  const shown = new Map(
+    rowsOf(world.onCentre, "select lane, version from waybill_lane").map((row) => [row["lane"], row["version"]]),
+  );
+  for (const { lane, version } of rowsOf(
+    world.onLedger,
+    "select l.terminal || '/' || l.epoch as lane, o.version from lane l join lane_out o on o.lane = l.id",
+  ))
+    if ((shown.get(lane) ?? 0n) !== version)
+      return `lane ${String(lane)} has version ${String(version)} in the ledger, the centre shows ${String(shown.get(lane))}`;
   return null;
 }
 

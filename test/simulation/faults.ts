@@ -62,8 +62,7 @@ export function drawFaults(dice: Dice): FaultPlan {
       freezeAgent: every(15_000, 0.25),
       jumpClock: every(15_000, 0.3),
       operator: every(3_000, 0.8),
-      // Not drawn yet: a restored update log still lets tills stand apart or go back for a while; see docs/proof.md.
-      restoreLedger: every(5_000, 0),
+      restoreLedger: every(5_000, 0.25),
       restoreCentral: every(5_000, 0.25),
     },
   };
