@@ -1,7 +1,7 @@
 import { settingsOf } from "../src/cli/commands/config.ts";
 import { hubConfig } from "../src/hub/config.ts";
 import { LOG_EVENTS } from "../src/observe/log-events.ts";
-import { METRICS } from "../src/observe/metrics.ts";
+import { METRICS, namesOf } from "../src/observe/metrics.ts";
 import { terminalConfig } from "../src/terminal/config.ts";
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");
@@ -33,26 +33,52 @@ ${table(hubConfig)}
 ${table(terminalConfig)}
 `;
 
-/** docs/observability.md: every event of the log and every metric, from their catalogues. */
-export const observabilityPage = (): string => `# Log events and metrics
+/** docs/observability.md: every event of the log, from its catalogue. */
+export const observabilityPage = (): string => `# Log events
 
-<!-- Made from src/observe/log-events.ts and src/observe/metrics.ts by \`npm run docs\`; change it there. -->
+<!-- Made from src/observe/log-events.ts by \`npm run docs\`; change it there. -->
 
 Log lines are JSON (text for people on a terminal): a dotted \`event\` and facts, no prose to parse. Programs may rely on the names.
+Metrics are in [metrics.md](metrics.md), traces in [tracing.md](tracing.md).
 
 | event | meaning |
 |---|---|
 ${Object.entries(LOG_EVENTS)
   .map(([name, meaning]) => `| \`${name}\` | ${cell(meaning)} |`)
   .join("\n")}
+`;
 
-## Metrics
+const metricsTable = (station: "hub" | "terminal"): string =>
+  [
+    "| metric | kind | unit | labels | meaning |",
+    "|---|---|---|---|---|",
+    ...namesOf(station).map((name) => {
+      const { kind, unit, labels, meaning } = METRICS[name];
+      return `| \`${name}\` | ${kind} | ${unit} | ${labels.map((label) => `\`${label}\``).join(", ")} | ${cell(meaning)} |`;
+    }),
+  ].join("\n");
 
-The hub serves them as Prometheus text at \`/metrics\`.
+/** docs/metrics.md: every metric, from the catalogue. */
+export const metricsPage = (): string => `# Metrics
 
-| metric | kind | unit | meaning |
-|---|---|---|---|
-${Object.entries(METRICS)
-  .map(([name, metric]) => `| \`${name}\` | ${metric.kind} | ${metric.unit} | ${cell(metric.meaning)} |`)
-  .join("\n")}
+<!-- Made from src/observe/metrics.ts by \`npm run docs\`; change it there. -->
+
+Prometheus text (format 0.0.4). Labels are few and bounded: terminals are counted in the ledger, not in labels. Counters begin at 0 with each start.
+Ready to use: [ops/grafana-dashboard.json](../ops/grafana-dashboard.json) and [ops/prometheus-rules.yaml](../ops/prometheus-rules.yaml).
+
+## The hub, at \`/metrics\`
+
+\`\`\`yaml
+scrape_configs:
+  - job_name: waybill
+    static_configs: [{ targets: ["hub.example:8420"] }]
+\`\`\`
+
+${metricsTable("hub")}
+
+## A terminal's agent
+
+With \`metrics: { port: 9464 }\` in the terminal's config, at \`/metrics\` of that port (on 127.0.0.1 unless \`metrics.host\` says otherwise); without it the agent opens no port.
+
+${metricsTable("terminal")}
 `;

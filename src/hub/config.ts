@@ -4,6 +4,7 @@ import { ROLES } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
 import type { Transform } from "../load/rules.ts";
 import { alertsConfig } from "./alerts/config.ts";
+import { tracingConfig } from "../observe/tracing.ts";
 import { soapConfig } from "./soap/config.ts";
 
 /** A function of the config: taken as it is, checked only for being one (JSON and YAML configs cannot hold any). */
@@ -162,6 +163,16 @@ export const hubConfig = z.strictObject({
     .describe("API tokens of programs and people"),
   soap: soapConfig,
   alerts: alertsConfig,
+  tracing: tracingConfig
+    .extend({
+      link: z
+        .string()
+        .regex(/^https?:.*\{trace\}/, "must be an address with {trace} in it")
+        .optional()
+        .describe('a trace\'s page in your tracing tool: "https://jaeger.example/trace/{trace}"'),
+    })
+    .prefault({})
+    .describe("spans of messages and updates, for Jaeger, Tempo and the like; see docs/tracing.md"),
   drainMs: whole(0).default(10_000).describe("how long a stop waits for work that has begun, in ms"),
 });
 

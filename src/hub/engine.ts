@@ -5,6 +5,7 @@ import type { Ledger, Terminal, UpdateLog } from "../ledger/port.ts";
 import { WELL, degraded, type Health } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { untraced, type Tracing } from "../observe/tracing.ts";
 import type { BreakerState } from "./breaker.ts";
 import type { Central } from "./central.ts";
 import { Processor } from "./processor.ts";
@@ -21,6 +22,8 @@ export type EngineParts = {
   readonly runtime: Pick<Runtime, "clock" | "timers" | "random">;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Without it nothing is traced. */
+  readonly tracing?: Tracing;
   /** Called after entries for these audiences became readable in the update log. */
   readonly onPublished: (audiences: readonly string[]) => void;
   /** Which of the two loops run here; without it both. */
@@ -43,7 +46,7 @@ export class Engine {
   #running: Promise<unknown> | null = null;
 
   constructor(parts: EngineParts) {
-    const { central, ledger, settings, runtime, log, metrics, onPublished } = parts;
+    const { central, ledger, settings, runtime, log, metrics, tracing = untraced, onPublished } = parts;
     this.#parts = parts;
     this.#roles = parts.roles ?? HUB_ROLES;
     const worker: WorkerId = workerId(newUlid(runtime.clock.now(), runtime.random));
@@ -58,6 +61,7 @@ export class Engine {
       runtime,
       log,
       metrics,
+      tracing,
       onPublished,
     });
     this.#versions = new VersionWatch({
@@ -86,6 +90,7 @@ export class Engine {
       worker,
       log,
       metrics,
+      tracing,
       onLoaded: () => this.publisher.wake(),
     });
   }

@@ -10,6 +10,7 @@ import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { breakerLook, diskLook, snapshotLook } from "./alerts/looks.ts";
 import { AlertWatch } from "./alerts/watch.ts";
+import { openTracing } from "../observe/open-tracing.ts";
 import { createHubApi } from "./api/api.ts";
 import type { MakeBrowserSide } from "./api/browser-side.ts";
 import { freeDisk } from "./api/capacity.ts";
@@ -69,6 +70,15 @@ export async function startHub(given: HubStart): Promise<Hub> {
   const metrics = new Metrics();
   const closers: Closer[] = [];
   try {
+    const tracing = await openTracing({
+      settings: settings.tracing,
+      service: "waybill-hub",
+      instance: `${settings.host}:${settings.port}`,
+      runtime,
+      log,
+      metrics,
+    });
+    closers.push({ what: "tracing", close: () => tracing.close() });
     const ledger = await openLedger(settings.ledgerUrl, runtime);
     closers.push({ what: "ledger", close: async () => ledger[Symbol.asyncDispose]() });
     void ledger.ended.then((error) => {
@@ -96,6 +106,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
       runtime,
       log,
       metrics,
+      tracing,
       onPublished: (audiences) => updates.ring(audiences),
       roles,
     });
@@ -130,6 +141,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
       runtime,
       log,
       metrics,
+      tracing,
       wake: {
         received: () => {
           engine.received();

@@ -106,6 +106,7 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
     tokens: config.tokens.map(({ name, role, token }) => ({ name, role, hash: tokenHash(token) })),
     soap: config.soap.enabled ? soapSettings(config.soap, config.port) : null,
     alerts: alertSettings(config.alerts),
+    tracing: config.tracing,
     drainMs: config.drainMs,
   };
 }

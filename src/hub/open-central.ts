@@ -1,6 +1,7 @@
 import type { Runtime } from "../base/runtime.ts";
 import { openDatabase } from "../database/open.ts";
 import { openLedgerBytes } from "../ledger/open.ts";
+import { recordsBy } from "../observe/tracing.ts";
 import { createLoader } from "../load/loader.ts";
 import { CentralStation, type Central } from "./central.ts";
 import type { HubSettings } from "./settings.ts";
@@ -16,6 +17,7 @@ export async function openCentral(settings: HubSettings, runtime: Pick<Runtime, 
       rules: settings.rules,
       clock: runtime.clock,
       random: runtime.random,
+      ...(settings.tracing?.url === undefined ? {} : { records: recordsBy(settings.tracing.ratio) }),
     });
     return new CentralStation({ database, bytes, loader, settings, runtime });
   } catch (thrown) {

@@ -6,10 +6,12 @@ import type { Claim, LaneOutcome, Work } from "../ledger/port.ts";
 import type { LoadReport } from "../load/port.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { untraced, type Tracing } from "../observe/tracing.ts";
 import { BatchSize } from "./batch-size.ts";
 import { Breaker } from "./breaker.ts";
 import { Leases, type Lease } from "./leases.ts";
 import type { HubSettings } from "./settings.ts";
+import { tellLoaded } from "./spans.ts";
 import { Turn } from "../base/turn.ts";
 import { Wake } from "../base/wake.ts";
 
@@ -30,6 +32,8 @@ export type ProcessorParts = {
   readonly worker: WorkerId;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Without it nothing is traced. */
+  readonly tracing?: Tracing;
   /** Called after a batch was committed at the centre: its changes may have to go down again. */
   readonly onLoaded: () => void;
 };
@@ -130,8 +134,9 @@ export class Processor {
   /** Never rejects: whatever happens, the leases are settled, given back, or left to run out. */
   async #carry(claims: readonly Claim[], stop: AbortSignal): Promise<void> {
     const { clock } = this.#parts.runtime;
-    const { log, metrics } = this.#parts;
+    const { log, metrics, tracing = untraced } = this.#parts;
     const started = clock.elapsed();
+    const claimed = clock.now();
     using lease = this.#leases.hold(claims);
     try {
       log.debug({ lanes: claims.length, messages: countOf(claims) }, "run.claimed");
@@ -142,6 +147,8 @@ export class Processor {
       });
       await this.#catchUp(report);
       await this.#settle(report.outcomes, claims, lease);
+      if (tracing.on)
+        tellLoaded(tracing, this.#parts.runtime.random, claims, report, { claimed, settled: clock.now() });
       metrics.observe("waybill_batch_seconds", (clock.elapsed() - started) / 1000, {});
       metrics.observe("waybill_batch_messages", countOf(claims), {});
     } catch (thrown) {
@@ -182,6 +189,7 @@ export class Processor {
       outcomes: reports.flatMap(({ outcomes }) => outcomes),
       moved: reports.flatMap(({ moved }) => moved),
       changes: reports.reduce((sum, { changes }) => sum + changes, 0),
+      traces: reports.flatMap(({ traces = [] }) => traces),
     };
   }
 
@@ -241,9 +249,9 @@ export class Processor {
     const loaded = Math.max(0, loadedThrough - from + 1) - passed + closed.length;
     metrics.add("waybill_messages_loaded_total", loaded, {});
     if (lagMs !== null) metrics.observe("waybill_load_lag_seconds", Math.max(0, lagMs) / 1000, {});
-    for (const { seq, state, fault, attempts, tables } of exceptions) {
+    for (const { seq, state, fault, attempts, tables, trace } of exceptions) {
       metrics.add("waybill_exceptions_total", 1, { state });
-      log.warn({ lane, seq, state, fault, attempts, tables }, "message.excepted");
+      log.warn({ lane, seq, state, fault, attempts, tables, trace }, "message.excepted");
     }
     log.debug(
       { lane, from, through: loadedThrough, loaded, excepted: exceptions.length, closed: closed.length, lagMs },

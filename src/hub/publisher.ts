@@ -5,10 +5,12 @@ import type { Runtime } from "../base/runtime.ts";
 import type { Ledger, Terminal, UpdateEntry } from "../ledger/port.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { untraced, type Tracing } from "../observe/tracing.ts";
 import { WELL, degraded, type Health } from "../observe/health.ts";
 import { audiencesOf } from "../wire/manifest.ts";
 import type { Central, CentralState, Outgoing, SnapshotOrder } from "./central.ts";
 import type { HubSettings } from "./settings.ts";
+import { tellForwarded } from "./spans.ts";
 import { Wake } from "../base/wake.ts";
 
 const RETRY: BackoffPolicy = { firstMs: 200, factor: 2, capMs: 30_000 };
@@ -28,6 +30,8 @@ export type PublisherParts = {
   readonly runtime: Pick<Runtime, "clock" | "timers" | "random">;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Without it nothing is traced. */
+  readonly tracing?: Tracing;
   /** Called after entries for these audiences became readable in the update log. */
   readonly onPublished: (audiences: readonly string[]) => void;
 };
@@ -88,8 +92,9 @@ export class Publisher {
 
   /** One look: compares, orders a waiting snapshot, forwards what there is. True when another look will find more. */
   async turn(): Promise<boolean> {
-    const { metrics, runtime, ledger, central } = this.#parts;
+    const { metrics, runtime, ledger, central, tracing = untraced } = this.#parts;
     const started = runtime.clock.elapsed();
+    const from = runtime.clock.now();
     if (this.#unsure) this.#at = null;
     this.#unsure = false;
     const at = (this.#at ??= await this.#compare());
@@ -108,6 +113,8 @@ export class Publisher {
     }
     this.#at = { source: at.source, forwarded: outgoing.through };
     if (outgoing.entries.length > 0) this.#parts.onPublished(audiencesIn(outgoing.entries));
+    if (tracing.on)
+      tellForwarded(tracing, runtime.random, outgoing.entries, at.source, { from, to: runtime.clock.now() });
     await this.#tellOf(outgoing, at.source);
     metrics.add("waybill_updates_forwarded_total", outgoing.entries.length, {});
     metrics.observe("waybill_publish_seconds", (runtime.clock.elapsed() - started) / 1000, {});

@@ -1,4 +1,5 @@
 import type { Rules } from "../load/rules.ts";
+import type { TracingSettings } from "../observe/tracing.ts";
 import type { Role } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
 import type { AlertSettings } from "./alerts/settings.ts";
@@ -18,6 +19,9 @@ export type DownTable = {
   /** A row that leaves an audience is deleted at its terminals. */
   readonly onLeave: "delete" | "keep";
 };
+
+/** `link`: a trace's page in the tool where people look at traces, with `{trace}` for its id. */
+export type HubTracing = TracingSettings & { readonly link?: string | undefined };
 
 /** The hub's config after it was read and checked: what the rest of the hub works with. Made by `hub/config.ts`, nowhere else. */
 export type HubSettings = {
@@ -61,5 +65,7 @@ export type HubSettings = {
   readonly soap?: SoapSettings | null;
   /** Absent: nobody is told of anything. */
   readonly alerts?: AlertSettings;
+  /** Without an address in it nothing is traced. */
+  readonly tracing?: HubTracing;
   readonly drainMs: number;
 };

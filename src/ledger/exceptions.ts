@@ -48,6 +48,8 @@ export type ExceptionRow = {
   readonly behind: { readonly lane: LaneName; readonly seq: Seq; readonly on: string } | null;
   readonly tables: readonly string[];
   readonly since: Instant;
+  /** The message's trace id; null when it is not known. */
+  readonly trace: string | null;
   readonly edited: boolean;
   /** The edit that counts; null: as received. */
   readonly revision: number | null;

@@ -203,6 +203,8 @@ export type ExceptionWrite = {
   /** Null: its payload is gone, so nobody knows; it conflicts with everything of its lane. */
   readonly sets: KeySets | null;
   readonly tables: readonly string[];
+  /** The message's trace id, 32 hexadecimal digits; null or absent when that is not known now: what was known stays. */
+  readonly trace?: string | null;
 };
 export type EventWrite = {
   readonly kind: string;
@@ -403,6 +405,8 @@ export type Event = {
   readonly kind: string;
   readonly actor: Actor;
   readonly detail: string;
+  /** Trace id of the one message it is about, where that left the happy path; null for ranges and for everything else. */
+  readonly trace: string | null;
 };
 export type EventFilter = {
   readonly since?: Instant;

@@ -15,6 +15,7 @@ export class InParts implements Trial {
   readonly lane: LaneName;
   readonly seq: Seq;
   at: string | null = null;
+  trace: string | null = null;
   changes = 0;
   readonly #sender: Sender;
   readonly #read: () => AsyncIterable<Line>;
@@ -51,6 +52,7 @@ export class InParts implements Trial {
     this.changes = 0;
     for await (const line of this.#read()) {
       this.at = line.at ?? this.at;
+      this.trace = line.trace ?? this.trace;
       this.changes += line.changes.length;
       const plan = planLine(this.#sender, line, this.#targets);
       const fault = line.fault ?? plan.fault;

@@ -1,5 +1,6 @@
 import type { LaneName, Seq } from "../base/ids.ts";
 import type { Passed } from "../database/port.ts";
+import { contextOf } from "../observe/trace-context.ts";
 import type { Claim, EventWrite, ExceptionWrite, LateItem } from "../ledger/port.ts";
 import type { Note } from "./decide.ts";
 import type { Trial } from "./message.ts";
@@ -134,12 +135,13 @@ export class LaneWork {
     this.orphans.close(lane, seq);
   }
 
-  async #pass(message: Trial, write: Omit<ExceptionWrite, "seq" | "sets" | "tables">): Promise<void> {
+  async #pass(message: Trial, write: Omit<ExceptionWrite, "seq" | "sets" | "tables" | "trace">): Promise<void> {
     const { lane, seq, tables } = message;
     const known = this.prepared.late.find(({ item }) => item.seq === seq)?.item.sets ?? null;
     // What the original touched stays named: an edit may be edited back.
     const sets = joinedSets(known, (await message.touched()).sets());
-    this.exceptions.push({ ...write, seq, sets, tables });
+    const trace = contextOf(message.trace)?.traceId ?? null;
+    this.exceptions.push({ ...write, seq, sets, tables, trace });
     if (write.state !== "discarded")
       this.passed.push({ lane, seq, state: write.state, fault: write.fault, attempts: write.attempts });
     this.open.open(lane, seq, sets);

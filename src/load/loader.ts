@@ -1,6 +1,7 @@
 import { instantOf, type Clock } from "../base/clock.ts";
 import { asWaybillError, type WaybillError } from "../base/errors.ts";
 import type { Random } from "../base/runtime.ts";
+import { contextOf, type TraceContext } from "../observe/trace-context.ts";
 import { seq } from "../base/ids.ts";
 import type { Database } from "../database/port.ts";
 import type { Claim, LaneOutcome, LedgerBytes, OpenException } from "../ledger/port.ts";
@@ -8,7 +9,7 @@ import { loadBatch } from "./batch.ts";
 import { LaneWork, type Dice, type Prepared } from "./lane-work.ts";
 import { loadLate } from "./late.ts";
 import type { Fault } from "./plan.ts";
-import type { Loader, LoadReport } from "./port.ts";
+import type { Loader, LoadReport, TracedMessage } from "./port.ts";
 import { prepare } from "./prepare.ts";
 import { rehearse } from "./rehearse.ts";
 import type { Rules } from "./rules.ts";
@@ -21,10 +22,12 @@ export type LoaderParts = {
   readonly rules: Rules;
   readonly clock: Clock;
   readonly random: Random;
+  /** Which traces are recorded; without it none is. */
+  readonly records?: (context: TraceContext) => boolean;
 };
 
 /** The one loader; see the port. It keeps nothing between calls but the description of the tables. */
-export function createLoader({ database, bytes, rules, clock, random }: LoaderParts): Loader {
+export function createLoader({ database, bytes, rules, clock, random, records }: LoaderParts): Loader {
   const dice: Dice = {
     retry: (route) => (route === undefined ? null : rules.tables.get(route)?.retry) ?? rules.retry,
     random: () => random.next(),
@@ -163,21 +166,33 @@ export function createLoader({ database, bytes, rules, clock, random }: LoaderPa
     load: async (claims) => {
       const targets = await targetsNow();
       const together: Prepared[] = [];
+      const read: Prepared[] = [];
       for (const claim of claims) if (!claim.inParts) together.push(await prepare(claim, rules, targets, bytes));
       let report = await run(together, targets);
+      read.push(...together);
       // A message in parts has a transaction of its own: it may be long, and nobody else's rows shall wait for it.
       for (const claim of claims) {
         if (!claim.inParts) continue;
         const alone = await prepare(claim, rules, targets, bytes);
+        read.push(alone);
         report = joined(
           report,
           report === NOTHING ? await run([alone], targets) : await orUnchanged(run([alone], targets), [alone]),
         );
       }
-      return report;
+      return records ? { ...report, traces: tracesOf(read, records) } : report;
     },
     rehearse: async (order) => rehearse(order, await targetsNow(), database, bytes),
   };
+}
+
+/** Where the messages of these lanes stand in their traces. */
+function tracesOf(lanes: readonly Prepared[], records: (context: TraceContext) => boolean): TracedMessage[] {
+  const trials = lanes.flatMap(({ messages, late }) => [...messages, ...late.flatMap(({ trial }) => trial ?? [])]);
+  return trials.flatMap(({ lane, seq: number, trace }) => {
+    const context = contextOf(trace);
+    return context && records(context) ? [{ lane, seq: number, context }] : [];
+  });
 }
 
 /** A message that alone runs out of time is given this many times as much before it is called the cause. */

@@ -19,6 +19,8 @@ export interface Trial {
   readonly seq: Seq;
   /** Commit time at the terminal, as far as it has been read. */
   readonly at: string | null;
+  /** Its traceparent as it came, as far as it has been read. */
+  readonly trace: string | null;
   /** How many changes it has, as far as it has been read. */
   readonly changes: number;
   /** Names of the tables it writes, as far as it has been read. */
@@ -33,6 +35,7 @@ export class Loading implements Trial {
   readonly lane: LaneName;
   readonly seq: Seq;
   readonly at: string | null;
+  readonly trace: string | null;
   readonly acts: readonly Act[];
   readonly fault: Fault | null;
   readonly #sender: Sender;
@@ -45,6 +48,7 @@ export class Loading implements Trial {
     this.lane = sender.lane;
     this.seq = line.seq;
     this.at = line.at;
+    this.trace = line.trace;
     this.acts = plan.acts;
     this.fault = line.fault ?? plan.fault;
     this.#sender = sender;

@@ -4,6 +4,7 @@ import type { KeySets } from "../ledger/key-sets.ts";
 import type { Claim, LaneOutcome } from "../ledger/port.ts";
 import type { Row } from "../message/change.ts";
 import type { Fault } from "./plan.ts";
+import type { TraceContext } from "../observe/trace-context.ts";
 
 /** What became of a batch of claims. Every claim is in exactly one of the lists. */
 export type LoadReport = {
@@ -19,7 +20,12 @@ export type LoadReport = {
   }[];
   /** Changes applied, for the rate figure. */
   readonly changes: number;
+  /** Where the claimed messages that are traced stand in their traces; absent when nobody traces. */
+  readonly traces?: readonly TracedMessage[];
 };
+
+/** A message that was claimed and read, whatever became of it. */
+export type TracedMessage = { readonly lane: LaneName; readonly seq: Seq; readonly context: TraceContext };
 
 export interface Loader {
   /**

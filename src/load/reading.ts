@@ -9,6 +9,8 @@ export type Line = {
   readonly seq: Seq;
   /** Commit time at the terminal; null when the line cannot be read. */
   readonly at: string | null;
+  /** Its traceparent as it came, not checked. */
+  readonly trace: string | null;
   readonly changes: readonly Change[];
   readonly fault: Fault | null;
 };
@@ -98,9 +100,15 @@ function linesOf({ bytes }: StoredPiece): string[] {
 
 /** A line that is not a message becomes one with a fault: people must see it, and the lane must not stop. */
 export function readLine(number: Seq, text: string): Line {
-  const broken = (code: Fault["code"], detail: string, at: string | null = null): Line => ({
+  const broken = (
+    code: Fault["code"],
+    detail: string,
+    at: string | null = null,
+    trace: string | null = null,
+  ): Line => ({
     seq: number,
     at,
+    trace,
     changes: [],
     fault: { code, detail },
   });
@@ -114,13 +122,21 @@ export function readLine(number: Seq, text: string): Line {
     );
   }
   if (typeof line !== "object" || line === null) return broken("PAYLOAD_UNREADABLE", "the line is no object");
-  const { at, changes, refused, detail, table, key } = line as Partial<
-    Record<"at" | "changes" | "refused" | "detail" | "table" | "key", unknown>
-  >;
+  const {
+    at,
+    trace: named,
+    changes,
+    refused,
+    detail,
+    table,
+    key,
+  } = line as Partial<Record<"at" | "trace" | "changes" | "refused" | "detail" | "table" | "key", unknown>>;
   const committed = typeof at === "string" ? at : null;
-  if (refused !== undefined) return refusedLine(number, committed, table, key, unreadableWhy(refused, detail));
-  if (!Array.isArray(changes)) return broken("PAYLOAD_UNREADABLE", "the line has no changes", committed);
-  return { seq: number, at: committed, changes: changes as Change[], fault: null };
+  const trace = typeof named === "string" ? named : null;
+  if (refused !== undefined)
+    return { seq: number, at: committed, trace, ...refusedLine(table, key, unreadableWhy(refused, detail)) };
+  if (!Array.isArray(changes)) return broken("PAYLOAD_UNREADABLE", "the line has no changes", committed, trace);
+  return { seq: number, at: committed, trace, changes: changes as Change[], fault: null };
 }
 
 /** A gate that took a message it could not read (SOAP) says why; null for every other refusal. */
@@ -128,15 +144,12 @@ const unreadableWhy = (refused: unknown, detail: unknown): string | null =>
   refused === "PAYLOAD_UNREADABLE" ? (typeof detail === "string" ? detail : "the message could not be read") : null;
 
 /** The terminal could not carry one value. Which row it was is known, so that what follows on that row waits. */
-function refusedLine(number: Seq, at: string | null, table: unknown, key: unknown, unreadable: string | null): Line {
+function refusedLine(table: unknown, key: unknown, unreadable: string | null): Pick<Line, "changes" | "fault"> {
   const known = typeof table === "string" && typeof key === "object" && key !== null && !Array.isArray(key);
   const changes: Change[] = known ? [{ table, op: "upsert", key: key as Row, row: {} }] : [];
   const row = known ? nameOf(table, key as Row) : "a row";
-  if (unreadable !== null)
-    return { seq: number, at, changes, fault: { code: "PAYLOAD_UNREADABLE", detail: `${row}: ${unreadable}` } };
+  if (unreadable !== null) return { changes, fault: { code: "PAYLOAD_UNREADABLE", detail: `${row}: ${unreadable}` } };
   return {
-    seq: number,
-    at,
     changes,
     fault: { code: "VALUE_TOO_LARGE", detail: `${row}: the terminal did not send a value above its limit` },
   };

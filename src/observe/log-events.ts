@@ -8,6 +8,9 @@ export const LOG_EVENTS = {
   "hub.draining": "A stop was asked for: no new work is taken, batches under way are finished.",
   "hub.stopped": "Everything is settled and closed.",
   "hub.failed": "The hub could not start or go on; `error` says why.",
+  "traces.unsent":
+    "The collector does not take spans; they are dropped, nothing else waits for it. Told once until it is back.",
+  "traces.sent-again": "The collector takes spans again.",
   "close.failed": "Something could not be closed in order; the rest went on closing.",
 
   // requests
@@ -93,6 +96,7 @@ export const LOG_EVENTS = {
 
   // terminal
   "terminal.started": "The agent captures and is ready to send.",
+  "terminal.metrics-served": "The agent's figures for Prometheus are at `address`.",
   "terminal.stopped": "The agent has ended in order.",
   "terminal.enrolled": "The hub knows this terminal now; its key is stored.",
   "terminal.manifest": "The hub's list of tables changed and was taken over.",

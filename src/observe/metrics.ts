@@ -1,7 +1,10 @@
 import { WaybillError } from "../base/errors.ts";
 
 type Kind = "counter" | "gauge" | "histogram";
+type Station = "hub" | "terminal";
 type Entry = {
+  /** Whose page it stands on; the hub's when left out. */
+  readonly station?: Station | "both";
   readonly kind: Kind;
   readonly unit: string;
   readonly meaning: string;
@@ -155,6 +158,99 @@ export const METRICS = {
     meaning: "How far the slowest replica of the ledger is behind (PostgreSQL); absent when there is none.",
     labels: [],
   },
+  waybill_terminal_messages_packed_total: {
+    station: "terminal",
+    kind: "counter",
+    unit: "messages",
+    meaning: "Messages made of what the application committed.",
+    labels: [],
+  },
+  waybill_terminal_changes_packed_total: {
+    station: "terminal",
+    kind: "counter",
+    unit: "changes",
+    meaning: "Row changes in those messages.",
+    labels: [],
+  },
+  waybill_terminal_messages_acknowledged_total: {
+    station: "terminal",
+    kind: "counter",
+    unit: "messages",
+    meaning: "Messages sent that the hub answered for: it stores them, or did before.",
+    labels: [],
+  },
+  waybill_terminal_updates_applied_total: {
+    station: "terminal",
+    kind: "counter",
+    unit: "updates",
+    meaning: "Updates of the hub that took effect here.",
+    labels: [],
+  },
+  waybill_terminal_rows_refused_total: {
+    station: "terminal",
+    kind: "counter",
+    unit: "rows",
+    meaning: "Rows of updates that this database refused, by code.",
+    labels: ["code"],
+  },
+  waybill_terminal_failures_total: {
+    station: "terminal",
+    kind: "counter",
+    unit: "failures",
+    meaning:
+      "Steps of the agent that met a fault and are tried again, by its loop (hub, capture, submit, receive) and the fault's code.",
+    labels: ["loop", "code"],
+  },
+  waybill_terminal_outbox_rows: {
+    station: "terminal",
+    kind: "gauge",
+    unit: "rows",
+    meaning: "Changes that are committed and not yet in a message.",
+    labels: [],
+  },
+  waybill_terminal_messages_waiting: {
+    station: "terminal",
+    kind: "gauge",
+    unit: "messages",
+    meaning: "Messages that the hub has not acknowledged.",
+    labels: [],
+  },
+  waybill_terminal_messages_unloaded: {
+    station: "terminal",
+    kind: "gauge",
+    unit: "messages",
+    meaning: "Messages stored by the hub and not yet passed by the watermark of the central database, as last heard.",
+    labels: [],
+  },
+  waybill_terminal_exceptions_open: {
+    station: "terminal",
+    kind: "gauge",
+    unit: "messages",
+    meaning: "Messages of this terminal off the happy path at the hub, by state, as last heard.",
+    labels: ["state"],
+  },
+  waybill_terminal_stale_rows: {
+    station: "terminal",
+    kind: "gauge",
+    unit: "rows",
+    meaning: "Rows that differ from the centre since this database refused them.",
+    labels: [],
+  },
+  waybill_terminal_longest_lock_seconds: {
+    station: "terminal",
+    kind: "gauge",
+    unit: "seconds",
+    meaning: "The longest that one transaction of the agent held the database's write lock.",
+    labels: [],
+  },
+  waybill_spans_total: {
+    station: "both",
+    kind: "counter",
+    unit: "spans",
+    meaning:
+      "Spans of traces, by what became of them: `made` here, `sent` to the collector, `failed` to be sent. Those made and neither sent nor failed still wait, or were dropped since too many did.",
+    labels: ["fate"],
+  },
 } as const satisfies Record<string, Entry>;
 
 export type MetricName = keyof typeof METRICS;
@@ -165,6 +261,16 @@ type Series = { readonly labels: string; value: number; readonly counts: number[
 /** The figures of one process. Cheap enough to be told of every batch; reading makes text in the Prometheus format 0.0.4. */
 export class Metrics {
   readonly #series = new Map<MetricName, Map<string, Series>>();
+  readonly #station: Station;
+
+  constructor(station: Station = "hub") {
+    this.#station = station;
+  }
+
+  /** The metrics that stand on this station's page. */
+  get names(): readonly MetricName[] {
+    return namesOf(this.#station);
+  }
 
   add<M extends Named<"counter">>(name: M, amount: number, labels: Labels<M>): void {
     this.#at(name, labels).value += amount;
@@ -192,7 +298,7 @@ export class Metrics {
 
   text(): string {
     const lines: string[] = [];
-    for (const name of Object.keys(METRICS) as MetricName[]) {
+    for (const name of this.names) {
       const { kind, unit, meaning }: Entry = METRICS[name];
       lines.push(`# HELP ${name} ${meaning} Unit: ${unit}.`, `# TYPE ${name} ${kind}`);
       for (const series of this.#series.get(name)?.values() ?? []) {
@@ -217,6 +323,12 @@ export class Metrics {
     return series;
   }
 }
+
+export const namesOf = (station: Station): readonly MetricName[] =>
+  (Object.keys(METRICS) as MetricName[]).filter((name) => {
+    const { station: whose = "hub" }: Entry = METRICS[name];
+    return whose === station || whose === "both";
+  });
 
 function bucketsOf(name: MetricName): readonly number[] {
   const entry: Entry = METRICS[name];

@@ -1,6 +1,7 @@
 import type { Runtime } from "../base/runtime.ts";
 import type { PackLimits } from "../database/port.ts";
 import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
 import { restMs } from "./slice.ts";
 import type { Station } from "./station.ts";
 import type { Wake } from "../base/wake.ts";
@@ -13,6 +14,7 @@ export type CaptureParts = {
   readonly station: Station;
   readonly runtime: Runtime;
   readonly log: Log;
+  readonly metrics: Metrics;
   /** Rung when there are new messages to send. */
   readonly packed: Wake;
   /** Called after each pack, since the application may have made tables meanwhile; true when there may be more to resynchronise. */
@@ -70,7 +72,7 @@ export class Packer {
   }
 
   async #pack(): Promise<void> {
-    const { station, limits, packed, log } = this.#parts;
+    const { station, limits, packed, log, metrics } = this.#parts;
     // Set before, so that a pack that fails is tried again although nothing has changed since.
     this.#look = true;
     const outcome = await station.use((database) => database.capture.pack(limits()));
@@ -84,6 +86,8 @@ export class Packer {
       log.warn({ tables: outcome.remade }, "capture.remade");
     }
     if (outcome.packedMessages === 0) return;
+    metrics.add("waybill_terminal_messages_packed_total", outcome.packedMessages, {});
+    metrics.add("waybill_terminal_changes_packed_total", outcome.packedChanges, {});
     log.debug(
       { through: outcome.packedThrough, messages: outcome.packedMessages, changes: outcome.packedChanges },
       "capture.packed",

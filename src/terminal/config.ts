@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { WaybillError } from "../base/errors.ts";
+import { tracingConfig } from "../observe/tracing.ts";
 
 const whole = (from: number, to = Number.MAX_SAFE_INTEGER): z.ZodNumber => z.number().int().min(from).max(to);
 const milliseconds = (from: number, fallback: number, meaning: string) =>
@@ -59,6 +60,18 @@ export const terminalConfig = z.strictObject({
     })
     .prefault({})
     .describe("how the agent comes back after a failure; every wait is drawn between nothing and its longest"),
+  metrics: z
+    .strictObject({
+      port: whole(0, 65_535)
+        .optional()
+        .describe("TCP port of the agent's own /metrics for Prometheus; without it there is none"),
+      host: z.string().default("127.0.0.1").describe("address it listens on"),
+    })
+    .prefault({})
+    .describe("figures of this agent for Prometheus"),
+  tracing: tracingConfig
+    .prefault({})
+    .describe("spans of messages sent and updates applied here, for Jaeger, Tempo and the like; see docs/tracing.md"),
   blockedMs: milliseconds(
     1_000,
     300_000,

@@ -10,6 +10,7 @@ import {
   type AcknowledgementAnswer,
   type StatusAnswer,
 } from "../wire/calls.ts";
+import { traceparentOf, type TraceContext } from "../observe/trace-context.ts";
 import { decode, encode } from "../wire/encoding.ts";
 import { HEADERS, JSON_TYPE, NDJSON_TYPE } from "../wire/headers.ts";
 import { manifest, type Manifest } from "../wire/manifest.ts";
@@ -90,10 +91,15 @@ export class HubClient {
     return (await this.#json(epochAnswer, { method: "POST", path: "/v1/epochs", ...jsonBody(call) })).epoch;
   }
 
-  /** @throws SEQUENCE_GAP with `expected`; CHAIN_BROKEN; EPOCH_CLOSED; TOO_LARGE; OVERLOADED and UNAVAILABLE with `retryAfterMs`. */
-  submit(header: SubmissionHeader, lines: readonly Uint8Array[]): Promise<AcknowledgementAnswer> {
+  /** @throws SEQUENCE_GAP with `expected`; CHAIN_BROKEN; EPOCH_CLOSED; TOO_LARGE; OVERLOADED and UNAVAILABLE with `retryAfterMs`. `trace`: this request's own span, if it will be told. */
+  submit(
+    header: SubmissionHeader,
+    lines: readonly Uint8Array[],
+    trace: TraceContext | null = null,
+  ): Promise<AcknowledgementAnswer> {
     const body = submissionBody(header, lines);
-    return this.#json(acknowledgement, { method: "POST", path: "/v1/messages", body, type: NDJSON_TYPE });
+    const headers = trace === null ? {} : { traceparent: traceparentOf(trace) };
+    return this.#json(acknowledgement, { method: "POST", path: "/v1/messages", headers, body, type: NDJSON_TYPE });
   }
 
   status(): Promise<StatusAnswer> {

@@ -1,6 +1,6 @@
 import { backoffMs, type BackoffPolicy } from "../base/backoff.ts";
 import { isoOf, later, type Instant } from "../base/clock.ts";
-import { asWaybillError, type FaultCode } from "../base/errors.ts";
+import { asWaybillError, type FaultCode, type WaybillError } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { LogEvent } from "../observe/log-events.ts";
 import type { Log } from "../observe/log.ts";
@@ -32,6 +32,8 @@ export type LoopPolicy = { readonly retry: BackoffPolicy; readonly blockedMs: nu
 export type LoopParts = {
   readonly runtime: Runtime;
   readonly log: Log;
+  /** Counts a failed step. */
+  readonly failed?: (error: WaybillError) => void;
   readonly policy: LoopPolicy;
   readonly events: { readonly failed: LogEvent; readonly blocked: LogEvent };
   /** Called when the loop's state has changed, so that the status can be written. */
@@ -93,6 +95,7 @@ export class Loop {
     const { runtime, log, policy, events } = this.#parts;
     const error = asWaybillError(thrown);
     const now = runtime.clock.now();
+    this.#parts.failed?.(error);
     const blocked = error.blame === "caller";
     const known = this.#failures > 0 && this.#lastError?.code === error.code;
     this.#failures += 1;

@@ -2,9 +2,12 @@ import type { UpdateId } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Cursor } from "../database/port.ts";
 import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Tracing } from "../observe/tracing.ts";
 import { applySlice, moveCursor } from "./apply.ts";
 import type { HubClient } from "./hub-client.ts";
 import { restMs } from "./slice.ts";
+import { tellApplied } from "./spans.ts";
 import { Slicer, type Entry } from "./slicer.ts";
 import type { StaleRows } from "./stale.ts";
 import type { Station } from "./station.ts";
@@ -24,6 +27,8 @@ export type ReceiveParts = {
   readonly allowed: () => ReadonlySet<string>;
   readonly runtime: Runtime;
   readonly log: Log;
+  readonly tracing: Tracing;
+  readonly metrics: Metrics;
   /** Called when updates took effect. */
   readonly applied: () => void;
   readonly lockMs: number;
@@ -48,7 +53,7 @@ export class Receiver {
 
   /** @returns milliseconds until the next step: always 0, as the hub does the waiting. */
   async step(): Promise<number> {
-    const { client, signal, station, waitSeconds } = this.#parts;
+    const { client, signal, station, waitSeconds, tracing, runtime } = this.#parts;
     const cursor = (this.#cursor ??= (await station.use((database) => database.capture.state())).cursor);
     await this.#report(cursor);
     const after = cursor.id > this.#attested ? cursor.id : (this.#attested as Cursor["id"]);
@@ -58,15 +63,20 @@ export class Receiver {
     const { updates, through } = batch.more ? withoutCutTransaction(batch) : batch;
     const slicer = new Slicer(updates, cursor, through);
     if (slicer.done) return this.#nothing(cursor, slicer);
-    while (!slicer.done && !signal.aborted) await this.#slice(slicer);
+    const from = runtime.clock.now();
+    const refused = new Map<number, string>();
+    while (!slicer.done && !signal.aborted) await this.#slice(slicer, refused);
+    const applied = updates.filter(({ id }) => id > cursor.id && id <= slicer.cursor.id);
+    if (tracing.on) tellApplied(tracing, applied, refused, { from, to: runtime.clock.now() });
+    this.#parts.metrics.add("waybill_terminal_updates_applied_total", applied.length, {});
     this.#cursor = slicer.cursor;
     this.#attested = 0;
     await client.acknowledgeUpdates(slicer.cursor.id, []);
     return 0;
   }
 
-  async #slice(slicer: Slicer): Promise<void> {
-    const { station, runtime, stale, allowed, lockMs, log, signal } = this.#parts;
+  async #slice(slicer: Slicer, faults: Map<number, string>): Promise<void> {
+    const { metrics, station, runtime, stale, allowed, lockMs, log, signal } = this.#parts;
     const planned = station.slices.rows;
     const { changes, refused, heldMs } = await station.use(async (database) => {
       const { tables } = await database.describe();
@@ -75,7 +85,9 @@ export class Receiver {
     });
     station.slices.took(changes, heldMs);
     log.debug({ through: slicer.cursor.id, inside: slicer.cursor.changes, changes, heldMs }, "receive.applied");
+    for (const { id, code } of refused) faults.set(id, code);
     for (const [code, rows] of countBy(refused, (refusal) => refusal.code)) {
+      metrics.add("waybill_terminal_rows_refused_total", rows, { code });
       log.warn({ code, rows, detail: refused.find((refusal) => refusal.code === code)?.detail }, "receive.refused");
     }
     this.#writtenAt = runtime.clock.elapsed();

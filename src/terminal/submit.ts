@@ -4,8 +4,11 @@ import type { Runtime } from "../base/runtime.ts";
 import type { PackedLine } from "../database/port.ts";
 import { chainHex } from "../message/chain.ts";
 import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Tracing } from "../observe/tracing.ts";
 import type { AcknowledgementAnswer } from "../wire/calls.ts";
 import type { HubClient } from "./hub-client.ts";
+import { beginSubmit, tellSubmitted } from "./spans.ts";
 import type { Station } from "./station.ts";
 import type { Wake } from "../base/wake.ts";
 
@@ -24,6 +27,8 @@ export type SubmitParts = {
   readonly client: HubClient;
   readonly runtime: Runtime;
   readonly log: Log;
+  readonly tracing: Tracing;
+  readonly metrics: Metrics;
   readonly batchBytes: number;
   readonly limits: () => { readonly bodyBytes: number; readonly lines: number };
   /** This terminal's numbers are behind the hub's, or another's: a new epoch must begin. */
@@ -96,7 +101,8 @@ export class Submitter {
   }
 
   async #send(position: Position, lines: readonly PackedLine[]): Promise<void> {
-    const { station, client, log } = this.#parts;
+    const { station, client, log, tracing, metrics, runtime } = this.#parts;
+    const span = tracing.on ? beginSubmit(runtime.random, runtime.clock.now()) : null;
     const header = {
       epoch: station.marks.epoch ?? "",
       stream: "main" as const,
@@ -108,7 +114,10 @@ export class Submitter {
     const answer = await client.submit(
       header,
       lines.map((line) => line.bytes),
+      span?.context ?? null,
     );
+    if (span) tellSubmitted(tracing, span, lines.slice(answer.duplicates), runtime.clock.now());
+    metrics.add("waybill_terminal_messages_acknowledged_total", lines.filter(({ more }) => !more).length, {});
     const last = lines.at(-1);
     const agreed = last === undefined ? position.seq : seq(last.more ? last.seq - 1 : last.seq);
     this.#position = this.#behind(position, lines, answer);

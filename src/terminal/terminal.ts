@@ -7,6 +7,9 @@ import { openDatabase } from "../database/open.ts";
 import type { Database } from "../database/port.ts";
 import type { LogEvent } from "../observe/log-events.ts";
 import type { Log } from "../observe/log.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { openTracing } from "../observe/open-tracing.ts";
+import type { Tracing } from "../observe/tracing.ts";
 import { Packer } from "./capture.ts";
 import type { TerminalConfig } from "./config.ts";
 import { ensureEnrolled } from "./enrolment.ts";
@@ -86,6 +89,7 @@ class Agent implements Terminal {
   readonly #loops: Readonly<Record<LoopName, Loop>>;
   readonly #wakes: Readonly<Record<LoopName, Wake>>;
   readonly #startedAt: string;
+  readonly #metrics: Metrics;
   readonly #ready = Promise.withResolvers<void>();
   readonly #statusTurns = new Turn();
   #enrolled = false;
@@ -95,13 +99,19 @@ class Agent implements Terminal {
   #running: Promise<unknown> = Promise.resolve();
   #heart: Disposable | null = null;
 
-  private constructor(options: TerminalOptions, station: Station, stale: StaleRows) {
+  private constructor(
+    options: TerminalOptions,
+    station: Station,
+    stale: StaleRows,
+    { tracing, metrics }: { readonly tracing: Tracing; readonly metrics: Metrics },
+  ) {
     const { config, runtime, log } = options;
     const { signal } = options.stop;
     const { clock, network, timers } = runtime;
     this.#options = options;
     this.#folder = options.folder ?? folderAt(config.state);
     this.#station = station;
+    this.#metrics = metrics;
     this.#stale = stale;
     this.#startedAt = isoOf(clock.now());
     const client = new HubClient({
@@ -123,7 +133,11 @@ class Agent implements Terminal {
       submit: make("submit"),
       receive: make("receive"),
     });
-    this.#loops = each((name) => new Loop({ runtime, log, policy, events: EVENTS[name], changed }));
+    this.#loops = each((name) => {
+      const failed = ({ code }: WaybillError): void =>
+        metrics.add("waybill_terminal_failures_total", 1, { loop: name, code });
+      return new Loop({ runtime, log, policy, events: EVENTS[name], changed, failed });
+    });
     const wakes = each(() => new Wake(timers));
     this.#client = client;
     this.#scope = scope;
@@ -132,6 +146,7 @@ class Agent implements Terminal {
       station,
       runtime,
       log,
+      metrics,
       packed: wakes.submit,
       looked: () => this.#scope.resyncMissing(),
       limits: () => ({ partBytes: this.#limits.partBytes, valueBytes: this.#limits.valueBytes, lockMs: config.lockMs }),
@@ -143,6 +158,8 @@ class Agent implements Terminal {
       client,
       runtime,
       log,
+      tracing,
+      metrics,
       batchBytes: config.batchKib * 1024,
       limits: () => this.#limits,
       rolledBack: (reason) => this.#newEpoch(reason),
@@ -156,6 +173,8 @@ class Agent implements Terminal {
       allowed: () => scope.scope?.down ?? new Set(),
       runtime,
       log,
+      tracing,
+      metrics,
       applied: changed,
       lockMs: config.lockMs,
       waitSeconds: config.waitSeconds,
@@ -166,7 +185,24 @@ class Agent implements Terminal {
   static async start(options: TerminalOptions, database: Database): Promise<Agent> {
     const { config, runtime, log } = options;
     const station = new Station(database, runtime.clock, config.lockMs);
-    const agent = new Agent(options, station, await StaleRows.open(database.capture));
+    const metrics = new Metrics("terminal");
+    const tracing = await openTracing({
+      settings: config.tracing,
+      service: "waybill-terminal",
+      instance: config.terminal,
+      runtime,
+      log,
+      metrics,
+    });
+    options.stop.onClose("tracing", () => tracing.close());
+    const agent = new Agent(options, station, await StaleRows.open(database.capture), { tracing, metrics });
+    const { host, port } = config.metrics;
+    if (port !== undefined) {
+      const { serveText } = await import("../base/text-page.ts");
+      const page = await serveText({ host, port, path: "/metrics" }, () => agent.metricsText());
+      options.stop.onClose("metrics page", () => page.close());
+      log.info({ address: page.address }, "terminal.metrics-served");
+    }
     await agent.#tolerating(() => agent.#ensureEnrolled());
     await agent.#tolerating(() => agent.#goOn());
     agent.#run();
@@ -282,6 +318,20 @@ class Agent implements Terminal {
   /** The beat's and the last one must not meet in the draft file. */
   #writeStatus(): Promise<void> {
     return this.#statusTurns.run(async () => writeStatus(this.#folder, await this.status()));
+  }
+
+  /** The agent's figures in the Prometheus format; what only the database knows is read for it. */
+  async metricsText(): Promise<string> {
+    const { up, down, longestLockMs } = await this.status();
+    const metrics = this.#metrics;
+    metrics.set("waybill_terminal_outbox_rows", up.outboxRows, {});
+    metrics.set("waybill_terminal_messages_waiting", up.packedThrough - up.receivedThrough, {});
+    metrics.set("waybill_terminal_messages_unloaded", up.receivedThrough - up.loadedThrough, {});
+    for (const state of ["retrying", "held", "dead"] as const)
+      metrics.set("waybill_terminal_exceptions_open", up.open[state], { state });
+    metrics.set("waybill_terminal_stale_rows", down.stale, {});
+    metrics.set("waybill_terminal_longest_lock_seconds", longestLockMs / 1_000, {});
+    return metrics.text();
   }
 
   async status(): Promise<TerminalStatus> {

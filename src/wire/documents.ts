@@ -45,10 +45,11 @@ export function readDocuments(bytes: Uint8Array, maxLines: number): readonly Doc
 }
 
 /** The message line that a document is stored as, under the number the hub gave it. `at` is ISO 8601. */
-export function documentLine(seq: number, { id, type, body }: Document, at: string): string {
+export function documentLine(seq: number, { id, type, body }: Document, at: string, trace: string): string {
   return JSON.stringify({
     seq,
     at,
+    trace,
     changes: [{ table: documentTable(type), op: "insert", key: { id }, row: { id, type, body } }],
   });
 }

@@ -26,18 +26,23 @@ export function addTrace(program: Command, output: Output): void {
       if (what === undefined) {
         const query = { value: terminal, tag: options.tag?.join(",") };
         const found = await operator.get<TraceAnswer>("/api/find", query);
-        return output.out(options.json ? JSON.stringify(found) : found.messages.map(messageText).join("\n\n"));
+        return output.out(options.json ? JSON.stringify(found) : messagesText(found));
       }
       const answer = await operator.get<TraceAnswer>(
         `/api/trace/${encodeURIComponent(terminal)}/${encodeURIComponent(what)}`,
       );
-      output.out(options.json ? JSON.stringify(answer) : answer.messages.map(messageText).join("\n\n"));
+      output.out(options.json ? JSON.stringify(answer) : messagesText(answer));
     });
 }
 
-function messageText(message: TracedMessage): string {
+const messagesText = ({ messages, traceLink }: TraceAnswer): string =>
+  messages.map((message) => messageText(message, traceLink ?? null)).join("\n\n");
+
+function messageText(message: TracedMessage, link: string | null): string {
   const lines = [`${pc.bold(`${message.lane}/${message.seq}`)}  ${message.state}: ${message.headline}`];
   if (message.exception) lines.push(...exceptionText(message.exception));
+  if (message.trace !== null)
+    lines.push(pc.dim(`  trace ${link === null ? message.trace : link.replace("{trace}", message.trace)}`));
   lines.push("", ...message.events.map(eventText), "", ...message.payload.lines.map((line) => payloadText(line)));
   if (message.payload.truncated) lines.push(pc.dim("  … the rest is not shown"));
   return lines.join("\n");

@@ -1,6 +1,7 @@
 import { asWaybillError, FAULTS, WaybillError } from "../../base/errors.ts";
 import { mayActAs, type Role } from "../../ledger/access.ts";
 import { WELL } from "../../observe/health.ts";
+import { untraced } from "../../observe/tracing.ts";
 import { decode, encode, encodingFor } from "../../wire/encoding.ts";
 import { HEADERS } from "../../wire/headers.ts";
 import { isNestedWithin, MAX_DEPTH } from "../../wire/message-line.ts";
@@ -11,6 +12,7 @@ import { DocumentDesk, documentRoutes } from "./documents.ts";
 import { HUB_ROLES, routesOf } from "../roles.ts";
 import { enrolmentRoutes } from "./enrolment.ts";
 import { Gate, type Hold } from "./gate.ts";
+import { RequestSpan } from "./request-span.ts";
 import { refusalOf, type WireRequest, type WireResponse } from "./http.ts";
 import { ingestRoutes } from "./ingest.ts";
 import { Intake } from "./intake.ts";
@@ -55,7 +57,7 @@ export interface HubApi extends AsyncDisposable {
 const WIRE_VERSION = "1";
 
 export function createHubApi(parts: HubApiParts): HubApi {
-  const { ledger, settings, runtime, log, metrics } = parts;
+  const { ledger, settings, runtime, log, metrics, tracing = untraced } = parts;
   const gatekeeper = new Gatekeeper(ledger, settings.tokens, runtime);
   const intake = new Intake(ledger.lanes, () => parts.wake.received());
   const capacity = parts.capacity ?? fileCapacity(settings.ledgerUrl, ledger, () => intake.meanLineBytes);
@@ -108,14 +110,14 @@ export function createHubApi(parts: HubApiParts): HubApi {
     return { as: needed, actor, role, sight: sightOf(role, settings.personal) };
   }
 
-  async function answer({ route, params }: Found, request: WireRequest, trace: string): Promise<WireResponse> {
+  async function answer({ route, params }: Found, request: WireRequest, span: RequestSpan): Promise<WireResponse> {
     const caller = await callerOf(route.caller, request);
     if (route.caller !== "anyone" || route.body !== "none") gate.mayEnter();
-    if (route.body === "none") return route.handle({ caller, request, params, body: null, text: "", trace });
+    if (route.body === "none") return route.handle({ caller, request, params, body: null, text: "", span });
     const bytes = decode(request.body, request.headers["content-encoding"], settings.limits.bodyBytes);
     using unpacked = gate.hold();
     if (bytes !== request.body) unpacked.grow(bytes.byteLength);
-    return await route.handle({ caller, request, params, trace, ...bodyOf(route, request, bytes) });
+    return await route.handle({ caller, request, params, span, ...bodyOf(route, request, bytes) });
   }
 
   return {
@@ -128,17 +130,18 @@ export function createHubApi(parts: HubApiParts): HubApi {
     },
     async handle(request) {
       const began = runtime.clock.elapsed();
-      const trace = traceOf(request.headers["traceparent"]) ?? Buffer.from(runtime.random.bytes(16)).toString("hex");
+      const span = new RequestSpan(request.headers["traceparent"], runtime);
+      const { trace } = span;
       let path = "unknown";
       let response: WireResponse;
       try {
         if (soap && request.path.startsWith(SOAP_PATH)) {
           path = SoapEntrance.routeOf(request.path);
-          response = packed(await soap.handle(request, trace), request);
+          response = packed(await soap.handle(request, span), request);
         } else {
           const found = table.find(request.method, request.path);
           path = found.route.path;
-          response = packed(await answer(found, request, trace), request);
+          response = packed(await answer(found, request, span), request);
         }
       } catch (thrown) {
         const error = publicError(thrown);
@@ -147,6 +150,7 @@ export function createHubApi(parts: HubApiParts): HubApi {
         else log.debug({ ...facts, what: error.what }, "request.refused");
         response = refusalOf(error, trace);
       }
+      span.end(tracing, request.method, path, response.status, runtime.clock.now());
       metrics.add("waybill_requests_total", 1, { route: path, status: String(response.status) });
       metrics.observe("waybill_request_seconds", (runtime.clock.elapsed() - began) / 1_000, { route: path });
       return { ...response, headers: { ...response.headers, [HEADERS.trace]: trace } };
@@ -206,7 +210,3 @@ function packed(response: WireResponse, request: WireRequest): WireResponse {
   if (encoding === "identity") return { ...response, headers };
   return { ...response, headers: { ...headers, "content-encoding": encoding }, body: encode(response.body, encoding) };
 }
-
-/** The trace id of a W3C `traceparent`; null when it is none. */
-const traceOf = (traceparent: string | undefined): string | null =>
-  /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(traceparent ?? "")?.[1] ?? null;

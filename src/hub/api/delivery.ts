@@ -9,6 +9,8 @@ import { appliedAnswer, appliedCall, publishAnswer, publishCall } from "../../wi
 import { audiencesOf } from "../../wire/manifest.ts";
 import { readChanges } from "../../wire/message-line.ts";
 import { updatesBody, type Attested } from "../../wire/updates.ts";
+import { untraced } from "../../observe/tracing.ts";
+import { DeliveryTeller } from "../spans.ts";
 import type { Gate } from "./gate.ts";
 import { json, ndjson } from "./http.ts";
 import type { HubApiParts } from "./parts.ts";
@@ -44,12 +46,14 @@ export class Delivery implements Disposable {
   readonly #parts: HubApiParts;
   readonly #gate: Gate;
   readonly #look: Disposable;
+  readonly #teller: DeliveryTeller;
   #head: UpdateId | null = null;
   #ringsSeen = 0;
 
   constructor(parts: HubApiParts, gate: Gate) {
     this.#parts = parts;
     this.#gate = gate;
+    this.#teller = new DeliveryTeller(parts.tracing ?? untraced, "deliver");
     this.#look = parts.runtime.timers.every(
       LOOK_EVERY_MS,
       () => this.#lookAtHead(),
@@ -76,9 +80,11 @@ export class Delivery implements Disposable {
           answer: { status: 200, ndjson: true },
           faults: ["CURSOR_GONE"],
         },
-        async ({ caller: { terminal }, request }) => {
+        async ({ caller: { terminal }, request, span }) => {
           const { after, limit, wait } = queryOf(updatesQuery, request);
-          return ndjson(updatesBody(await this.#poll(terminal, updateId(after), limit, wait * 1_000, request.signal)));
+          const batch = await this.#poll(terminal, updateId(after), limit, wait * 1_000, request.signal);
+          this.#teller.tell(terminal.id, batch.updates, { from: span.from, to: runtime.clock.now() });
+          return ndjson(updatesBody(batch));
         },
       ),
       jsonRoute(
@@ -112,7 +118,7 @@ export class Delivery implements Disposable {
           faults: ["UNAVAILABLE"],
         },
         publishCall,
-        async ({ caller: { actor }, body, text, trace }) => {
+        async ({ caller: { actor }, body, text, span }) => {
           this.#gate.mayStore();
           const changes = checkedChanges(body.changes, text);
           const at = (body.at === undefined ? null : instantOf(body.at)) ?? runtime.clock.now();
@@ -123,7 +129,7 @@ export class Delivery implements Disposable {
                 tx: newUlid(runtime.clock.now(), runtime.random),
                 at,
                 origin: null,
-                trace,
+                trace: span.name(),
                 changes: Buffer.from(JSON.stringify(changes)),
                 count: changes.length,
               },

@@ -5,6 +5,7 @@ import { systemRuntime } from "../../base/runtime.ts";
 import type { Ledger } from "../../ledger/port.ts";
 import type { Document, DocumentAnswer } from "../../wire/documents.ts";
 import { DocumentDesk } from "./documents.ts";
+import { RequestSpan } from "./request-span.ts";
 import { Intake } from "./intake.ts";
 
 let hub: ApiStation;
@@ -59,6 +60,7 @@ test("a document becomes a message that can be traced by its id, for a transform
   expect(JSON.parse(message?.payload.lines[0] ?? "")).toEqual({
     seq: 1,
     at: "2026-11-23T09:14:07.000Z",
+    trace: expect.stringMatching(/^00-/),
     changes: [
       {
         table: "document:sale",
@@ -121,13 +123,21 @@ describe("the desk", () => {
 
   test("lets the requests of one terminal take turns, however many they are", async () => {
     const desk = deskOn(hub.ledger);
-    const taken = upTo(30).map((n) => desk.take(terminalId("d9"), [document(n)]));
+    const taken = upTo(30).map((n) =>
+      desk.take(terminalId("d9"), [document(n)], new RequestSpan(undefined, systemRuntime)),
+    );
     expect(await numbersOf(taken)).toEqual(upTo(30));
   });
 
   test("of two processes never gives one number twice", async () => {
     const desks = [deskOn(hub.ledger), deskOn(hub.ledger)];
-    const taken = upTo(20).map((n) => (desks[n % 2] ?? deskOn(hub.ledger)).take(terminalId("d10"), [document(n)]));
+    const taken = upTo(20).map((n) =>
+      (desks[n % 2] ?? deskOn(hub.ledger)).take(
+        terminalId("d10"),
+        [document(n)],
+        new RequestSpan(undefined, systemRuntime),
+      ),
+    );
     expect(await numbersOf(taken)).toEqual(upTo(20));
   });
 

@@ -13,6 +13,9 @@ import {
 } from "../../wire/documents.ts";
 import { readSubmission, submissionBody } from "../../wire/submission.ts";
 import { Turn } from "../../base/turn.ts";
+import { newContext, traceparentOf } from "../../observe/trace-context.ts";
+import { tellStored } from "../spans.ts";
+import type { RequestSpan } from "./request-span.ts";
 import type { Gate } from "./gate.ts";
 import { ndjson } from "./http.ts";
 import type { Intake } from "./intake.ts";
@@ -27,7 +30,7 @@ const TRIES = 5;
 /** Messages that carry one document's id as a searchable value: the document itself, and perhaps values that look like it. */
 const CANDIDATES = 20;
 
-type Parts = Pick<HubApiParts, "ledger" | "runtime" | "settings">;
+type Parts = Pick<HubApiParts, "ledger" | "runtime" | "settings" | "tracing">;
 
 /**
  * The hub numbers and remembers ids. Both need nothing of their own: a document's id is a searchable value of the message it
@@ -45,23 +48,32 @@ export class DocumentDesk {
   }
 
   /** @throws ID_REUSED with `id` and `line`, nothing is stored then; EPOCH_CLOSED when this terminal numbers by itself */
-  async take(terminal: TerminalId, documents: readonly Document[]): Promise<readonly DocumentAnswer[]> {
+  async take(
+    terminal: TerminalId,
+    documents: readonly Document[],
+    span: RequestSpan,
+  ): Promise<readonly DocumentAnswer[]> {
     const place = this.#turns.get(terminal) ?? { turn: new Turn(), users: 0 };
     this.#turns.set(terminal, place);
     place.users++;
     try {
-      return await place.turn.run(() => this.#number(terminal, documents));
+      return await place.turn.run(() => this.#number(terminal, documents, span));
     } finally {
       if (--place.users === 0) this.#turns.delete(terminal);
     }
   }
 
-  async #number(terminal: TerminalId, documents: readonly Document[]): Promise<readonly DocumentAnswer[]> {
+  async #number(
+    terminal: TerminalId,
+    documents: readonly Document[],
+    span: RequestSpan,
+  ): Promise<readonly DocumentAnswer[]> {
     for (let tries = 1; ; tries++) {
-      const { answers, submission } = await this.#plan(terminal, documents);
+      const { answers, submission } = await this.#plan(terminal, documents, span);
       if (submission === null) return answers;
       try {
         await this.#intake.submit(submission);
+        tellStored(this.#parts, span, submission);
         return answers;
       } catch (thrown) {
         const { code } = asWaybillError(thrown);
@@ -75,6 +87,7 @@ export class DocumentDesk {
   async #plan(
     terminal: TerminalId,
     documents: readonly Document[],
+    span: RequestSpan,
   ): Promise<{ answers: readonly DocumentAnswer[]; submission: Submission | null }> {
     const { ledger, runtime, settings } = this.#parts;
     const lane = (await ledger.lanes.of(terminal)).find((each) => each.epoch === EPOCH);
@@ -88,7 +101,8 @@ export class DocumentDesk {
       const known = twin?.seq ?? (await this.#known(laneName(terminal, EPOCH), terminal, document, index));
       if (known === null) {
         const number = after + lines.length + 1;
-        lines.push(documentLine(number, document, isoOf(document.at ?? runtime.clock.now())));
+        const trace = traceparentOf(newContext(runtime.random, span.parent && span.context));
+        lines.push(documentLine(number, document, isoOf(document.at ?? runtime.clock.now()), trace));
         fresh.set(document.id, { document, seq: number });
       }
       answers.push({
@@ -164,10 +178,10 @@ export function documentRoutes(parts: HubApiParts, intake: Intake, gate: Gate): 
           "MEDIA_TYPE",
         ],
       },
-      async ({ caller: { terminal }, body }) => {
+      async ({ caller: { terminal }, body, span }) => {
         gate.mayStore();
         const documents = readDocuments(body, parts.settings.limits.lines);
-        return ndjson(documentAnswers(await desk.take(terminal.id, documents)));
+        return ndjson(documentAnswers(await desk.take(terminal.id, documents, span)));
       },
     ),
   ];

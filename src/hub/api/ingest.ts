@@ -3,7 +3,11 @@ import { epoch } from "../../base/ids.ts";
 import type { Acknowledgement } from "../../ledger/port.ts";
 import { chainHex } from "../../message/chain.ts";
 import { acknowledgement, epochAnswer, epochCall, type AcknowledgementAnswer } from "../../wire/calls.ts";
-import { readSubmission } from "../../wire/submission.ts";
+import { readSubmission, type ReadSubmission } from "../../wire/submission.ts";
+import { contextOfLine } from "../../observe/trace-context.ts";
+import { untraced } from "../../observe/tracing.ts";
+import { tellReceived, type Received } from "../spans.ts";
+import type { RequestSpan } from "./request-span.ts";
 import type { Gate } from "./gate.ts";
 import { json } from "./http.ts";
 import type { Intake } from "./intake.ts";
@@ -11,7 +15,7 @@ import type { HubApiParts } from "./parts.ts";
 import { bytesRoute, jsonRoute, type Route } from "./route.ts";
 
 export function ingestRoutes(parts: HubApiParts, intake: Intake, gate: Gate): readonly Route[] {
-  const { ledger, settings, runtime, metrics, log } = parts;
+  const { ledger, settings, runtime, metrics, log, tracing = untraced } = parts;
   return [
     bytesRoute(
       "terminal",
@@ -31,7 +35,7 @@ export function ingestRoutes(parts: HubApiParts, intake: Intake, gate: Gate): re
           "MEDIA_TYPE",
         ],
       },
-      async ({ caller: { terminal }, body }) => {
+      async ({ caller: { terminal }, body, span }) => {
         gate.mayStore();
         const submission = readSubmission(body, {
           terminal: terminal.id,
@@ -43,6 +47,8 @@ export function ingestRoutes(parts: HubApiParts, intake: Intake, gate: Gate): re
           const stored = await intake.submit(submission);
           metrics.add("waybill_messages_received_total", Math.max(0, submission.lines.length - stored.duplicates), {});
           metrics.add("waybill_messages_duplicate_total", stored.duplicates, {});
+          if (tracing.on)
+            tellReceived(tracing, span, receivedIn(submission, stored.duplicates, span), runtime.clock.now());
           return json(200, answerOf(stored));
         } catch (thrown) {
           const error = asWaybillError(thrown);
@@ -72,6 +78,15 @@ export function ingestRoutes(parts: HubApiParts, intake: Intake, gate: Gate): re
       },
     ),
   ];
+}
+
+/** The messages that are new and complete with this submission. An agent that traces says so by a `traceparent`, and tells of their beginnings itself. */
+function receivedIn({ terminal, body, lines }: ReadSubmission, duplicates: number, span: RequestSpan): Received[] {
+  const first = span.parent ? "told by its sender" : "ours";
+  return lines.flatMap(({ seq, more, at, end }, index): Received[] => {
+    const context = index < duplicates || more ? null : contextOfLine(body.subarray(lines[index - 1]?.end ?? 0, end));
+    return context ? [{ context, terminal, seq, at, first }] : [];
+  });
 }
 
 export function answerOf(stored: Acknowledgement): AcknowledgementAnswer {

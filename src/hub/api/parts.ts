@@ -5,6 +5,7 @@ import type { HealthReport } from "../../observe/health.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Metrics } from "../../observe/metrics.ts";
 import type { AlertSettings } from "../alerts/settings.ts";
+import type { Tracing } from "../../observe/tracing.ts";
 import type { Central } from "../central.ts";
 import type { HubRole } from "../roles.ts";
 import type { HubSettings } from "../settings.ts";
@@ -21,6 +22,8 @@ export type HubApiParts = {
   readonly runtime: Runtime;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Without it nothing is traced. */
+  readonly tracing?: Tracing;
   readonly wake: {
     /** New messages are stored, or an operator made one due: the processor may look for work. */
     received(): void;

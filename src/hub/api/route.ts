@@ -4,6 +4,7 @@ import type { Actor } from "../../base/ids.ts";
 import type { Role } from "../../ledger/access.ts";
 import type { Terminal } from "../../ledger/port.ts";
 import type { WireRequest, WireResponse } from "./http.ts";
+import type { RequestSpan } from "./request-span.ts";
 import type { Sight } from "./sight.ts";
 
 /** A person who signed in, or a program by its API token. */
@@ -31,8 +32,7 @@ export type Call<Kind extends CallerKind, Body> = {
   readonly body: Body;
   /** The JSON body as it came: numbers in it may say more than JSON.parse kept. Empty for other bodies. */
   readonly text: string;
-  /** Trace id of this request, 32 hexadecimal digits. */
-  readonly trace: string;
+  readonly span: RequestSpan;
 };
 
 /** How a body is read: not at all, as JSON of a schema, or as decompressed bytes for a reader of its own. */

@@ -3,6 +3,7 @@ import { epoch, laneName, seq, SYSTEM, type LaneName, type Seq, type TerminalId 
 import type { ExceptionRow } from "../../ledger/exceptions.ts";
 import type { Event, Ledger } from "../../ledger/port.ts";
 import { headline, type MessageState, type StateKind } from "../../message/lifecycle.ts";
+import { contextOfLine } from "../../observe/trace-context.ts";
 import { payloadOf, type Payload } from "./payload.ts";
 import type { Sight } from "./sight.ts";
 
@@ -16,6 +17,8 @@ export type TracedMessage = {
   readonly exception: ExceptionRow | null;
   /** The message it waits behind, when it is held. */
   readonly waitsFor: ExceptionRow["behind"];
+  /** Its trace id, for the tracing tool and the log; null when its sender named none. */
+  readonly trace: string | null;
   readonly events: readonly Event[];
   readonly payload: Payload;
 };
@@ -23,6 +26,8 @@ export type TraceAnswer = {
   readonly terminal: TerminalId;
   readonly what: string;
   readonly messages: readonly TracedMessage[];
+  /** A trace's page in the tool where people look at traces, with `{trace}` for its id; null when the config names none. */
+  readonly traceLink?: string | null;
 };
 
 const MOST = 20;
@@ -104,15 +109,17 @@ async function foundBy(
 async function traceOne(ledger: Ledger, { lane, seq: number }: Place, sight: Sight): Promise<TracedMessage | null> {
   const state = await ledger.trail.state(lane, number);
   if (state === null) return null;
-  const [row, told, stored] = await Promise.all([
+  const [row, happened, stored] = await Promise.all([
     ledger.exceptions.get(lane, number),
     ledger.trail.of(lane, number),
     payloadOf(ledger.bytes, lane, number),
   ]);
   // What is told in words below is made of what this caller sees, so it cannot say more.
-  const [exception, events, payload] = [row && sight.exception(row), told.map(sight.event), sight.payload(stored)];
+  const [exception, events, payload] = [row && sight.exception(row), happened.map(sight.event), sight.payload(stored)];
   const waitsFor = exception?.behind ?? null;
-  return { lane, seq: number, state, headline: toldOf(state, exception, events), exception, waitsFor, events, payload };
+  const trace = contextOfLine(Buffer.from(stored.lines[0] ?? ""))?.traceId ?? null;
+  const told = toldOf(state, exception, events);
+  return { lane, seq: number, state, headline: told, exception, waitsFor, trace, events, payload };
 }
 
 /** The state in one line, from what the ledger keeps of it. */

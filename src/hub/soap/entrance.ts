@@ -17,6 +17,7 @@ import { WSDL_SECURITIES, writeWsdl, type WsdlSecurity } from "../../wire/soap/w
 import type { Element } from "../../wire/soap/element.ts";
 import { empty, type WireRequest, type WireResponse } from "../api/http.ts";
 import type { HubApiParts } from "../api/parts.ts";
+import type { RequestSpan } from "../api/request-span.ts";
 import {
   asksForWsdl,
   asSoapFault,
@@ -64,11 +65,11 @@ export class SoapEntrance {
   }
 
   /** @throws WaybillError for what is refused before SOAP is spoken: 400, 404, 405, 413, 415; WCF reads no body of those */
-  async handle(request: WireRequest, trace: string): Promise<WireResponse> {
+  async handle(request: WireRequest, span: RequestSpan): Promise<WireResponse> {
     const { path, method } = request;
     if (path.startsWith("/soap/legacy/"))
-      return await this.#legacy.handle(request, (exchange, thrown, terminal) =>
-        this.#refuse(exchange, thrown, terminal, trace),
+      return await this.#legacy.handle(request, span, (exchange, thrown, terminal) =>
+        this.#refuse(exchange, thrown, terminal, span.trace),
       );
     if (method === "GET" && asksForWsdl(request) && (path === CONTRACT_PATH || Object.hasOwn(VERSIONS, path)))
       return this.#wsdl(request);
@@ -80,10 +81,10 @@ export class SoapEntrance {
       );
     if (method !== "POST")
       throw new WaybillError("METHOD_NOT_ALLOWED", `${method} is not for SOAP`, { facts: { allow: "POST" } });
-    return await this.#answer(request, version, trace);
+    return await this.#answer(request, version, span);
   }
 
-  async #answer(request: WireRequest, version: SoapVersion, trace: string): Promise<WireResponse> {
+  async #answer(request: WireRequest, version: SoapVersion, span: RequestSpan): Promise<WireResponse> {
     let exchange = plainExchange(version);
     let terminal: Terminal | null = null;
     try {
@@ -102,12 +103,12 @@ export class SoapEntrance {
       this.#tools.sightings.saw(terminal.id, request);
       const operation = operationOf(envelope.body, actions);
       exchange = { ...exchange, action: actionOf(operation) };
-      const { body, headers } = await this.#operations.run(operation, terminal, envelope.body);
+      const { body, headers } = await this.#operations.run(operation, terminal, envelope.body, span);
       if (envelope.noReply) return empty(202);
       const reply = writeReply(exchange.to, `${actionOf(operation)}Response`, body, this.#stamp());
       return soapResponse(200, version, reply, headers);
     } catch (thrown) {
-      return this.#refuse(exchange, thrown, terminal, trace);
+      return this.#refuse(exchange, thrown, terminal, span.trace);
     }
   }
 

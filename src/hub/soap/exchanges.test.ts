@@ -56,7 +56,8 @@ const bytesOf = (reply: string): string =>
   reply
     .replace(new RegExp(`<(${DATA.join("|")})>[^<]*</\\1>`, "g"), "<$1>…</$1>")
     .replace(/<lastSeenAt(?: i:nil="true"\/>|>[^<]*<\/lastSeenAt>)/, "<lastSeenAt>…</lastSeenAt>")
-    .replace(/<payloadBytes>[^<]*<\/payloadBytes>/, "");
+    .replace(/<payloadBytes>[^<]*<\/payloadBytes>/, "")
+    .replaceAll(/<traceParent>[^<]*<\/traceParent>/g, ""); // an optional member, which the captured server had nothing for
 /** Of the terminal that the captured server had never heard of: it speaks for itself here, and has a past. */
 const PAST = /<(terminalId|acceptedThrough|pendingUpdates)>[^<]*<\/\1>/g;
 /** The captured ones, and what the hub says beside them: clients pass over what they do not know. */

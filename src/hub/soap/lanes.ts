@@ -5,9 +5,12 @@ import { Turn } from "../../base/turn.ts";
 import type { LaneStatus, Submission, SubmittedLine, Terminal } from "../../ledger/port.ts";
 import { CHAIN_START, chainNext } from "../../message/chain.ts";
 import { field } from "../../message/change.ts";
-import { contentOf, lineOf, sameAsBefore, type Submitted } from "../../wire/soap/submitted.ts";
+import { newContext, traceparentOf } from "../../observe/trace-context.ts";
+import { contentOf, lineOf, sameAsBefore, withTrace, type Submitted } from "../../wire/soap/submitted.ts";
 import type { Intake } from "../api/intake.ts";
 import type { HubApiParts } from "../api/parts.ts";
+import type { RequestSpan } from "../api/request-span.ts";
+import { tellStored } from "../spans.ts";
 import { payloadOf } from "../api/payload.ts";
 import {
   declaredBegin,
@@ -41,7 +44,7 @@ const SEARCH_LENGTH = 200;
 /** Terminals whose lanes are remembered between their requests. */
 const REMEMBERED = 20_000;
 
-type Parts = Pick<HubApiParts, "ledger" | "runtime" | "settings" | "log" | "metrics">;
+type Parts = Pick<HubApiParts, "ledger" | "runtime" | "settings" | "log" | "metrics" | "tracing">;
 type Sender = Pick<Terminal, "id" | "tags">;
 
 /** Puts SyncMessages into lanes. The requests of one terminal take turns; those of different terminals share transactions. */
@@ -58,12 +61,12 @@ export class SoapLanes {
   }
 
   /** @throws EPOCH_CLOSED when an agent numbers for this terminal; OVERLOADED and whatever the ledger throws: then nothing is promised, and a resend finds out */
-  async take(terminal: Sender, messages: readonly Submitted[]): Promise<Taken> {
+  async take(terminal: Sender, messages: readonly Submitted[], span: RequestSpan): Promise<Taken> {
     const place = this.#turns.get(terminal.id) ?? { turn: new Turn(), users: 0 };
     this.#turns.set(terminal.id, place);
     place.users++;
     try {
-      return await place.turn.run(() => this.#takeAgain(terminal, messages));
+      return await place.turn.run(() => this.#takeAgain(terminal, messages, span));
     } finally {
       if (--place.users === 0) this.#turns.delete(terminal.id);
     }
@@ -83,11 +86,11 @@ export class SoapLanes {
     return { acceptedThrough, loadedThrough: Math.min(acceptedThrough, ...loaded) };
   }
 
-  async #takeAgain(terminal: Sender, messages: readonly Submitted[]): Promise<Taken> {
+  async #takeAgain(terminal: Sender, messages: readonly Submitted[], span: RequestSpan): Promise<Taken> {
     let lanes = this.#known.get(terminal.id) ?? (await this.#read(terminal.id));
     for (let tries = 1; ; tries++) {
       this.#known.delete(terminal.id); // whatever is thrown from here on, nothing is known for sure
-      const batch = new Batch(this.#parts, this.#intake, terminal, lanes);
+      const batch = new Batch(this.#parts, this.#intake, terminal, lanes, span);
       try {
         const taken = await batch.take(messages);
         this.#remember(terminal.id, batch.lanes);
@@ -130,16 +133,18 @@ class Batch {
   readonly #intake: Intake;
   readonly #terminal: TerminalId;
   readonly #declared: number | null;
+  readonly #span: RequestSpan;
   /** Messages for the current lane, from its next number on. */
   #fresh: { readonly message: Submitted; readonly inner: string; readonly known: boolean }[] = [];
   #top: number;
   #accepted = 0;
   #duplicates = 0;
 
-  constructor(parts: Parts, intake: Intake, terminal: Sender, lanes: readonly SoapLane[]) {
+  constructor(parts: Parts, intake: Intake, terminal: Sender, lanes: readonly SoapLane[], span: RequestSpan) {
     this.#parts = parts;
     this.#intake = intake;
     this.#terminal = terminal.id;
+    this.#span = span;
     this.#declared = declaredBegin(terminal);
     this.lanes = lanes;
     this.#top = topOf(lanes, 0);
@@ -169,11 +174,17 @@ class Batch {
   /** The next number. In a lane that began again it may be one that an earlier lane has, and then it must not count twice. */
   async #append(message: Submitted): Promise<void> {
     const known = this.lanes.length > 1 && (await this.#isStored(message));
-    const inner = known ? sameAsBefore(message, isoOf(this.#parts.runtime.clock.now())) : message.line;
+    const inner = known ? sameAsBefore(message, isoOf(this.#parts.runtime.clock.now())) : this.#traced(message);
     this.#fresh.push({ message, inner, known });
     this.#top++;
     if (known) this.#duplicates++;
     else if (!message.refused) this.#accepted++;
+  }
+
+  /** In the caller's trace, where it told one for its request; else each message has its own. */
+  #traced({ line, traced }: Submitted): string {
+    const { parent, context } = this.#span;
+    return traced ? line : withTrace(line, traceparentOf(newContext(this.#parts.runtime.random, parent && context)));
   }
 
   /** Whether this very message is stored, or about to be, under this number in any lane of the terminal. */
@@ -244,7 +255,9 @@ class Batch {
     const current = this.lanes.at(-1);
     const after = current?.status.receivedThrough ?? seq(0);
     const chain = current?.status.chain ?? CHAIN_START;
-    const stored = await this.#intake.submit(this.#submission(fresh, current?.epoch ?? epochName(1, 1), after, chain));
+    const submission = this.#submission(fresh, current?.epoch ?? epochName(1, 1), after, chain);
+    const stored = await this.#intake.submit(submission);
+    tellStored(this.#parts, this.#span, submission, (index) => fresh[index]?.message.traced === false);
     this.#fresh = [];
     // Another process was given the very same messages a moment ago.
     for (const { message, known } of fresh.slice(0, stored.duplicates)) {

@@ -19,6 +19,7 @@ import { positionOf, readAfter, type Position } from "../../wire/soap/updates.ts
 import type { Element } from "../../wire/soap/element.ts";
 import { empty, type WireRequest, type WireResponse } from "../api/http.ts";
 import type { HubApiParts } from "../api/parts.ts";
+import type { RequestSpan } from "../api/request-span.ts";
 import {
   asksForWsdl,
   asSoapFault,
@@ -60,7 +61,7 @@ export class Legacy {
   }
 
   /** @throws WaybillError as SoapEntrance.handle */
-  async handle(request: WireRequest, refuse: Refuse): Promise<WireResponse> {
+  async handle(request: WireRequest, span: RequestSpan, refuse: Refuse): Promise<WireResponse> {
     const [name = "", key, ...more] = request.path.slice(PREFIX.length).split("/");
     const mapping = this.#settings.mappings.find((each) => each.name === name);
     if (!mapping || more.length > 0 || (key !== undefined && !mapping.keyInAddress))
@@ -68,13 +69,14 @@ export class Legacy {
     if (request.method === "GET" && asksForWsdl(request)) return await this.#wsdl(mapping);
     if (request.method !== "POST")
       throw new WaybillError("METHOD_NOT_ALLOWED", `${request.method} is not for SOAP`, { facts: { allow: "POST" } });
-    return await this.#tee.around(mapping, request, () => this.#answer(mapping, key ?? null, request, refuse));
+    return await this.#tee.around(mapping, request, () => this.#answer(mapping, key ?? null, request, span, refuse));
   }
 
   async #answer(
     mapping: LegacyMapping,
     key: string | null,
     request: WireRequest,
+    span: RequestSpan,
     refuse: Refuse,
   ): Promise<WireResponse> {
     let exchange = plainExchange(mapping.soap);
@@ -114,7 +116,7 @@ export class Legacy {
         envelope.action,
       ]);
       operation = found.name;
-      const reply = await this.#run(mapping, found, terminal);
+      const reply = await this.#run(mapping, found, terminal, span);
       if (found.operation.oneWay || reply === null) return empty(202);
       return soapResponse(
         200,
@@ -138,7 +140,12 @@ export class Legacy {
   }
 
   /** The reply's body; null when the operation has none. */
-  async #run(mapping: LegacyMapping, { operation, body }: Found, terminal: Terminal): Promise<string | null> {
+  async #run(
+    mapping: LegacyMapping,
+    { operation, body }: Found,
+    terminal: Terminal,
+    span: RequestSpan,
+  ): Promise<string | null> {
     const zone = mapping.timeZone ?? null;
     const serverTime = isoOf(this.#parts.runtime.clock.now());
     const filled = (filling: Filling, updates: readonly Filling[] = []): string | null =>
@@ -151,7 +158,7 @@ export class Legacy {
       case "submit": {
         this.#tools.gate.mayStore();
         const documents = documentsOf(mapping, operation, body, terminal.id);
-        const answers = documents.length === 0 ? [] : await this.#tools.desk.take(terminal.id, documents);
+        const answers = documents.length === 0 ? [] : await this.#tools.desk.take(terminal.id, documents, span);
         const accepted = answers.filter(({ state }) => state === "accepted").length;
         return filled({ accepted, duplicates: answers.length - accepted });
       }

@@ -8,6 +8,7 @@ import { ValueRefused } from "../../wire/soap/values.ts";
 import type { Element } from "../../wire/soap/element.ts";
 import type { Gate } from "../api/gate.ts";
 import type { HubApiParts } from "../api/parts.ts";
+import type { RequestSpan } from "../api/request-span.ts";
 import type { SoapLanes } from "./lanes.ts";
 import type { SoapSettings } from "./settings.ts";
 import { SoapUpdates } from "./updates.ts";
@@ -34,12 +35,17 @@ export class Operations {
   }
 
   /** The body element of the reply, and what HTTP says beside it. @throws SoapFault; ValueRefused; whatever the ledger throws */
-  async run(operation: OperationName, terminal: Terminal, body: Element): Promise<Reply> {
+  async run(operation: OperationName, terminal: Terminal, body: Element, span: RequestSpan): Promise<Reply> {
     if (operation === "GetStatus") return await this.#status(terminal, body);
-    return { body: await this.#bodyOf(operation, terminal, body), headers: {} };
+    return { body: await this.#bodyOf(operation, terminal, body, span), headers: {} };
   }
 
-  async #bodyOf(operation: Exclude<OperationName, "GetStatus">, terminal: Terminal, body: Element): Promise<string> {
+  async #bodyOf(
+    operation: Exclude<OperationName, "GetStatus">,
+    terminal: Terminal,
+    body: Element,
+    span: RequestSpan,
+  ): Promise<string> {
     const reading = { zone: this.#settings.zone };
     switch (operation) {
       case "Ping": {
@@ -49,7 +55,7 @@ export class Operations {
       case "SubmitMessages": {
         const { terminalId } = decodeRequest("SubmitMessages", body, reading, ["messages"]);
         checkTerminal(terminal, terminalId);
-        return await this.#submit(terminal, body);
+        return await this.#submit(terminal, body, span);
       }
       case "PullUpdates": {
         const request = decodeRequest("PullUpdates", body, reading);
@@ -64,7 +70,7 @@ export class Operations {
     }
   }
 
-  async #submit(terminal: Terminal, body: Element): Promise<string> {
+  async #submit(terminal: Terminal, body: Element, span: RequestSpan): Promise<string> {
     this.#gate.mayStore();
     const { limits } = this.#parts.settings;
     const items = itemsOf(body, "messages", "SyncMessage");
@@ -80,7 +86,7 @@ export class Operations {
         throw thrown;
       }
     });
-    const { acceptedThrough, accepted, duplicates, rejected } = await this.#lanes.take(terminal, messages);
+    const { acceptedThrough, accepted, duplicates, rejected } = await this.#lanes.take(terminal, messages, span);
     return encodeReply("SubmitMessages", {
       acceptedThrough: BigInt(acceptedThrough),
       accepted,

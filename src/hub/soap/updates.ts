@@ -16,6 +16,8 @@ import {
   type Position,
   type Single,
 } from "../../wire/soap/updates.ts";
+import { untraced } from "../../observe/tracing.ts";
+import { DeliveryTeller } from "../spans.ts";
 import type { HubApiParts } from "../api/parts.ts";
 import type { SoapSettings } from "./settings.ts";
 
@@ -27,7 +29,7 @@ const MOST_UPDATES = 10_000;
 const ENVELOPE_BYTES = 2_048;
 const REMEMBERED = 20_000;
 
-type Parts = Pick<HubApiParts, "ledger" | "log">;
+type Parts = Pick<HubApiParts, "ledger" | "log" | "tracing" | "runtime">;
 type Limits = Pick<SoapSettings, "replyBytes" | "textLength">;
 type Page = { readonly singles: readonly Single[]; readonly through: Position; readonly more: boolean };
 
@@ -35,12 +37,16 @@ type Page = { readonly singles: readonly Single[]; readonly through: Position; r
 export class SoapUpdates {
   readonly #parts: Parts;
   readonly #limits: Limits;
+  readonly #delivered: DeliveryTeller;
+  readonly #applied: DeliveryTeller;
   /** How far inside an entry a terminal has acknowledged. Lost with the process: then the entry's rows come again, which changes nothing. */
   readonly #inside = new Map<TerminalId, Position>();
 
   constructor(parts: Parts, limits: Limits) {
     this.#parts = parts;
     this.#limits = limits;
+    this.#delivered = new DeliveryTeller(parts.tracing ?? untraced, "deliver");
+    this.#applied = new DeliveryTeller(parts.tracing ?? untraced, "apply");
   }
 
   cursor(terminal: Terminal): Position {
@@ -72,15 +78,34 @@ export class SoapUpdates {
         if (this.#isTooLarge(single)) await this.#park(terminal, single, size);
         else {
           // One that is larger than the client asked for goes alone: it must not stand in the way for ever.
-          if (taken.length === most || (taken.length > 0 && size > room)) return batch(taken, after, through, true);
+          if (taken.length === most || (taken.length > 0 && size > room))
+            return this.#give(terminal, taken, after, through, true);
           taken.push(single);
           room -= size;
         }
         through = single.position;
       }
       through = page.through;
-      if (!page.more) return batch(taken, after, through, false);
+      if (!page.more) return this.#give(terminal, taken, after, through, false);
     }
+  }
+
+  #give(
+    terminal: Terminal,
+    taken: readonly Single[],
+    after: Position,
+    through: Position,
+    hasMore: boolean,
+  ): ReplyOf<"PullUpdates"> {
+    this.#tell(this.#delivered, terminal, taken);
+    return batch(taken, after, through, hasMore);
+  }
+
+  #tell(teller: DeliveryTeller, { id }: Terminal, taken: readonly Single[]): void {
+    const now = this.#parts.runtime.clock.now();
+    const entries = new Map(taken.map(({ entry, update }) => [entry, update.traceParent ?? null]));
+    const arriving = [...entries].map(([entry, trace]) => ({ id: entry, trace, at: now }));
+    teller.tell(id, arriving, { from: now, to: now });
   }
 
   /** Applied, failed and skipped all move the cursor; a failed row is shown at the hub until a newer update of its key comes. */
@@ -98,6 +123,7 @@ export class SoapUpdates {
     let place = isBehind(range.after, cursor) ? range.after : cursor;
     let unbroken = !isBehind(cursor, range.after);
     const refused: { id: UpdateId; code: FaultCode; detail: string }[] = [];
+    const applied: Single[] = [];
     let found = 0;
     if (!unbroken) place = range.after;
     for (let more = true; more && isBehind(place, range.through);) {
@@ -107,6 +133,7 @@ export class SoapUpdates {
         const result = waiting.get(single.updateId);
         if (result) {
           found++;
+          if (result.status === "Applied") applied.push(single);
           if (result.status === "Failed")
             refused.push({
               id: single.entry,
@@ -122,6 +149,7 @@ export class SoapUpdates {
     }
     if (unbroken && isBehind(cursor, range.through)) cursor = range.through;
     await this.#move(terminal, cursor, refused);
+    this.#tell(this.#applied, terminal, applied);
     return { acknowledged: found, unknown: waiting.size - found, cursor: cursorOf(cursor) };
   }
 

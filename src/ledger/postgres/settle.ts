@@ -180,10 +180,11 @@ async function writeException(
   const detail = write.state === "discarded" ? (known?.reason ?? write.detail) : write.detail;
   await tx.run(
     `insert into exception (lane, seq, state, fault, detail, attempts, due_at, behind_lane, behind_seq, behind_on,
-       sets, tables, since, closed_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+       sets, tables, since, closed_at, trace)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
      on conflict (lane, seq) do update set state = $3, fault = $4, detail = $5, attempts = $6, due_at = $7,
-       behind_lane = $8, behind_seq = $9, behind_on = $10, sets = $11, tables = $12, closed_at = $14, replay = 0`,
+       behind_lane = $8, behind_seq = $9, behind_on = $10, sets = $11, tables = $12, closed_at = $14,
+       trace = coalesce($15, exception.trace), replay = 0`,
     lane.id,
     write.seq,
     write.state,
@@ -198,6 +199,7 @@ async function writeException(
     json(write.tables),
     now,
     closedAt,
+    write.trace ?? null,
   );
   recordOne(tx, lane.id, write.seq, write.state, write.state === "discarded" ? (known?.by ?? worker) : worker, detail);
 }

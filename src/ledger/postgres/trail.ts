@@ -61,8 +61,10 @@ async function findAnywhere(
 type EventRow = Omit<Event, "lane"> & { readonly terminal: TerminalId | null; readonly epoch: Epoch | null };
 
 const SELECT = `
-  select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail
-  from event e left join lane l on l.id = e.lane`;
+  select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail,
+         x.trace
+  from event e left join lane l on l.id = e.lane
+       left join exception x on x.lane = e.lane and x.seq = e.from_seq and e.through_seq = e.from_seq`;
 const RECENT = `${SELECT} where e.id < $1 order by e.id desc limit $2`;
 
 const PAGE = `${SELECT}
@@ -104,9 +106,11 @@ async function eventsOf(tx: Tx, lane: LaneName, n: Seq): Promise<Event[]> {
   if (!row) return [];
   const events = await tx.all<EventRow>(
     `with recursive span (k) as (select 0::bigint union all select k + 1 from span where k < ${WIDEST_SPAN})
-       select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail
+       select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail,
+              x.trace
        from span join event e on e.lane = $1 and e.span = k and e.from_seq > $2 - (1::bigint << k::int) and e.from_seq <= $2
        join lane l on l.id = e.lane
+       left join exception x on x.lane = e.lane and x.seq = e.from_seq and e.through_seq = e.from_seq
        where e.through_seq >= $2 order by e.id`,
     row.id,
     n,

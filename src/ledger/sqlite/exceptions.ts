@@ -59,6 +59,7 @@ type StoredRow = {
   readonly behindOn: string | null;
   readonly tables: string;
   readonly since: Instant;
+  readonly trace: string | null;
   readonly revision: number | null;
 };
 
@@ -67,7 +68,7 @@ const SELECT = `
          case when o.leased_by is not null and e.claimed_fence = o.fence and e.verb = 'load' and e.closed_at is null
            then 'processing' else e.state end as state,
          b.terminal as behindTerminal, b.epoch as behindEpoch, e.behind_seq as behindSeq, e.behind_on as behindOn,
-         e.tables, e.since, e.revision
+         e.tables, e.since, e.trace, e.revision
   from exception e join lane l on l.id = e.lane join lane_out o on o.lane = e.lane left join lane b on b.id = e.behind_lane`;
 
 // Each part of the filter is always there and says yes when nobody asked: one statement, prepared once.
@@ -131,6 +132,7 @@ const shown = (store: Store, row: StoredRow): ExceptionRow => ({
       : { lane: laneName(row.behindTerminal, row.behindEpoch), seq: row.behindSeq, on: row.behindOn ?? "" },
   tables: JSON.parse(row.tables) as string[],
   since: row.since,
+  trace: row.trace,
   edited: row.revision !== null,
   revision: row.revision,
   holds: countFollowers(store, row.lane, row.seq),

@@ -50,8 +50,10 @@ export const trailOn = (store: Store): Trail => ({
 type EventRow = Omit<Event, "lane"> & { readonly terminal: TerminalId | null; readonly epoch: Epoch | null };
 
 const SELECT = `
-  select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail
-  from event e left join lane l on l.id = e.lane`;
+  select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail,
+         x.trace
+  from event e left join lane l on l.id = e.lane
+       left join exception x on x.lane = e.lane and x.seq = e.from_seq and e.through_seq = e.from_seq`;
 
 const PAGE = `${SELECT}
   where e.id > ?1 and e.id <= ?2 and (?3 is null or e.at >= ?3) and (?4 is null or e.at < ?4)
@@ -107,9 +109,11 @@ function eventsOf(store: Store, lane: LaneName, n: Seq): Event[] {
   return store
     .all<EventRow>(
       `with recursive span (k) as (select 0 union all select k + 1 from span where k < ${WIDEST_SPAN})
-       select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail
+       select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail,
+              x.trace
        from span cross join event e on e.lane = ?1 and e.span = k and e.from_seq > ?2 - (1 << k) and e.from_seq <= ?2
        join lane l on l.id = e.lane
+       left join exception x on x.lane = e.lane and x.seq = e.from_seq and e.through_seq = e.from_seq
        where e.through_seq >= ?2 order by e.id`,
       row.id,
       n,

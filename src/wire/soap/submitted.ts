@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { Row } from "../../message/change.ts";
+import { contextOf } from "../../observe/trace-context.ts";
 import { documentTable } from "../documents.ts";
 import { decodeMember, decodeType, type Reading } from "./codec.ts";
 import type { SyncMessage } from "./terminal-sync.ts";
@@ -22,13 +23,14 @@ export type Submitted = {
   readonly change: { readonly table: string; readonly row: Row } | null;
   /** ISO 8601 with zone. */
   readonly at: string;
+  /** It names a trace itself, and its line has it. */
+  readonly traced: boolean;
   /** The members of the line beside its number, as JSON without its braces. */
   readonly line: string;
 };
 
 const LONGEST_ID = 200;
 const LONGEST_ENTITY = 100;
-const TRACE = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /**
  * What is wrong with a message's own values costs that message alone. Only a number that cannot be read is the caller's
@@ -91,7 +93,7 @@ function wellFormed(sequence: number, message: SyncMessage): Submitted {
     payloadBytes,
     row.baseVersion,
   ]);
-  const trace = traceParent !== null && TRACE.test(traceParent) ? { trace: traceParent } : {};
+  const trace = contextOf(traceParent) ? { trace: traceParent } : {};
   const changes = [{ table: documentTable(entity), op: "insert", key: { id }, row }];
   return {
     sequence,
@@ -101,6 +103,7 @@ function wellFormed(sequence: number, message: SyncMessage): Submitted {
     search: key === null || key === "" || key.length > LONGEST_ID ? [] : [key],
     change: { table: documentTable(entity), row: row as Row },
     at: occurredAt,
+    traced: "trace" in trace,
     line: inside({ at: occurredAt, ...trace, soap: { sequence, content }, changes }),
   };
 }
@@ -122,6 +125,7 @@ function broken(sequence: number, element: Element, code: string, reason: string
     search: [],
     change: null,
     at: receivedAt,
+    traced: false,
     line: inside({
       at: receivedAt,
       refused: "PAYLOAD_UNREADABLE",
@@ -139,6 +143,10 @@ export const sameAsBefore = ({ sequence, content }: Submitted, at: string): stri
 
 /** The line of a message under the number it has in its lane. */
 export const lineOf = (seq: number, inner: string): string => `{"seq":${seq},${inner}}`;
+
+/** The members of a line that names no trace, with one; behind `at`, where every line of ours has it. */
+export const withTrace = (inner: string, traceparent: string): string =>
+  inner.replace(/^"at":"[^"]*",/, (at) => `${at}"trace":"${traceparent}",`);
 
 /** The content hash of a stored line; null for a line that no SOAP message made. */
 export function contentOf(line: string): string | null {

@@ -1,3 +1,4 @@
+import { contextOf } from "../../observe/trace-context.ts";
 import { isoOf } from "../../base/clock.ts";
 import { updateId, type UpdateId } from "../../base/ids.ts";
 import type { Change, Row } from "../../message/change.ts";
@@ -49,9 +50,6 @@ export function singlesOf(entry: OutgoingUpdate, after: Position): readonly Sing
     .filter(({ position }) => isBehind(after, position));
 }
 
-/** The log may hold a trace id alone, which is no traceparent. */
-const TRACE_PARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
-
 function single(entry: OutgoingUpdate, change: Change, part: number, parts: number): Single {
   const id = parts === 1 ? String(entry.id) : `${entry.id}.${part}`;
   return {
@@ -67,7 +65,7 @@ function single(entry: OutgoingUpdate, change: Change, part: number, parts: numb
       occurredAt: isoOf(entry.at),
       contentType: "application/json",
       payload: change.row === undefined ? null : jsonText(change.row),
-      ...(entry.trace !== null && TRACE_PARENT.test(entry.trace) ? { traceParent: entry.trace } : {}),
+      ...(entry.trace !== null && contextOf(entry.trace) ? { traceParent: entry.trace } : {}),
     },
   };
 }

@@ -2,13 +2,8 @@ import { Buffer } from "node:buffer";
 import { seq, type Seq } from "../../../base/ids.ts";
 import type { Random } from "../../../base/runtime.ts";
 import { chainNext } from "../../../message/chain.ts";
+import { newTraceparent } from "../../../observe/trace-context.ts";
 import type { PackedLine } from "../../port.ts";
-
-/** A W3C traceparent (https://www.w3.org/TR/trace-context/), sampled: where a message's way through Waybill begins. */
-export function newTrace(random: Random): string {
-  const hex = Buffer.from(random.bytes(24)).toString("hex");
-  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-01`;
-}
 
 /** Writes the lines of one message after another, cut into parts above `partBytes`, and carries the chain over them. */
 export class LineWriter {
@@ -46,7 +41,7 @@ export class LineWriter {
   }
 
   add(change: string, at: string): void {
-    if (this.#trace === "") this.#trace = newTrace(this.#random);
+    if (this.#trace === "") this.#trace = newTraceparent(this.#random);
     const bytes = Buffer.byteLength(change) + 1;
     if (this.#changes.length > 0 && this.#bytes + bytes > this.#partBytes) this.#writePart(true);
     this.#changes.push(change);
@@ -64,7 +59,7 @@ export class LineWriter {
 
   /** Stands for a change with a value above the limit: a message of its own that the hub makes a dead letter of. */
   refuse(table: string, key: string, at: string): void {
-    this.#trace = newTrace(this.#random);
+    this.#trace = newTraceparent(this.#random);
     this.#at = at;
     this.#write("", false, 1, `"refused":"VALUE_TOO_LARGE","table":${table},"key":${key}`);
     this.#next();

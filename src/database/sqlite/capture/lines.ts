@@ -1,15 +1,8 @@
 import { Buffer } from "node:buffer";
 import { seq, type Seq } from "../../../base/ids.ts";
-import type { Random } from "../../../base/runtime.ts";
 import { chainNext } from "../../../message/chain.ts";
 import type { PackedLine } from "../../port.ts";
 import { isoOfJulian, type Encoder, type OutboxRow } from "./encode.ts";
-
-/** A W3C traceparent (https://www.w3.org/TR/trace-context/), sampled: where a message's way through Waybill begins. */
-export function newTrace(random: Random): string {
-  const hex = Buffer.from(random.bytes(24)).toString("hex");
-  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-01`;
-}
 
 /** Writes the lines of one message, cut into parts above `partBytes`, and carries the chain over them. */
 export class LineWriter {

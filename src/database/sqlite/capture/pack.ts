@@ -2,11 +2,12 @@ import type { Clock } from "../../../base/clock.ts";
 import { WaybillError } from "../../../base/errors.ts";
 import { seq, type Epoch, type Seq } from "../../../base/ids.ts";
 import type { Random, Timers } from "../../../base/runtime.ts";
+import { newTraceparent } from "../../../observe/trace-context.ts";
 import type { PackedLine, PackLimits } from "../../port.ts";
 import type { Connection } from "../connection.ts";
 import { allRows, oneRow } from "../rows.ts";
 import { Encoder } from "./encode.ts";
-import { LineWriter, newTrace, refusedLine } from "./lines.ts";
+import { LineWriter, refusedLine } from "./lines.ts";
 import { readPosition, storeLine, writePosition, type Position } from "./store.ts";
 import { straighten } from "./straighten.ts";
 import { widthOf } from "./tables.ts";
@@ -86,7 +87,7 @@ export class Packer {
       part: 0,
       through: top,
       chain: position.chain,
-      trace: newTrace(this.#runtime.random),
+      trace: newTraceparent(this.#runtime.random),
     };
     const { rows, ended } = this.#take(encoder, top, quietGapMs, position.open !== null);
     const through = rows.at(-1)?.id;
@@ -119,7 +120,7 @@ export class Packer {
         encoder.row(values),
         encoder,
         chain,
-        newTrace(this.#runtime.random),
+        newTraceparent(this.#runtime.random),
         limits.valueBytes,
       );
       lines.push(line);

@@ -32,7 +32,8 @@ const findQuery = z.object({
 });
 
 /** What happened: one message's life, and everything, newest first. */
-export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
+export function trailRoutes({ ledger, settings }: HubApiParts): readonly Route[] {
+  const traceLink = settings.tracing?.link ?? null;
   return [
     route(
       "viewer",
@@ -44,8 +45,10 @@ export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
-      async ({ caller: { sight }, params }) =>
-        json(200, await traceMessages(ledger, terminalId(params["terminal"] ?? ""), params["what"] ?? "", sight)),
+      async ({ caller: { sight }, params }) => {
+        const [terminal, what] = [terminalId(params["terminal"] ?? ""), params["what"] ?? ""];
+        return json(200, { ...(await traceMessages(ledger, terminal, what, sight)), traceLink });
+      },
     ),
     route(
       "viewer",
@@ -74,7 +77,8 @@ export function trailRoutes({ ledger }: HubApiParts): readonly Route[] {
       },
       async ({ caller: { sight }, request }) => {
         const { value, tag } = queryOf(findQuery, request);
-        return json(200, await traceAnywhere(ledger, value, Object.fromEntries(tag) as Record<string, string>, sight));
+        const tags = Object.fromEntries(tag) as Record<string, string>;
+        return json(200, { ...(await traceAnywhere(ledger, value, tags, sight)), traceLink });
       },
     ),
     route(
