@@ -63,6 +63,29 @@ export function exceptionsContract(adapter: string, open: OpenSubject): void {
       });
     });
 
+    test("its row and every event about it alone name its trace, also when a later settlement does not know it", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      const till = new Till("t1").write(3);
+      await send(ledger, till.messages(1, 3));
+      const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+      await drain(ledger, (n) => (n === 2 ? { state: "dead", trace } : null));
+      const named = async (): Promise<unknown> => ({
+        row: (await ledger.exceptions.get(till.lane, seq(2)))?.trace,
+        events: (await ledger.trail.of(till.lane, seq(2))).map((event) => [event.kind, event.trace]),
+        recent: (await ledger.trail.recent(50, null)).filter((event) => event.trace !== null).length,
+      });
+      const received = ["received", null]; // of 1…3: of no one message
+      expect(await named()).toEqual({ row: trace, events: [received, ["dead", trace]], recent: 1 });
+      await ledger.exceptions.discard(till.lane, seq(2), ANNA, "a test sale");
+      await drain(ledger);
+      expect(await named()).toMatchObject({
+        row: trace,
+        events: [received, ["dead", trace], ["discard ordered", trace], ["discarded", trace]],
+      });
+      expect((await ledger.trail.of(till.lane, seq(1))).map((event) => event.trace)).toEqual([null, null]);
+    });
+
     test("a requeued message is due now, with the edit when there is one; the line as received stays", async () => {
       await using subject = await open();
       const { ledger } = subject;
