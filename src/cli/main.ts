@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   dead: async () => (await import("./commands/dead.ts")).addDead,
   alerts: async () => (await import("./commands/alerts.ts")).addAlerts,
   restores: async () => (await import("./commands/restores.ts")).addRestores,
+  retention: async () => (await import("./commands/retention.ts")).addRetention,
   audit: async () => (await import("./commands/audit.ts")).addAudit,
   capture: async () => (await import("./commands/capture.ts")).addCapture,
   soap: async () => (await import("./commands/soap.ts")).addSoap,

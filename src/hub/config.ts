@@ -107,6 +107,7 @@ export const tableConfig = z.strictObject({
 });
 
 const whole = (from: number, to = Number.MAX_SAFE_INTEGER): z.ZodNumber => z.number().int().min(from).max(to);
+const days = (usual: number): z.ZodDefault<z.ZodNumber> => whole(1, 36_500).default(usual);
 const section = <T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> =>
   z.strictObject(shape).prefault({} as never);
 
@@ -146,8 +147,29 @@ export const hubConfig = z.strictObject({
     backlogMib: whole(1)
       .default(65_536)
       .describe("payload waiting in the ledger above which terminals are asked to wait, in MiB"),
-    freeDiskMib: whole(0).default(512).describe("free disk below which nothing more is taken, in MiB"),
+    freeDiskMib: whole(0)
+      .default(512)
+      .describe("free disk (of a SQLite ledger) below which nothing more is taken, in MiB"),
+    ledgerMib: whole(64)
+      .optional()
+      .describe(
+        "size of the ledger above which nothing more is taken, in MiB; without it a PostgreSQL ledger has no bound",
+      ),
   }),
+  retention: section({
+    everyMinutes: whole(0, 10_080)
+      .default(60)
+      .describe("how often what is over and beyond its time is taken away; 0: only by `waybill retention run`"),
+    messagesDays: days(90).describe(
+      "messages and their searchable values, since they were loaded: a centre restored to an older copy cannot be filled up from here",
+    ),
+    eventsDays: days(400).describe("the audit trail; not less than messagesDays"),
+    updatesDays: days(90).describe("updates that every terminal has applied"),
+    awayDays: days(400).describe(
+      "a terminal that was not seen for so long holds no updates back, and takes a resync when it is back; not less than updatesDays",
+    ),
+    historyDays: days(400).describe("the charts' history, by the hour (by the minute: two days)"),
+  }).describe("what is kept how long; never shortens the life of anything unfinished"),
   tokens: z
     .array(
       z.strictObject({

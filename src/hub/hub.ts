@@ -25,6 +25,7 @@ import { HistoryKeeper } from "./history-keeper.ts";
 import { loadHubSettings, tokenHash, type ConfigSource } from "./load-config.ts";
 import { openCentral } from "./open-central.ts";
 import { ensureOperatorToken } from "./operator-token.ts";
+import { RetentionKeeper } from "./retention-keeper.ts";
 import { HUB_ROLES, type HubRole } from "./roles.ts";
 import type { HubSettings } from "./settings.ts";
 import { UpkeepWatch } from "./upkeep-watch.ts";
@@ -124,6 +125,16 @@ export async function startHub(given: HubStart): Promise<Hub> {
     });
     closers.push({ what: "signals", close: async () => heard?.[Symbol.dispose]() });
 
+    const retention = new RetentionKeeper({
+      ledger,
+      settings: settings.retention,
+      runtime,
+      log,
+      metrics,
+      worker: workerId(newUlid(runtime.clock.now(), runtime.random)),
+    });
+    closers.push({ what: "retention", close: () => retention[Symbol.asyncDispose]() });
+
     let closing: Promise<void> | null = null;
     const close = (): Promise<void> => (closing ??= closeAll(closers, log));
     const health = (): HealthReport =>
@@ -154,6 +165,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
       },
       updates,
       central,
+      retention,
       roles,
       health,
       ...(alerts && settings.alerts

@@ -42,6 +42,19 @@ describe("a hub's config", () => {
     });
   });
 
+  test("what is kept how long: whole days, and nothing shorter than what depends on it", () => {
+    expect(hubSettings(checkHubConfig(shop, "/shop", {})).retention).toMatchObject({
+      everyMs: 3_600_000,
+      keep: { messagesMs: 90 * 86_400_000, spared: ["documents", "soap-v1%"] },
+    });
+    const faults = faultsOf({ ...shop, retention: { messagesDays: 0, eventsDays: 1.5, upDays: 3 } });
+    for (const path of ["retention.messagesDays", "retention.eventsDays", "retention"])
+      expect(faults).toContain(`  ${path}: `);
+    expect(faultsOf({ ...shop, retention: { eventsDays: 30, awayDays: 60 } })).toMatch(
+      /eventsDays: 30 is less than messagesDays \(90\)[^]*awayDays: 60 is less than updatesDays \(90\)/,
+    );
+  });
+
   test("relative database paths start from the config's folder", () => {
     expect(checkHubConfig(shop, "/shop", {}).ledger).toBe("sqlite:/shop/data/ledger.db");
     expect(checkHubConfig({ ...shop, central: "sqlite:/var/c.db" }, "/shop", {}).central).toBe("sqlite:/var/c.db");

@@ -6,6 +6,8 @@ import type { Conflict, RetryPolicy, TableRule } from "../load/rules.ts";
 import { hubConfig, type CheckedHubConfig, type TableConfig } from "./config.ts";
 import type { AudienceOf, DownTable, HubSettings } from "./settings.ts";
 import { alertSettings } from "./alerts/config.ts";
+import { DOCUMENT_EPOCH } from "./api/documents.ts";
+import { SOAP_EPOCH } from "./soap/numbering.ts";
 import { soapSettings } from "./soap/settings.ts";
 
 /** Plain data, so that each thread can read the config itself: transforms are functions and cannot be sent to one. */
@@ -36,6 +38,7 @@ export function checkHubConfig(
     for (const issue of read.error.issues) faults.push(`${issue.path.join(".") || "(the whole)"}: ${issue.message}`);
   } else {
     faults.push(...Object.entries(read.data.tables).flatMap(([name, table]) => tableFaults(name, table)));
+    faults.push(...retentionFaults(read.data.retention));
   }
   if (!read.success || faults.length > 0) throw configInvalid(faults);
   const anchored = (url: string): string =>
@@ -47,6 +50,19 @@ export function checkHubConfig(
   );
   const soap = { ...read.data.soap, mappings };
   return { ...read.data, ledger: anchored(read.data.ledger), central: anchored(read.data.central), soap };
+}
+
+function retentionFaults({ messagesDays, eventsDays, updatesDays, awayDays }: CheckedHubConfig["retention"]): string[] {
+  const faults: string[] = [];
+  if (eventsDays < messagesDays)
+    faults.push(
+      `retention.eventsDays: ${eventsDays} is less than messagesDays (${messagesDays}): messages would be kept that nothing is known of`,
+    );
+  if (awayDays < updatesDays)
+    faults.push(
+      `retention.awayDays: ${awayDays} is less than updatesDays (${updatesDays}): a terminal could miss updates that are still kept`,
+    );
+  return faults;
 }
 
 function tableFaults(name: string, table: TableConfig): string[] {
@@ -93,7 +109,9 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
       lines: config.limits.lines,
       backlogBytes: config.limits.backlogMib * kib * kib,
       freeDiskBytes: config.limits.freeDiskMib * kib * kib,
+      ledgerBytes: config.limits.ledgerMib === undefined ? null : config.limits.ledgerMib * kib * kib,
     },
+    retention: retentionOf(config.retention),
     processor: {
       workers: config.processor.workers,
       lanesPerBatch: config.processor.lanesPerBatch,
@@ -110,6 +128,20 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
     drainMs: config.drainMs,
   };
 }
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+const retentionOf = (given: CheckedHubConfig["retention"]): HubSettings["retention"] => ({
+  everyMs: given.everyMinutes * 60_000,
+  keep: {
+    messagesMs: given.messagesDays * DAY_MS,
+    eventsMs: given.eventsDays * DAY_MS,
+    updatesMs: given.updatesDays * DAY_MS,
+    awayMs: given.awayDays * DAY_MS,
+    historyMs: given.historyDays * DAY_MS,
+    // Senders that do not number like an agent: the hub knows a message again by its stored line.
+    spared: [DOCUMENT_EPOCH, `${SOAP_EPOCH}%`],
+  },
+});
 
 export const tokenHash = (token: string): string => createHash("sha256").update(token, "utf8").digest("hex");
 

@@ -67,7 +67,15 @@ class Place {
       onLeave: "delete",
     };
     const database = await openDatabase(`sqlite:${this.file("central.db")}`, systemRuntime);
-    const limits = { bodyBytes: 1e6, partBytes: 1e5, valueBytes: 1e5, lines: 100, backlogBytes: 1e9, freeDiskBytes: 0 };
+    const limits = {
+      bodyBytes: 1e6,
+      partBytes: 1e5,
+      valueBytes: 1e5,
+      lines: 100,
+      backlogBytes: 1e9,
+      freeDiskBytes: 0,
+      ledgerBytes: null,
+    };
     const settings = { down: [table], limits, publisher: { pollMs: 5, quietGapMs: 1_000 } };
     this.ledger = await openSqliteLedger(this.file("ledger.db"), systemRuntime);
     this.#central = new CentralStation({

@@ -3,6 +3,7 @@ import type { TracingSettings } from "../observe/tracing.ts";
 import type { Role } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
 import type { AlertSettings } from "./alerts/settings.ts";
+import type { RetentionSettings } from "./retention-keeper.ts";
 import type { SoapSettings } from "./soap/settings.ts";
 
 /** Who gets a row of a `down` table: audiences such as "all", "store:014", "region:north", "terminal:t1". */
@@ -46,9 +47,12 @@ export type HubSettings = {
     readonly lines: number;
     /** Bytes waiting in the ledger above which ingest answers OVERLOADED. */
     readonly backlogBytes: number;
-    /** Free disk below which ingest answers UNAVAILABLE. */
+    /** Free disk below which ingest answers DISK_FULL. */
     readonly freeDiskBytes: number;
+    /** Size of the ledger above which it does; null: whatever the disk holds. */
+    readonly ledgerBytes: number | null;
   };
+  readonly retention: RetentionSettings;
   readonly processor: {
     readonly workers: number;
     readonly lanesPerBatch: number;

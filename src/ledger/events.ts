@@ -20,7 +20,8 @@ export const EVENTS = {
   adopted: "the central database knew more than the ledger, which now agrees with it",
   "restored centre":
     "the central database knew less than the ledger: it was restored, and these messages are loaded again",
-  missing: "lost by the terminal before the hub had them; never loaded",
+  missing:
+    "nobody has these messages any more: lost by the terminal before the hub had them, or by a restore older than what is kept",
   "bulk started": "a person ordered an act on many messages, whose list was previewed",
   "bulk cancelled": "a person ended it before its time; what had been ordered stays ordered",
   "bulk done": "every message of its list has had its turn",
@@ -37,6 +38,7 @@ export const EVENTS = {
   published: "changes were published to the update log through the API",
   "term begun": "ids of updates go on above all that were ever shown: this ledger was restored",
   "update refused": "a terminal could not apply a row of an update",
+  "retention ended": "what is over and beyond its time was taken away",
   // people
   "operator added": "a person may sign in",
   "operator changed": "a person's role or password was changed, and every session of theirs ended",

@@ -27,9 +27,8 @@ export type Minute = MinuteTotals & MinuteFlow & { readonly at: Instant };
 export const LAG_LIMITS_MS: readonly number[] = LAG_SECONDS.map((seconds) => seconds * 1_000);
 
 export const MINUTE_MS = 60_000;
-/** Minutes are kept this long; of older ones only the first of each hour, as totals run on and lose nothing but detail. */
+/** Minutes are kept this long; of older ones only the first of each hour, as totals run on and lose nothing but detail. Those stay until retention takes them. */
 export const MINUTES_KEPT_MS = 48 * 3_600_000;
-export const HOURS_KEPT_MS = 90 * 24 * 3_600_000;
 
 /** How things were, minute by minute: bounded, and there after a restart. */
 export interface History {

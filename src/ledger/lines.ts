@@ -1,5 +1,5 @@
 import { seq as asSeq, type Seq } from "../base/ids.ts";
-import { chainNext } from "../message/chain.ts";
+import { CHAIN_START, chainNext } from "../message/chain.ts";
 import type { StoredPiece, Submission, SubmittedLine } from "./port.ts";
 
 /**
@@ -72,9 +72,20 @@ export const storedBefore = (place: Place): Stored =>
 export const endsAt = (end: Stored, wanted: Stored): boolean =>
   end.seq === wanted.seq && (wanted.part === EVERY_PART || end.part === wanted.part);
 
-/** The chain at the place before which `wanted` lies, computed over a stored piece; null when it does not lie in it. */
-export function chainWithin(piece: StoredPiece, before: Uint8Array, wanted: Stored): Uint8Array | null {
-  let chain = before;
+/** What the chain is computed from: the last stored line before a piece, with the chain behind it. */
+type Link = Stored & { readonly chain: Uint8Array };
+/** Before the first line of a lane. */
+const BEGINNING: Link = { seq: 0, part: 0, chain: CHAIN_START };
+
+/**
+ * The chain at the place before which `wanted` lies, computed over a stored piece from the link before it; null when it does not lie in
+ * the piece, or when lines between the two are no longer kept, so that nothing can be computed.
+ * @param link null: nothing is stored before the piece
+ */
+export function chainWithin(piece: StoredPiece, link: Link | null, wanted: Stored): Uint8Array | null {
+  const before = link ?? BEGINNING;
+  if (!follows(before, piece)) return null;
+  let chain = before.chain;
   let end: Stored | null = null;
   for (const line of linesOf(piece)) {
     if (line.seq > wanted.seq || (line.seq === wanted.seq && line.part > wanted.part)) break;
@@ -83,6 +94,10 @@ export function chainWithin(piece: StoredPiece, before: Uint8Array, wanted: Stor
   }
   return end && endsAt(end, wanted) ? chain : null;
 }
+
+/** Is the piece's first line the very next one? After one part of a message that may be its next part or the next message. */
+const follows = (before: Stored, piece: StoredPiece): boolean =>
+  piece.from === before.seq + 1 ? piece.part <= 1 : piece.from === before.seq && piece.part === before.part + 1;
 
 /** The lines of a piece, without their newlines. */
 function* linesOf(piece: StoredPiece): Generator<Stored & { readonly bytes: Uint8Array }> {

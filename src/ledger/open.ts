@@ -28,8 +28,8 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
   if (runtime.clock !== systemClock || path === IN_MEMORY) return inThread(await openSqliteLedger(path, runtime));
   const data: LedgerThreadData = { path };
   const thread = startThread<HostedLedger>("ledger", threadModule(import.meta.url, "sqlite/thread"), data);
-  const { lanes, work, bytes, exceptions, bulks, updates, terminals, trail, access, history, restores, alerts } =
-    thread.remote;
+  const { lanes, work, bytes, exceptions, bulks, updates, terminals, trail, access, history, restores } = thread.remote;
+  const { alerts, retention } = thread.remote;
   try {
     await thread.remote.opened();
   } catch (thrown) {
@@ -57,6 +57,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
     history,
     restores,
     alerts,
+    retention,
     ended: thread.ended,
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };

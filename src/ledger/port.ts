@@ -8,6 +8,7 @@ import type { Bulks, Exceptions } from "./exceptions.ts";
 import type { History } from "./history.ts";
 import type { Restores } from "./restores.ts";
 import type { Seat, Seats } from "./seats.ts";
+import type { Retention } from "./retention.ts";
 import type { KeySets } from "./key-sets.ts";
 
 /**
@@ -29,6 +30,7 @@ export interface Ledger extends AsyncDisposable {
   readonly history: History;
   readonly restores: Restores;
   readonly alerts: Alerts;
+  readonly retention: Retention;
   /** What of several processes one alone does. Absent where a ledger has one process. */
   readonly seats?: Seats;
   /** Wake-ups between the processes of one ledger. Absent where a ledger has one process. */
@@ -315,7 +317,10 @@ export interface UpdateLog {
   /** How far `source` has been forwarded. */
   forwarded(source: LaneName): Promise<Seq>;
   publish(entries: readonly UpdateEntry[], by: Actor): Promise<readonly UpdateId[]>;
-  /** All entries for these audiences in (after, through], up to about `limitBytes`; entries whose origin is `except` are left out. @throws CURSOR_GONE. */
+  /**
+   * All entries for these audiences in (after, through], up to about `limitBytes`; entries whose origin is `except` are left out.
+   * A terminal enrolled since the log's oldest entries were taken away may begin at 0 all the same. @throws CURSOR_GONE.
+   */
   read(
     audiences: readonly string[],
     except: TerminalId,

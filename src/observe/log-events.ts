@@ -79,6 +79,8 @@ export const LOG_EVENTS = {
   "upkeep.held":
     "A transaction in the ledger's database has been open for long: dead rows cannot be cleared away. `by` says whose.",
   "publisher.failed": "Publishing met a fault; nothing is skipped, it is tried again.",
+  "retention.ended": "What was over and beyond its time has been taken away; `removed` says what and how much.",
+  "retention.failed": "A retention pass ended before its time; the next one goes on.",
   "seat.taken": "This process does from now on what one of several hubs does alone.",
   "seat.lost": "Another hub took that over; this one stands by.",
   "seat.failed": "The ledger did not say whose task it is; the seat runs out unless it answers in time.",

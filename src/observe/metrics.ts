@@ -133,6 +133,24 @@ export const METRICS = {
     labels: [],
     buckets: SECONDS,
   },
+  waybill_ingest_refusing: {
+    kind: "gauge",
+    unit: "0 or 1",
+    meaning: "1 while terminals are asked to come again later, since the disk, the ledger or the backlog is full.",
+    labels: ["why"],
+  },
+  waybill_retention_removed_total: {
+    kind: "counter",
+    unit: "rows",
+    meaning: "What retention took away, by its kind; a message counts as part of the run it was stored in.",
+    labels: ["kind"],
+  },
+  waybill_retention_pass_seconds: {
+    kind: "gauge",
+    unit: "seconds",
+    meaning: "How long the last retention pass of this process took, its rests included.",
+    labels: [],
+  },
   waybill_ledger_snapshot_seconds: {
     kind: "gauge",
     unit: "seconds",

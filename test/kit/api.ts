@@ -19,6 +19,8 @@ export const VIEWER = "viewer-token-of-the-tests";
 export const ADMIN = "admin-token-of-the-tests";
 export const PUBLISHER = "publisher-token-of-the-tests";
 
+const DAY_MS = 24 * 3_600_000;
+
 export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["limits"]> = {}): HubSettings {
   const price = {
     target: "price",
@@ -53,7 +55,19 @@ export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["lim
       lines: 1_000,
       backlogBytes: 1 << 30,
       freeDiskBytes: 0,
+      ledgerBytes: null,
       ...limits,
+    },
+    retention: {
+      everyMs: 0,
+      keep: {
+        messagesMs: 90 * DAY_MS,
+        eventsMs: 400 * DAY_MS,
+        updatesMs: 90 * DAY_MS,
+        awayMs: 400 * DAY_MS,
+        historyMs: 400 * DAY_MS,
+        spared: [],
+      },
     },
     processor: {
       workers: 1,
@@ -118,6 +132,8 @@ export async function openApi(
     /** Puts something between the API and the ledger. */
     readonly around?: (ledger: Ledger) => Ledger;
     readonly runtime?: Runtime;
+    /** Where the ledger lies; without it in a folder of its own. */
+    readonly folder?: string;
     readonly soap?: SoapSettings;
     readonly personal?: HubSettings["personal"];
     readonly parts?: Partial<Pick<HubApiParts, "alerts" | "browser" | "capacity" | "health" | "log" | "metrics">>;
@@ -125,13 +141,14 @@ export async function openApi(
 ): Promise<ApiStation> {
   const dir = tempDir();
   const runtime = options.runtime ?? systemRuntime;
-  const ledger = await openSqliteLedger(dir.file("ledger.db"), runtime);
+  const ledgerPath = options.folder === undefined ? dir.file("ledger.db") : `${options.folder}/ledger.db`;
+  const ledger = await openSqliteLedger(ledgerPath, runtime);
   const updates = new UpdateSignal();
   let wakes = 0;
   const api = createHubApi({
     ledger: options.around?.(ledger) ?? ledger,
     settings: {
-      ...testSettings(`sqlite:${dir.file("ledger.db")}`, options.limits),
+      ...testSettings(`sqlite:${ledgerPath}`, options.limits),
       soap: options.soap ?? null,
       ...(options.personal === undefined ? {} : { personal: options.personal }),
     },
@@ -175,7 +192,7 @@ export async function openApi(
     })());
   return {
     ledger,
-    ledgerPath: dir.file("ledger.db"),
+    ledgerPath,
     api,
     address: server.address,
     port: server.port,

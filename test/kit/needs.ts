@@ -13,6 +13,7 @@ const NEEDS = {
   browser: { variable: "WAYBILL_BROWSER", isA: "the path of a Chromium" },
   zeep: { variable: "WAYBILL_ZEEP_PYTHON", isA: "the path of a Python that has zeep (Debian's python3-zeep)" },
   mono: { variable: "WAYBILL_MONO_MCS", isA: "the path of Mono's C# compiler, with Mono and its WCF beside it" },
+  ramdisk: { variable: "WAYBILL_RAMDISK", isA: "the right to mount a RAM disk" },
   retail: { variable: "WAYBILL_RETAIL_CSV", isA: "the retail data set online-retail-2010-12.csv" },
 } as const;
 export type Need = keyof typeof NEEDS;

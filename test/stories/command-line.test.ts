@@ -94,6 +94,16 @@ describe("the command line", () => {
     expect(refused).toMatchObject({ code: 3, err: expect.stringContaining("NOT_FOUND") });
   });
 
+  test("retention says what is kept how long, and takes away on a word, with its progress", async () => {
+    const { code, out } = await ask("retention");
+    expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/messages, in stored runs +90 days/) });
+    const dry = await ask("retention", "run", "--dry-run");
+    expect(dry.out).toContain("A pass begins every 60 min");
+    const run = await ask("retention", "run");
+    expect(run).toMatchObject({ code: 0, out: expect.stringMatching(/took .*: nothing was beyond its time/) });
+    expect(await json<{ pass: { by: string } }>("retention")).toMatchObject({ pass: { failed: null } });
+  });
+
   test(
     "a refused sale: listed, shown, traced by receipt, requeued as edited, and gone",
     { timeout: 60_000 },

@@ -6,7 +6,7 @@ import { decode, encode, encodingFor } from "../../wire/encoding.ts";
 import { HEADERS } from "../../wire/headers.ts";
 import { isNestedWithin, MAX_DEPTH } from "../../wire/message-line.ts";
 import { Gatekeeper } from "./auth.ts";
-import { fileCapacity } from "./capacity.ts";
+import { ledgerCapacity } from "./capacity.ts";
 import { Delivery } from "./delivery.ts";
 import { DocumentDesk, documentRoutes } from "./documents.ts";
 import { HUB_ROLES, routesOf } from "../roles.ts";
@@ -60,8 +60,10 @@ export function createHubApi(parts: HubApiParts): HubApi {
   const { ledger, settings, runtime, log, metrics, tracing = untraced } = parts;
   const gatekeeper = new Gatekeeper(ledger, settings.tokens, runtime);
   const intake = new Intake(ledger.lanes, () => parts.wake.received());
-  const capacity = parts.capacity ?? fileCapacity(settings.ledgerUrl, ledger, () => intake.meanLineBytes);
-  const gate = new Gate(settings.limits, runtime, log, capacity);
+  const { clock } = runtime;
+  const meanBytes = (): number => intake.meanLineBytes;
+  const capacity = parts.capacity ?? ledgerCapacity({ ledgerUrl: settings.ledgerUrl, ledger, clock, meanBytes });
+  const gate = new Gate(settings.limits, runtime, { log, metrics }, capacity);
   const sightings = new Sightings(ledger.terminals, runtime, log);
   const delivery = new Delivery(parts, gate);
   const browser = parts.browser?.({

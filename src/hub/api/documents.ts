@@ -24,7 +24,7 @@ import { payloadOf } from "./payload.ts";
 import { bytesRoute, type Route } from "./route.ts";
 
 /** The epoch of a terminal that cannot number: the hub numbers for it, in a lane like any other. */
-const EPOCH = epoch("documents");
+export const DOCUMENT_EPOCH = epoch("documents");
 /** How often another hub process may be faster with the same lane before we give up. */
 const TRIES = 5;
 /** Messages that carry one document's id as a searchable value: the document itself, and perhaps values that look like it. */
@@ -90,7 +90,7 @@ export class DocumentDesk {
     span: RequestSpan,
   ): Promise<{ answers: readonly DocumentAnswer[]; submission: Submission | null }> {
     const { ledger, runtime, settings } = this.#parts;
-    const lane = (await ledger.lanes.of(terminal)).find((each) => each.epoch === EPOCH);
+    const lane = (await ledger.lanes.of(terminal)).find((each) => each.epoch === DOCUMENT_EPOCH);
     const after = lane?.receivedThrough ?? seq(0);
     const fresh = new Map<string, { readonly document: Document; readonly seq: number }>();
     const lines: string[] = [];
@@ -98,7 +98,7 @@ export class DocumentDesk {
     for (const [index, document] of documents.entries()) {
       const twin = fresh.get(document.id);
       if (twin && !sameDocument(twin.document, document)) throw reused(document, index);
-      const known = twin?.seq ?? (await this.#known(laneName(terminal, EPOCH), terminal, document, index));
+      const known = twin?.seq ?? (await this.#known(laneName(terminal, DOCUMENT_EPOCH), terminal, document, index));
       if (known === null) {
         const number = after + lines.length + 1;
         const trace = traceparentOf(newContext(runtime.random, span.parent && span.context));
@@ -112,7 +112,7 @@ export class DocumentDesk {
       });
     }
     if (lines.length === 0) return { answers, submission: null };
-    const header = { epoch: EPOCH, after, chain: chainHex(lane?.chain ?? CHAIN_START) };
+    const header = { epoch: DOCUMENT_EPOCH, after, chain: chainHex(lane?.chain ?? CHAIN_START) };
     const body = submissionBody(
       header,
       lines.map((line) => Buffer.from(line)),

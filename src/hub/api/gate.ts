@@ -1,6 +1,7 @@
 import { WaybillError } from "../../base/errors.ts";
 import type { Runtime } from "../../base/runtime.ts";
 import type { Log } from "../../observe/log.ts";
+import type { Metrics } from "../../observe/metrics.ts";
 import type { HubSettings } from "../settings.ts";
 import type { Capacity } from "./parts.ts";
 
@@ -18,25 +19,25 @@ export interface Hold extends Disposable {
 export class Gate implements Disposable {
   readonly #limits: HubSettings["limits"];
   readonly #log: Log;
+  readonly #metrics: Metrics;
   #inFlight = 0;
   #draining = false;
-  #full: WaybillError | null = null;
-  readonly #timer: Disposable | null = null;
+  #full: Full | null = null;
+  readonly #timer: Disposable;
 
   constructor(
     limits: HubSettings["limits"],
     runtime: Runtime,
-    log: Log,
-    capacity: (() => Promise<Capacity>) | undefined,
+    { log, metrics }: { readonly log: Log; readonly metrics: Metrics },
+    capacity: () => Promise<Capacity>,
   ) {
     this.#limits = limits;
     this.#log = log;
-    if (capacity) {
-      const look = async (): Promise<void> => this.#judge(await capacity());
-      this.#timer = runtime.timers.every(LOOK_EVERY_MS, look, (thrown) =>
-        log.warn({ error: thrown }, "capacity.unknown"),
-      );
-    }
+    this.#metrics = metrics;
+    const look = async (): Promise<void> => this.#judge(await capacity());
+    this.#timer = runtime.timers.every(LOOK_EVERY_MS, look, (thrown) =>
+      log.warn({ error: thrown }, "capacity.unknown"),
+    );
   }
 
   get draining(): boolean {
@@ -80,28 +81,45 @@ export class Gate implements Disposable {
 
   /** @throws OVERLOADED or UNAVAILABLE while the backlog or the disk does not allow to store more */
   mayStore(): void {
-    if (this.#full) throw this.#full;
+    if (this.#full) throw this.#full.error;
   }
 
   [Symbol.dispose](): void {
-    this.#timer?.[Symbol.dispose]();
+    this.#timer[Symbol.dispose]();
   }
 
-  #judge({ backlogBytes, freeDiskBytes }: Capacity): void {
-    const before = this.#full?.code ?? null;
-    this.#full = fullness(backlogBytes, freeDiskBytes, this.#limits);
-    const now = this.#full?.code ?? null;
-    if (now !== before)
-      this.#log.warn({ backlogBytes, freeDiskBytes }, now === null ? "ingest.resumed" : "ingest.refusing");
+  #judge(capacity: Capacity): void {
+    const before = this.#full?.why ?? null;
+    this.#full = fullness(capacity, this.#limits, before);
+    const now = this.#full?.why ?? null;
+    for (const why of FULL) this.#metrics.set("waybill_ingest_refusing", why === now ? 1 : 0, { why });
+    if (now !== before) this.#log.warn({ ...capacity, why: now }, now === null ? "ingest.resumed" : "ingest.refusing");
   }
 }
 
-function fullness(backlogBytes: number, freeDiskBytes: number, limits: HubSettings["limits"]): WaybillError | null {
-  if (freeDiskBytes < limits.freeDiskBytes) {
-    return new WaybillError("UNAVAILABLE", "the hub's disk is nearly full", { facts: { retryAfterSeconds: 60 } });
-  }
-  if (backlogBytes > limits.backlogBytes) {
-    return new WaybillError("OVERLOADED", "too much waits to be loaded already", { facts: { retryAfterSeconds: 15 } });
-  }
+const FULL = ["disk", "ledger", "backlog"] as const;
+type Full = { readonly why: (typeof FULL)[number]; readonly error: WaybillError };
+/** What is refused goes on only when there is so much more room than the bound, so that it does not come and go with every batch. */
+const SLACK = 0.05;
+
+function fullness(
+  { backlogBytes, freeDiskBytes, ledgerBytes = 0 }: Capacity,
+  limits: HubSettings["limits"],
+  before: Full["why"] | null,
+): Full | null {
+  const full = (why: Full["why"], code: "UNAVAILABLE" | "OVERLOADED", what: string, after: number): Full => ({
+    why,
+    error: new WaybillError(code, what, { facts: { retryAfterSeconds: after } }),
+  });
+  const floor = limits.freeDiskBytes * (before === "disk" ? 1 + SLACK : 1);
+  if (freeDiskBytes < floor)
+    return full("disk", "UNAVAILABLE", `the hub's disk is nearly full: ${mib(freeDiskBytes)} free`, 30);
+  const ceiling = (limits.ledgerBytes ?? Infinity) * (before === "ledger" ? 1 - SLACK : 1);
+  if (ledgerBytes > ceiling)
+    return full("ledger", "UNAVAILABLE", `the hub's ledger has reached its size: ${mib(ledgerBytes)}`, 30);
+  if (backlogBytes > limits.backlogBytes * (before === "backlog" ? 1 - SLACK : 1))
+    return full("backlog", "OVERLOADED", `too much waits to be loaded already: ${mib(backlogBytes)}`, 15);
   return null;
 }
+
+const mib = (bytes: number): string => `${(bytes / 1_048_576).toFixed(0)} MiB`;

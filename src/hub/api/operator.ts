@@ -3,6 +3,7 @@ import { alertRoutes } from "./operator/alerts.ts";
 import { bulkRoutes } from "./operator/bulk.ts";
 import { enrolRoutes } from "./operator/enrol.ts";
 import { exceptionRoutes } from "./operator/exceptions.ts";
+import { retentionRoutes } from "./operator/retention.ts";
 import { restoreRoutes } from "./operator/restores.ts";
 import { peopleRoutes } from "./operator/people.ts";
 import { settingsRoutes } from "./operator/settings.ts";
@@ -23,6 +24,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
     ...trailRoutes(parts),
     ...restoreRoutes(parts),
     ...alertRoutes(parts),
+    ...retentionRoutes(parts),
     ...enrolRoutes(parts, gatekeeper),
     ...peopleRoutes(parts),
     ...settingsRoutes(parts),

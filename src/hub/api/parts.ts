@@ -7,13 +7,19 @@ import type { Metrics } from "../../observe/metrics.ts";
 import type { AlertSettings } from "../alerts/settings.ts";
 import type { Tracing } from "../../observe/tracing.ts";
 import type { Central } from "../central.ts";
+import type { RetentionKeeper } from "../retention-keeper.ts";
 import type { HubRole } from "../roles.ts";
 import type { HubSettings } from "../settings.ts";
 import type { MakeBrowserSide } from "./browser-side.ts";
 import type { UpdateSignal } from "./update-signal.ts";
 
 /** What may still be stored. Asked about once a second, never per request. */
-export type Capacity = { readonly backlogBytes: number; readonly freeDiskBytes: number };
+export type Capacity = {
+  readonly backlogBytes: number;
+  /** Infinity where the ledger is on a server, whose disk is not seen from here. */
+  readonly freeDiskBytes: number;
+  readonly ledgerBytes?: number;
+};
 
 /** What the hub gives its HTTP side. */
 export type HubApiParts = {
@@ -46,6 +52,8 @@ export type HubApiParts = {
   readonly health?: () => Promise<HealthReport> | HealthReport;
   /** Without it nothing is refused for a full backlog or disk. */
   readonly capacity?: () => Promise<Capacity>;
+  /** Takes away what is over and beyond its time; without it only when a person asks. */
+  readonly retention?: Pick<RetentionKeeper, "state" | "begin">;
   /** Without it the hub serves programs only. */
   readonly browser?: MakeBrowserSide;
 };

@@ -18,12 +18,14 @@ export type SoapLane = {
   readonly status: LaneStatus;
 };
 
+/** Every epoch's name begins so. */
+export const SOAP_EPOCH = "soap-v1";
 const NAMED = /^soap-v1(?:\.(\d{1,9})-from-(\d{1,16}))?$/;
 export const isSoapEpoch = (name: Epoch): boolean => NAMED.test(name);
 
 /** @param first number of the terminal that is the lane's message 1 */
 export const epochName = (incarnation: number, first: number): Epoch =>
-  epoch(incarnation === 1 && first === 1 ? "soap-v1" : `soap-v1.${incarnation}-from-${first}`);
+  epoch(incarnation === 1 && first === 1 ? SOAP_EPOCH : `${SOAP_EPOCH}.${incarnation}-from-${first}`);
 
 /** The lane as its epoch's name tells it; null for one that is not of SOAP messages. */
 export function soapLane(status: LaneStatus): SoapLane | null {

@@ -53,6 +53,8 @@ async function rewind(tx: Tx, lane: LaneRow, loadedThrough: Seq): Promise<void> 
       detail: `the central database shows ${loadedThrough} as its last`,
     });
   }
+  await tx.run("delete from loaded_mark where lane = $1 and through > $2", lane.id, loadedThrough);
+  await nameWhatIsGone(tx, lane, loadedThrough);
   // What a person decided is done again as they decided it, at its place; all else is loaded again as it came.
   await tx.run(
     `update exception set state = 'dead', verb = 'discard', closed_at = null, due_at = $1, replay = 1
@@ -74,6 +76,23 @@ async function rewind(tx: Tx, lane: LaneRow, loadedThrough: Seq): Promise<void> 
     lane.id,
     loadedThrough,
   );
+}
+
+/** The copy was older than this ledger keeps loaded messages: those that retention took away are lost, and named. */
+async function nameWhatIsGone(tx: Tx, lane: LaneRow, loadedThrough: Seq): Promise<void> {
+  const gone = await tx.all<{ from: Seq; through: Seq }>(
+    `insert into missing (lane, from_seq, through_seq, noted_at)
+     select $1, behind, from_seq - 1, $3 from (
+       select from_seq, coalesce(lag(through_seq) over (order by through_seq, through_part), $2) + 1 as behind
+       from run where lane = $1 and through_seq > $2) r where from_seq > behind
+     returning from_seq as "from", through_seq as through`,
+    lane.id,
+    loadedThrough,
+    tx.now(),
+  );
+  const detail = "loaded before the central database was restored, and no longer kept here";
+  for (const { from, through } of gone)
+    record(tx, { lane: lane.id, from, through, kind: "missing", actor: SYSTEM, detail });
 }
 
 /** The centre is ahead: a worker loaded and died before it settled, or this ledger was restored. */

@@ -53,12 +53,9 @@ async function lockLanes(tx: Tx, submissions: readonly Submission[]): Promise<re
     lock("lane_in"),
     lock("lane_out"),
     tx.all<ReadRow>(
-      `select p.*, ${BLOCKED("p.terminal", "p.ordinal")} as blocked, c.retrying, c.held, c.dead
-       from (${SELECT_LANE} where ${concerned}) p
-       cross join lateral (
-         select count(*) filter (where state in ('retrying', 'received')) as retrying,
-                count(*) filter (where state = 'held') as held, count(*) filter (where state = 'dead') as dead
-         from exception where lane = p.id and closed_at is null) c`,
+      `select p.*, ${BLOCKED("p.terminal", "p.ordinal")} as blocked,
+              coalesce(c.retrying, 0) as retrying, coalesce(c.held, 0) as held, coalesce(c.dead, 0) as dead
+       from (${SELECT_LANE} where ${concerned}) p left join lane_open c on c.lane = p.id`,
       terminals,
     ),
   ]);
@@ -189,7 +186,7 @@ class Group {
       moved.length > 0 &&
         tx.run(
           `update lane_in i
-           set received_through = n.received, part = n.part, received_at = $4,
+           set sent_after = i.received_through, received_through = n.received, part = n.part, received_at = $4,
                chain = substring($5::bytea from (n.place::int - 1) * 32 + 1 for 32),
                part_chain = case when n.part > 0 then substring($6::bytea from (n.place::int - 1) * 32 + 1 for 32) end
            from unnest($1::bigint[], $2::bigint[], $3::bigint[]) with ordinality as n (lane, received, part, place)

@@ -1,13 +1,5 @@
 import type { Instant } from "../../base/clock.ts";
-import {
-  HOURS_KEPT_MS,
-  minuteBefore,
-  MINUTES_KEPT_MS,
-  minutesOf,
-  type FlowRow,
-  type History,
-  type MinuteTotals,
-} from "../history.ts";
+import { minuteBefore, MINUTES_KEPT_MS, minutesOf, type FlowRow, type History, type MinuteTotals } from "../history.ts";
 import type { Store } from "./store.ts";
 
 export const historyOn = (store: Store): History => ({
@@ -35,11 +27,7 @@ export const historyOn = (store: Store): History => ({
         flow.out,
         JSON.stringify(flow.lag),
       );
-      await tx.run(
-        "delete from minute where at < $1 and (at < $2 or at % 3600000 <> 0)",
-        now - MINUTES_KEPT_MS,
-        now - HOURS_KEPT_MS,
-      );
+      await tx.run("delete from minute where at < $1 and at % 3600000 <> 0", now - MINUTES_KEPT_MS);
       await tx.run("delete from minute_flow where at < $1", now - MINUTES_KEPT_MS);
     }),
   since: (at) =>

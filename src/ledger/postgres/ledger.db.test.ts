@@ -7,6 +7,7 @@ import { historyContract } from "../contract/history.contract.ts";
 import { lanesContract } from "../contract/lanes.contract.ts";
 import { requestsContract } from "../contract/requests.contract.ts";
 import { restoresContract } from "../contract/restores.contract.ts";
+import { retentionContract } from "../contract/retention.contract.ts";
 import { sequencesContract } from "../contract/sequences.contract.ts";
 import { terminalsContract } from "../contract/terminals.contract.ts";
 import { trailContract } from "../contract/trail.contract.ts";
@@ -28,5 +29,6 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   requestsContract("PostgreSQL", open);
   restoresContract("PostgreSQL", open);
   alertsContract("PostgreSQL", open);
+  retentionContract("PostgreSQL", open);
   sequencesContract("PostgreSQL", open);
 });

@@ -13,6 +13,7 @@ import { seatsOn } from "./seats.ts";
 import { Signals } from "./signals.ts";
 import { Store, type LedgerParts } from "./store.ts";
 import { restoresOn } from "./restores.ts";
+import { retentionOn } from "./retention.ts";
 import { terminalsOn } from "./terminals.ts";
 import { trailOn } from "./trail.ts";
 import { upkeepOn } from "./upkeep.ts";
@@ -58,6 +59,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     history: historyOn(store),
     restores: restoresOn(store),
     alerts: alertsOn(store),
+    retention: retentionOn(store),
     seats: seatsOn(store),
     upkeep: upkeepOn(store),
     signals,

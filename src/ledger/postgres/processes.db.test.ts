@@ -4,16 +4,16 @@ import { until } from "../../../test/kit/until.ts";
 import { instant } from "../../base/clock.ts";
 import { SYSTEM, seq, workerId, type LaneName } from "../../base/ids.ts";
 import { systemRuntime } from "../../base/runtime.ts";
-import { claimAll, claimOne, loaded, passedOver, send, sendAny, Till } from "../contract/till.ts";
+import { claimAll, claimOne, drain, loaded, send, Till } from "../contract/till.ts";
 import type { Ledger, Signal } from "../port.ts";
+import type { RetentionStep } from "../retention.ts";
 import { openLedgerBytes } from "../open.ts";
 import { DUE_LANES } from "./claim.ts";
 import { openPostgresLedger } from "./ledger.ts";
 import { migrations } from "./migrate.ts";
-import { dropPartitions, makePartitions } from "./partitions.ts";
-import { TestSchema } from "./schema.test-kit.ts";
-import { ledgerAddress } from "./address.ts";
-import { Store } from "./store.ts";
+import { openSubject, TestSchema } from "./schema.test-kit.ts";
+
+const DAY = 24 * 3_600_000;
 
 describeWith("postgres", "a PostgreSQL ledger of several processes", (server) => {
   const two = async (schema: TestSchema): Promise<[Ledger & AsyncDisposable, Ledger & AsyncDisposable]> => [
@@ -143,32 +143,39 @@ describeWith("postgres", "a PostgreSQL ledger of several processes", (server) =>
     expect(await schema.ask("select from pg_tables where schemaname = $1", schema.name)).toHaveLength(1);
   });
 
-  test("retention drops weeks that are over, never one with an unfinished message (I7)", async () => {
-    await using schema = new TestSchema(server);
-    await using ledger = await openPostgresLedger(schema.url, systemRuntime);
-    const store = new Store(ledgerAddress(schema.url), systemRuntime, 1);
-    await using _ = { [Symbol.asyncDispose]: () => store.close() };
-    const longAfter = instant(Date.now() + 365 * 24 * 60 * 60 * 1000);
-    const [done, stuck] = [new Till("done").write(2), new Till("stuck").write(2)];
-    for (const till of [done, stuck]) await send(ledger, till.messages(1, 2));
-    const settle = async (): Promise<void> => {
-      const claims = await claimAll(ledger);
-      const dead = (lane: LaneName) => (lane === stuck.lane ? [passedOver(1)] : []);
-      await ledger.work.settle(claims.map((claim) => loaded(claim, { exceptions: dead(claim.lane) })));
+  test("retention drops whole weeks while a reader holds them up, and what stays of them moves aside", async () => {
+    await using subject = await openSubject(server);
+    const { ledger } = subject;
+    const keep = { messagesMs: DAY, eventsMs: DAY, updatesMs: DAY, awayMs: DAY, historyMs: DAY, spared: [] };
+    const pass = async (): Promise<number> => {
+      let removed = 0;
+      for (let next: number | null = 0; next !== null;) {
+        const step: RetentionStep = await ledger.retention.step("messages", keep, next, 100);
+        removed += step.removed;
+        next = step.next;
+      }
+      return removed;
     };
-    await settle();
-    expect((await dropPartitions(store, instant(Date.now()))).length).toBe(0);
-    const kept = await dropPartitions(store, longAfter);
-    expect(kept.some((name) => name.startsWith("event_"))).toBe(true);
-    const runs = () => schema.ask<{ n: number }>("select count(*)::int as n from run").then(([row]) => row?.n);
-    expect(await runs()).toBe(2);
-    await ledger.exceptions.discard(stuck.lane, seq(1), SYSTEM, "given up");
-    const [claim] = await claimAll(ledger);
-    await ledger.work.settle([loaded(claim!, { closed: [], exceptions: [passedOver(1, { state: "discarded" })] })]);
-    await dropPartitions(store, longAfter);
-    expect(await runs()).toBe(0);
-    await makePartitions(store);
-    expect(await sendAny(ledger, done.write(1).messages(3, 3))).toMatchObject({ receivedThrough: 3 });
+    const till = new Till("t1").write(6);
+    for (let n = 1; n <= 6; n++) await send(ledger, till.messages(n, n));
+    await drain(ledger, (n) => (n === 2 ? { state: "dead" } : null));
+    await pass();
+    await subject.advance(9 * DAY);
+    const { schema } = subject;
+    const weeks = () =>
+      schema.ask<{ n: number }>("select count(*)::int as n from pg_inherits where inhparent = 'run'::regclass");
+    const [before] = await weeks();
+    {
+      await using _ = await schema.reading("run");
+      expect(await pass(), "not while somebody reads: nobody is made to wait").toBe(0);
+      expect(await send(ledger, till.write(1).messages(7, 7))).toMatchObject({ receivedThrough: 7 });
+    }
+    expect(await pass(), "6 is what the last request follows, 2 is dead").toBe(4);
+    const [after] = await weeks();
+    expect(after!.n).toBe(before!.n - 1);
+    expect(
+      (await schema.ask<{ n: number }>("select through_seq::int as n from run_rest order by 1")).map(({ n }) => n),
+    ).toEqual([2, 6]);
   });
 
   test("finds due lanes at the start of their index, however many wait", async () => {

@@ -78,7 +78,7 @@ export async function chainAt(tx: Tx, lane: number, place: Place): Promise<Uint8
   if (before && endsAt(before, wanted)) return before.chain;
   // The place lies within the next run.
   const [piece] = await piecesAfter(tx, lane, before ?? { seq: 0, part: 0 }, 1);
-  return piece ? chainWithin(piece, before?.chain ?? CHAIN_START, wanted) : null;
+  return piece ? chainWithin(piece, before ?? null, wanted) : null;
 }
 
 const PIECES = `

@@ -31,6 +31,14 @@ export class TestSchema implements AsyncDisposable {
     }
   }
 
+  /** A transaction that has read from the table and stays open until it is disposed. */
+  async reading(table: string): Promise<AsyncDisposable> {
+    const client = new Client({ connectionString: this.#server });
+    await client.connect();
+    await client.query(`begin; select from "${this.name}".${table} limit 1`);
+    return { [Symbol.asyncDispose]: () => client.end() };
+  }
+
   /** Breaks all connections to this schema's ledger at once, as when the server is restarted. */
   async cut(): Promise<void> {
     const mine = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
@@ -49,7 +57,7 @@ export class TestSchema implements AsyncDisposable {
 export async function openSubject(
   server: string,
   door: (schema: TestSchema) => string = ({ url }) => url,
-): Promise<Subject> {
+): Promise<Subject & { readonly schema: TestSchema }> {
   const schema = new TestSchema(server);
   const start = () => openPostgresLedger(door(schema), systemRuntime);
   let ledger = await start();
@@ -66,6 +74,7 @@ export async function openSubject(
     get ledger() {
       return ledger;
     },
+    schema,
     leasesOutliveRestart: true,
     advance: async (ms) => {
       now += ms;

@@ -110,8 +110,10 @@ async function enroll(
   }
   const { tags: given, madeBy } = admitted(token, terminal, tags, known, now);
   await tx.run(
-    `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at) values ($1, $2, 'enrolled', $3, $4, $5)
-     on conflict (id) do update set tags = $2, state = 'enrolled', key_hash = $3, token_hash = $4, enrolled_at = $5`,
+    `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at, began_after)
+     values ($1, $2, 'enrolled', $3, $4, $5, (select id from update_head))
+     on conflict (id) do update set tags = $2, state = 'enrolled', key_hash = $3, token_hash = $4, enrolled_at = $5,
+       began_after = excluded.began_after`,
     terminal,
     json(given),
     keyHash,

@@ -127,12 +127,11 @@ async function overview(tx: Tx): Promise<Overview> {
             coalesce((select sum(through_seq - from_seq + 1) from missing), 0)::bigint as lost
      from lane_in i join lane_out o on o.lane = i.lane`,
   );
-  const states = await tx.all<{ state: string; n: number }>(
-    "select state, count(*) as n from exception group by state",
+  const trouble = await tx.get<{ retrying: number; held: number; dead: number; discarded: number }>(
+    `select coalesce(sum(retrying), 0)::bigint as retrying, coalesce(sum(held), 0)::bigint as held,
+            coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(discarded), 0)::bigint as discarded from lane_open`,
   );
-  const counts = new Map(states.map(({ state, n }) => [state, n]));
-  const count = (state: string): number => counts.get(state) ?? 0;
-  const open = count("received") + count("retrying") + count("held") + count("dead");
+  const { retrying, held, dead, discarded } = trouble ?? { retrying: 0, held: 0, dead: 0, discarded: 0 };
   const oldest = await tx.get<{ at: Instant | null }>(
     `select min((select received_at from run r where r.lane = o.lane and r.through_seq > o.loaded_through
                  order by r.through_seq, r.through_part limit 1)) as at
@@ -143,13 +142,13 @@ async function overview(tx: Tx): Promise<Overview> {
   return {
     terminals: enrolled?.n ?? 0,
     received: totals?.received ?? 0,
-    loaded: (totals?.loaded ?? 0) - open - count("discarded") - (totals?.lost ?? 0),
+    loaded: (totals?.loaded ?? 0) - retrying - held - dead - discarded - (totals?.lost ?? 0),
     backlog: totals?.backlog ?? 0,
     oldestReceivedAt: oldest?.at ?? null,
-    retrying: count("retrying") + count("received"),
-    held: count("held"),
-    dead: count("dead"),
-    discarded: count("discarded") + (totals?.lost ?? 0),
+    retrying,
+    held,
+    dead,
+    discarded: discarded + (totals?.lost ?? 0),
     updatesHead: head?.id ?? (0 as UpdateId),
   };
 }
@@ -170,21 +169,20 @@ type LineRow = {
 
 async function byTerminal(tx: Tx, limit: number, after: TerminalId | null): Promise<TerminalLine[]> {
   const lines = await tx.all<LineRow>(
-    `select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
+    `with page as (select * from terminal where id > $1 order by id limit $2)
+       select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
               coalesce(m.waiting, 0) as waiting, coalesce(m.retrying, 0) as retrying, coalesce(m.held, 0) as held,
               coalesce(m.dead, 0) as dead, o.lag_ms as "lagMs", t.last_seen_at as "lastSeenAt", t.applied_through as "appliedThrough"
-       from (select * from terminal where id > $1 order by id limit $2) t
+       from page t
        left join lane c on c.terminal = t.id and c.ended_at is null
        left join lane_out o on o.lane = c.id
        left join (
          select l.terminal, sum(greatest(i.received_through, p.loaded_through))::bigint as received,
                 sum(p.loaded_through)::bigint as loaded,
                 sum(greatest(0, i.received_through - p.loaded_through))::bigint as waiting,
-                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state in ('retrying', 'received')))::bigint as retrying,
-                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state = 'held'))::bigint as held,
-                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state = 'dead'))::bigint as dead
-         from lane l join lane_in i on i.lane = l.id join lane_out p on p.lane = l.id
-         group by l.terminal
+                sum(x.retrying)::bigint as retrying, sum(x.held)::bigint as held, sum(x.dead)::bigint as dead
+         from lane l join lane_in i on i.lane = l.id join lane_out p on p.lane = l.id left join lane_open x on x.lane = l.id
+         where l.terminal in (select id from page) group by l.terminal
        ) m on m.terminal = t.id
        order by t.id`,
     after ?? "",

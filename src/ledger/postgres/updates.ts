@@ -124,10 +124,11 @@ async function read(
   tx: Tx,
   audiences: readonly string[],
   except: TerminalId,
-  after: UpdateId,
+  given: UpdateId,
   limitBytes: number,
 ): ReturnType<UpdateLog["read"]> {
   const head = await headOf(tx);
+  const after = given === 0 && (await beganBehind(tx, except, head)) ? head.goneThrough : given;
   if (after < head.goneThrough || after > head.id) {
     const what = `the update log has ${head.goneThrough + 1} to ${head.id}, not what comes after ${after}`;
     throw new WaybillError("CURSOR_GONE", what, { facts: { oldest: head.goneThrough + 1, head: head.id } });
@@ -152,6 +153,11 @@ async function read(
   const through = updateId(cut ? (taken.at(-1)?.id ?? after) : complete);
   return { through, more: cut || complete < head.id, updates: await entriesOf(tx, taken) };
 }
+
+/** What is not kept any more was before the terminal's time: it got it with the rows as they were. */
+const beganBehind = async (tx: Tx, terminal: TerminalId, { goneThrough }: Head): Promise<boolean> =>
+  goneThrough > 0 &&
+  (await tx.get("select from terminal where id = $1 and began_after >= $2", terminal, goneThrough)) !== undefined;
 
 /** About so many bytes, at least one entry; ends between two central transactions unless one alone is larger than the page. */
 function pageLength(candidates: readonly Candidate[], limitBytes: number): number {

@@ -52,6 +52,8 @@ function rewind(store: Store, lane: LaneRow, loadedThrough: Seq): void {
       detail: `the central database shows ${loadedThrough} as its last`,
     });
   }
+  store.run("delete from loaded_mark where lane = ? and through > ?", lane.id, loadedThrough);
+  nameWhatIsGone(store, lane, loadedThrough);
   // What a person decided is done again as they decided it, at its place; all else is loaded again as it came.
   store.run(
     `update exception set state = 'dead', verb = 'discard', closed_at = null, due_at = ?1, replay = 1
@@ -73,6 +75,22 @@ function rewind(store: Store, lane: LaneRow, loadedThrough: Seq): void {
     lane.id,
     loadedThrough,
   );
+}
+
+/** The copy was older than this ledger keeps loaded messages: those that retention took away are lost, and named. */
+function nameWhatIsGone(store: Store, lane: LaneRow, loadedThrough: Seq): void {
+  const gone = store.all<{ from: Seq; through: Seq }>(
+    `select behind as "from", from_seq - 1 as through from (
+       select from_seq, coalesce(lag(through_seq) over (order by through_seq, through_part), ?2) + 1 as behind
+       from run where lane = ?1 and through_seq > ?2) where from_seq > behind`,
+    lane.id,
+    loadedThrough,
+  );
+  for (const { from, through } of gone) {
+    store.run("insert into missing values (?, ?, ?, ?)", lane.id, from, through, store.now());
+    const detail = "loaded before the central database was restored, and no longer kept here";
+    record(store, { lane: lane.id, from, through, kind: "missing", actor: SYSTEM, detail });
+  }
 }
 
 /** The centre is ahead: a worker loaded and died before it settled, or this ledger was restored. */

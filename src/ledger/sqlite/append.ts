@@ -41,7 +41,8 @@ function storeNews(store: Store, id: number, submission: Submission, { known, sk
   rememberKeys(store, before, submission.lines.slice(known));
   const { isWhole, ...tip } = tipAfter(before, submission, known);
   store.run(
-    "update lane_in set received_through = ?, chain = ?, part = ?, part_chain = ?, received_at = ? where lane = ?",
+    `update lane_in set sent_after = received_through, received_through = ?, chain = ?, part = ?, part_chain = ?, received_at = ?
+     where lane = ?`,
     tip.receivedThrough,
     tip.chain,
     tip.part,

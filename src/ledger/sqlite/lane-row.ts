@@ -78,12 +78,7 @@ export const nameOf = (lane: Pick<LaneRow, "terminal" | "epoch">): LaneName => l
 /** What of a lane is neither loaded nor given up. A message that was requeued is counted as one that is tried again. */
 export type OpenCounts = { readonly retrying: number; readonly held: number; readonly dead: number };
 
-export function openCounts(store: Store, lane: number): OpenCounts {
-  const counts = { retrying: 0, held: 0, dead: 0 };
-  const rows = store.all<{ state: "received" | "retrying" | "held" | "dead"; n: number }>(
-    "select state, count(*) as n from exception where lane = ? and closed_at is null group by state",
-    lane,
-  );
-  for (const { state, n } of rows) counts[state === "received" ? "retrying" : state] += n;
-  return counts;
-}
+const NONE_OPEN: OpenCounts = { retrying: 0, held: 0, dead: 0 };
+
+export const openCounts = (store: Store, lane: number): OpenCounts =>
+  store.get<OpenCounts>("select retrying, held, dead from lane_open where lane = ?", lane) ?? NONE_OPEN;

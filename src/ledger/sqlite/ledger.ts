@@ -13,6 +13,7 @@ import { lanesOn } from "./lanes.ts";
 import { migrate, requireForm } from "./migrate.ts";
 import { connect, Store, type LedgerParts } from "./store.ts";
 import { restoresOn } from "./restores.ts";
+import { retentionOn } from "./retention.ts";
 import { terminalsOn } from "./terminals.ts";
 import { trailOn } from "./trail.ts";
 import { updatesOn } from "./updates.ts";
@@ -52,6 +53,7 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     history: historyOn(opened),
     restores: restoresOn(opened),
     alerts: alertsOn(opened),
+    retention: retentionOn(opened),
     [Symbol.asyncDispose]: async () => {
       opened.close();
       lock?.[Symbol.dispose]();

@@ -56,7 +56,7 @@ export function chainAt(store: Store, lane: number, place: Place): Uint8Array | 
   if (before && endsAt(before, wanted)) return before.chain;
   // The place lies within the next run.
   const [piece] = piecesAfter(store, lane, before ?? { seq: 0, part: 0 });
-  return piece ? chainWithin(piece, before?.chain ?? CHAIN_START, wanted) : null;
+  return piece ? chainWithin(piece, before ?? null, wanted) : null;
 }
 
 const PIECES = `

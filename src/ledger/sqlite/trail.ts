@@ -121,6 +121,13 @@ function eventsOf(store: Store, lane: LaneName, n: Seq): Event[] {
     .map(shown);
 }
 
+type Trouble = {
+  readonly retrying: number;
+  readonly held: number;
+  readonly dead: number;
+  readonly discarded: number;
+};
+
 /** Reads one row a lane, never the messages. */
 function overview(store: Store): Overview {
   const totals = store.get<{ received: number; loaded: number; backlog: number; lost: number }>(
@@ -130,13 +137,10 @@ function overview(store: Store): Overview {
             coalesce((select sum(through_seq - from_seq + 1) from missing), 0) as lost
      from lane_in i join lane_out o on o.lane = i.lane`,
   );
-  const counts = new Map(
-    store
-      .all<{ state: string; n: number }>("select state, count(*) as n from exception group by state")
-      .map(({ state, n }) => [state, n]),
-  );
-  const count = (state: string): number => counts.get(state) ?? 0;
-  const open = count("received") + count("retrying") + count("held") + count("dead");
+  const { retrying, held, dead, discarded } = store.get<Trouble>(
+    `select coalesce(sum(retrying), 0) as retrying, coalesce(sum(held), 0) as held, coalesce(sum(dead), 0) as dead,
+            coalesce(sum(discarded), 0) as discarded from lane_open`,
+  ) ?? { retrying: 0, held: 0, dead: 0, discarded: 0 };
   const oldest = store.get<{ at: Instant | null }>(
     `select min((select received_at from run r where r.lane = o.lane and r.through_seq > o.loaded_through
                  order by r.through_seq, r.through_part limit 1)) as at
@@ -145,13 +149,13 @@ function overview(store: Store): Overview {
   return {
     terminals: store.get<{ n: number }>("select count(*) as n from terminal where state = 'enrolled'")?.n ?? 0,
     received: totals?.received ?? 0,
-    loaded: (totals?.loaded ?? 0) - open - count("discarded") - (totals?.lost ?? 0),
+    loaded: (totals?.loaded ?? 0) - retrying - held - dead - discarded - (totals?.lost ?? 0),
     backlog: totals?.backlog ?? 0,
     oldestReceivedAt: oldest?.at ?? null,
-    retrying: count("retrying") + count("received"),
-    held: count("held"),
-    dead: count("dead"),
-    discarded: count("discarded") + (totals?.lost ?? 0),
+    retrying,
+    held,
+    dead,
+    discarded: discarded + (totals?.lost ?? 0),
     updatesHead: store.get<{ id: UpdateId }>("select id from update_head")?.id ?? (0 as UpdateId),
   };
 }
@@ -173,21 +177,20 @@ type LineRow = {
 function byTerminal(store: Store, limit: number, after: TerminalId | null): TerminalLine[] {
   return store
     .all<LineRow>(
-      `select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
+      `with page as (select * from terminal where id > ? order by id limit ?)
+       select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
               coalesce(m.waiting, 0) as waiting, coalesce(m.retrying, 0) as retrying, coalesce(m.held, 0) as held,
               coalesce(m.dead, 0) as dead, o.lag_ms as lagMs, t.last_seen_at as lastSeenAt, t.applied_through as appliedThrough
-       from (select * from terminal where id > ? order by id limit ?) t
+       from page t
        left join lane c on c.terminal = t.id and c.ended_at is null
        left join lane_out o on o.lane = c.id
        left join (
          select l.terminal, sum(max(i.received_through, p.loaded_through)) as received,
                 sum(p.loaded_through) as loaded,
                 sum(max(0, i.received_through - p.loaded_through)) as waiting,
-                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state in ('retrying', 'received'))) as retrying,
-                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state = 'held')) as held,
-                sum((select count(*) from exception e where e.lane = l.id and e.closed_at is null and e.state = 'dead')) as dead
-         from lane l join lane_in i on i.lane = l.id join lane_out p on p.lane = l.id
-         group by l.terminal
+                sum(x.retrying) as retrying, sum(x.held) as held, sum(x.dead) as dead
+         from lane l join lane_in i on i.lane = l.id join lane_out p on p.lane = l.id left join lane_open x on x.lane = l.id
+         where l.terminal in (select id from page) group by l.terminal
        ) m on m.terminal = t.id
        order by t.id`,
       after ?? "",

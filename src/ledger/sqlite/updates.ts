@@ -105,10 +105,11 @@ function read(
   store: Store,
   audiences: readonly string[],
   except: TerminalId,
-  after: UpdateId,
+  given: UpdateId,
   limitBytes: number,
 ): Awaited<ReturnType<UpdateLog["read"]>> {
   const head = headOf(store);
+  const after = given === 0 && beganBehind(store, except, head) ? head.goneThrough : given;
   if (after < head.goneThrough || after > head.id) {
     const what = `the update log has ${head.goneThrough + 1} to ${head.id}, not what comes after ${after}`;
     throw new WaybillError("CURSOR_GONE", what, { facts: { oldest: head.goneThrough + 1, head: head.id } });
@@ -133,6 +134,11 @@ function read(
   const through = updateId(cut ? (taken.at(-1)?.id ?? after) : complete);
   return { through, more: cut || complete < head.id, updates: taken.map(({ id }) => entryOf(store, id)) };
 }
+
+/** What is not kept any more was before the terminal's time: it got it with the rows as they were. */
+const beganBehind = (store: Store, terminal: TerminalId, { goneThrough }: Head): boolean =>
+  goneThrough > 0 &&
+  store.get("select 1 from terminal where id = ? and began_after >= ?", terminal, goneThrough) !== undefined;
 
 /** About so many bytes, at least one entry; ends between two central transactions unless one alone is larger than the page. */
 function pageLength(candidates: readonly Candidate[], limitBytes: number): number {
