@@ -41,6 +41,7 @@ beforeAll(async () => {
     attempts: 1,
     retryInMs: null,
     behind: null,
+    route: null,
     sets: { writes: [], adds: [], creates: [], deletes: [], parents: [] },
     tables: ["sale"],
     ...more,

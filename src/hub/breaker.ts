@@ -20,6 +20,8 @@ const POLICY: BackoffPolicy = { firstMs: 200, factor: 2, capMs: 30_000 };
 /** Full jitter may give no wait at all; a target that is away is not asked more often than this. */
 const LEAST_WAIT_MS = 20;
 
+export type Tell = (kind: "breaker opened" | "breaker probed" | "breaker closed", detail: string) => void;
+
 /**
  * Guards one target that may be away. After a failure nothing is tried for a while that doubles up to 30 s (with jitter);
  * then one probe at a time decides. It counts failures of the target only: no attempt of any message.
@@ -28,15 +30,24 @@ export class Breaker {
   readonly #target: string;
   readonly #runtime: Pick<Runtime, "clock" | "random">;
   readonly #log: Log;
+  readonly #tell: Tell;
   readonly #metrics: Metrics;
   #state: BreakerState = { kind: "closed" };
   /** By the clock that cannot jump. */
   #retryAtElapsed = 0;
 
-  constructor(target: string, runtime: Pick<Runtime, "clock" | "random">, log: Log, metrics: Metrics) {
+  /** @param tell writes a turn of the breaker into the audit trail */
+  constructor(
+    target: string,
+    runtime: Pick<Runtime, "clock" | "random">,
+    log: Log,
+    metrics: Metrics,
+    tell: Tell = () => undefined,
+  ) {
     this.#target = target;
     this.#runtime = runtime;
     this.#log = log;
+    this.#tell = tell;
     this.#metrics = metrics;
     this.#metrics.set("waybill_breaker_open", 0, { target });
   }
@@ -68,6 +79,8 @@ export class Breaker {
     this.#metrics.set("waybill_breaker_open", 1, { target: this.#target });
     const facts = { target: this.#target, fault, failures, since: isoOf(since), retryInMs: waitMs };
     this.#log.warn(facts, "breaker.opened");
+    if (failures === 1) this.#tell("breaker opened", `${this.#target}: ${fault}`);
+    else this.#tell("breaker probed", `${this.#target}: ${fault}, ${failures} failures in a row`);
     return waitMs;
   }
 
@@ -77,5 +90,6 @@ export class Breaker {
     this.#state = { kind: "closed" };
     this.#metrics.set("waybill_breaker_open", 0, { target: this.#target });
     this.#log.info({ target: this.#target, failures, since: isoOf(since) }, "breaker.closed");
+    this.#tell("breaker closed", `${this.#target}: after ${failures} failures in a row since ${isoOf(since)}`);
   }
 }

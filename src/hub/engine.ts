@@ -1,5 +1,5 @@
 import { asWaybillError } from "../base/errors.ts";
-import { workerId, type WorkerId } from "../base/ids.ts";
+import { actor, workerId, type WorkerId } from "../base/ids.ts";
 import { newUlid, type Runtime } from "../base/runtime.ts";
 import type { Ledger, Terminal, UpdateLog } from "../ledger/port.ts";
 import { WELL, degraded, type Health } from "../observe/health.ts";
@@ -8,6 +8,7 @@ import type { Metrics } from "../observe/metrics.ts";
 import { untraced, type Tracing } from "../observe/tracing.ts";
 import type { BreakerState } from "./breaker.ts";
 import type { Central } from "./central.ts";
+import { PauseWatch } from "./pause-watch.ts";
 import { Processor } from "./processor.ts";
 import { Publisher } from "./publisher.ts";
 import { HUB_ROLES, type HubRole } from "./roles.ts";
@@ -39,6 +40,7 @@ const RECHECK_MS = 60_000;
 export class Engine {
   readonly processor: Processor;
   readonly publisher: Publisher;
+  readonly pauses: PauseWatch;
   readonly #parts: EngineParts;
   readonly #roles: readonly HubRole[];
   readonly #keeper: SeatKeeper | null;
@@ -72,6 +74,8 @@ export class Engine {
       doubted: () => this.processor.received(),
     });
     let away = false;
+    const onWork = (): void => this.processor.received();
+    this.pauses = new PauseWatch({ pauses: ledger.pauses, worker, runtime, log, metrics, onWork });
     this.processor = new Processor({
       work: ledger.work,
       load: async (claims) => {
@@ -92,6 +96,11 @@ export class Engine {
       metrics,
       tracing,
       onLoaded: () => this.publisher.wake(),
+      onBreaker: (kind, detail) => {
+        const told = ledger.trail.note(kind, null, actor(`worker:${worker}`), detail);
+        told.catch((thrown: unknown) => log.warn({ error: asWaybillError(thrown) }, "trail.failed"));
+      },
+      onTripped: (tripped) => this.pauses.tripped(tripped),
     });
   }
 
@@ -132,6 +141,7 @@ export class Engine {
 
   /** Resolves when both loops have ended, after `stop` was raised. */
   async ended(): Promise<void> {
+    this.pauses[Symbol.dispose]();
     await this.#running;
   }
 
@@ -146,8 +156,12 @@ export class Engine {
     this.publisher.snapshot(terminal);
   }
 
-  health(): { readonly central: Health; readonly publisher: Health } {
-    return { central: healthOfTarget(this.processor.breaker.state), publisher: this.publisher.health };
+  health(): { readonly central: Health; readonly publisher: Health; readonly pauses: Health } {
+    return {
+      central: healthOfTarget(this.processor.breaker.state),
+      publisher: this.publisher.health,
+      pauses: this.pauses.health,
+    };
   }
 }
 

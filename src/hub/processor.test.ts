@@ -21,6 +21,7 @@ const claim = (n: number, fence = 1): Claim => ({
   late: [],
   open: [],
   unsettled: 0,
+  paused: [],
 });
 const outcome = ({ lane: of, fence, through }: Claim): LaneOutcome => ({
   lane: of,
@@ -35,6 +36,7 @@ const outcome = ({ lane: of, fence, through }: Claim): LaneOutcome => ({
 const loaded = (claims: readonly Claim[]): LoadReport => ({
   outcomes: claims.map(outcome),
   moved: [],
+  tripped: [],
   changes: claims.length,
 });
 
@@ -91,6 +93,7 @@ function setUp(work: Work, load: ProcessorParts["load"], leaseMs = 30_000): { pr
     log: silentLog,
     metrics,
     onLoaded: () => undefined,
+    onTripped: async () => undefined,
   };
   return { processor: new Processor(parts), metrics };
 }
@@ -164,6 +167,7 @@ describe("a batch", () => {
     const { processor } = setUp(work, async (claims) => ({
       outcomes: claims.slice(1).map(outcome),
       moved: [{ lane: lane(1), fence: 1, loadedThrough: seq(4), version: 3, passed: [] }],
+      tripped: [],
       changes: 0,
     }));
     await processor.turn();

@@ -4,11 +4,12 @@ import type { LaneName, WorkerId } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Claim, LaneOutcome, Work } from "../ledger/port.ts";
 import type { LoadReport } from "../load/port.ts";
+import type { Tripped } from "../load/routes.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { untraced, type Tracing } from "../observe/tracing.ts";
 import { BatchSize } from "./batch-size.ts";
-import { Breaker } from "./breaker.ts";
+import { Breaker, type Tell } from "./breaker.ts";
 import { Leases, type Lease } from "./leases.ts";
 import type { HubSettings } from "./settings.ts";
 import { tellLoaded } from "./spans.ts";
@@ -20,7 +21,7 @@ const LEAST_WAIT_MS = 5;
 /** How often and how long an outcome is told to a ledger that does not take it; after that the centre tells it, at the next claim. */
 const SETTLE_TRIES = 6;
 const SETTLE_RETRY: BackoffPolicy = { firstMs: 100, factor: 3, capMs: 5_000 };
-const NOTHING: LoadReport = { outcomes: [], moved: [], changes: 0 };
+const NOTHING: LoadReport = { outcomes: [], moved: [], tripped: [], changes: 0 };
 
 export type ProcessorParts = {
   readonly work: Work;
@@ -36,6 +37,10 @@ export type ProcessorParts = {
   readonly tracing?: Tracing;
   /** Called after a batch was committed at the centre: its changes may have to go down again. */
   readonly onLoaded: () => void;
+  /** The breaker of the centre opened, probed in vain, or closed. */
+  readonly onBreaker?: Tell;
+  /** One fault meets many lanes: the route of the table is to be paused, before what it held is settled. */
+  readonly onTripped: (tripped: Tripped) => Promise<void>;
 };
 
 /**
@@ -56,7 +61,7 @@ export class Processor {
   constructor(parts: ProcessorParts) {
     this.#parts = parts;
     this.#wake = new Wake(parts.runtime.timers);
-    this.#breaker = new Breaker("central", parts.runtime, parts.log, parts.metrics);
+    this.#breaker = new Breaker("central", parts.runtime, parts.log, parts.metrics, parts.onBreaker);
     this.#leases = new Leases(parts);
     this.#size = new BatchSize(parts.settings);
   }
@@ -145,6 +150,7 @@ export class Processor {
         await this.#release(claims, 0, "the hub stops");
         return NOTHING;
       });
+      for (const tripped of report.tripped) await this.#insist(() => this.#parts.onTripped(tripped));
       await this.#catchUp(report);
       await this.#settle(report.outcomes, claims, lease);
       if (tracing.on)
@@ -188,6 +194,7 @@ export class Processor {
     return {
       outcomes: reports.flatMap(({ outcomes }) => outcomes),
       moved: reports.flatMap(({ moved }) => moved),
+      tripped: reports.flatMap(({ tripped }) => tripped),
       changes: reports.reduce((sum, { changes }) => sum + changes, 0),
       traces: reports.flatMap(({ traces = [] }) => traces),
     };

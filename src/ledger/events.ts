@@ -25,6 +25,13 @@ export const EVENTS = {
   "bulk started": "a person ordered an act on many messages, whose list was previewed",
   "bulk cancelled": "a person ended it before its time; what had been ordered stays ordered",
   "bulk done": "every message of its list has had its turn",
+  // what stands still
+  paused: "a person paused everything, a terminal, a lane or the route of a table",
+  "route paused": "one fault met many lanes: messages of this table wait, untried, until a probe goes through",
+  resumed: "it goes on: a person said so, or the probe of a route went through",
+  "breaker opened": "a target did not answer; nothing is tried and nothing is judged meanwhile",
+  "breaker probed": "a target was asked again and still did not answer",
+  "breaker closed": "the target answers again",
   // lanes, terminals, updates
   "epoch opened": "a terminal began to number from 1",
   "epoch asked": "an install wants to send for the terminal, but another does; a person must say which is the real one",

@@ -1,6 +1,7 @@
 import type { Instant } from "../base/clock.ts";
 import type { ErrorFacts, FaultCode } from "../base/errors.ts";
 import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId } from "../base/ids.ts";
+import type { Pauses } from "./pauses.ts";
 import type { StateKind } from "../message/lifecycle.ts";
 import type { Access } from "./access.ts";
 import type { Alerts } from "./alerts.ts";
@@ -31,6 +32,7 @@ export interface Ledger extends AsyncDisposable {
   readonly restores: Restores;
   readonly alerts: Alerts;
   readonly retention: Retention;
+  readonly pauses: Pauses;
   /** What of several processes one alone does. Absent where a ledger has one process. */
   readonly seats?: Seats;
   /** Wake-ups between the processes of one ledger. Absent where a ledger has one process. */
@@ -164,6 +166,8 @@ export type OpenException = {
 /** A message off the happy path that may be tried now, or that an operator gave up. */
 export type LateItem = OpenException & {
   readonly order: { readonly verb: "load" } | { readonly verb: "discard"; readonly by: Actor; readonly reason: string };
+  /** It finds out whether its paused route is mended: it is tried although the route is paused. */
+  readonly probe: boolean;
   /** The edited line, when an operator changed it; the line as received stays where it was. */
   readonly revision: Uint8Array | null;
 };
@@ -185,6 +189,8 @@ export type Claim = {
    * not, and those held behind any of them: one may bring the parent, and alone none can be loaded.
    */
   readonly late: readonly LateItem[];
+  /** Routes (the terminals' tables) that are paused: a message that holds a change of one waits as a whole. */
+  readonly paused: readonly string[];
   /** All open exceptions of the terminal's lanes up to this one, in order of lane and number, `late` included. */
   readonly open: readonly OpenException[];
   /** How often the claim of exactly this one message ended without a settlement; 0 for a claim of several. */
@@ -204,6 +210,8 @@ export type ExceptionWrite = {
   readonly behind: { readonly lane: LaneName; readonly seq: Seq; readonly on: string } | null;
   /** Null: its payload is gone, so nobody knows; it conflicts with everything of its lane. */
   readonly sets: KeySets | null;
+  /** The paused route that a held message waits for, when it waits for no other message. */
+  readonly route: string | null;
   readonly tables: readonly string[];
   /** The message's trace id, 32 hexadecimal digits; null or absent when that is not known now: what was known stays. */
   readonly trace?: string | null;

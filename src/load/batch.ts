@@ -43,7 +43,9 @@ class Queue {
       const behind = lane.open.size > 0 ? lane.open.blocker(whole.lane, whole.seq, await whole.touched()) : null;
       const ahead = behind && pageAhead(lane, whole);
       const message = ahead ?? whole;
+      const route = behind && !ahead ? null : await lane.routes.pausedFor(message);
       if (behind && !ahead) await lane.hold(whole, behind, NOT_TRIED);
+      else if (route !== null) await lane.holdFor(whole, route, NOT_TRIED);
       else if (!(message instanceof Loading)) queue.apart.push(message); // in parts: the only one of its claim
       else if (message.fault || lane.prepared.foregone || queue.#isBehindApart(message)) queue.#setApart(message);
       else queue.together.push(message);

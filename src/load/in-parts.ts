@@ -2,7 +2,7 @@ import type { LaneName, Seq } from "../base/ids.ts";
 import type { LoadTransaction } from "../database/port.ts";
 import { applyInOrder, type Fared } from "./alone.ts";
 import type { Note } from "./decide.ts";
-import { planLine, tablesOf, touch, type Sender, type Trial } from "./message.ts";
+import { planLine, routeIn, tablesOf, touch, type Sender, type Trial } from "./message.ts";
 import type { Line } from "./reading.ts";
 import { Touched } from "./sets.ts";
 import type { Targets } from "./target.ts";
@@ -45,6 +45,14 @@ export class InParts implements Trial {
       for (const table of tablesOf(acts, line)) this.#tables.add(table);
     }
     return (this.#touched = touched);
+  }
+
+  async routeAmong(routes: ReadonlySet<string>): Promise<string | null> {
+    for await (const line of this.#read()) {
+      const route = routeIn(line, routes);
+      if (route !== null) return route;
+    }
+    return null;
   }
 
   async apply(tx: LoadTransaction, late: boolean): Promise<Fared> {

@@ -5,6 +5,7 @@ import type { Claim, EventWrite, ExceptionWrite, LateItem } from "../ledger/port
 import type { Note } from "./decide.ts";
 import type { Trial } from "./message.ts";
 import type { Fault } from "./plan.ts";
+import { reasonOf, type Routes, type Tripped } from "./routes.ts";
 import type { RetryPolicy } from "./rules.ts";
 import { joinedSets, NO_SETS, OpenIndex, type Blocker } from "./sets.ts";
 import { verdictOn } from "./verdict.ts";
@@ -31,7 +32,10 @@ export type Dice = { readonly retry: (route: string | undefined) => RetryPolicy;
 /** What one transaction makes of one claim. Made anew for each try: a rolled back transaction takes it along. */
 export class LaneWork {
   readonly prepared: Prepared;
+  readonly routes: Routes;
   readonly open = new OpenIndex();
+  /** What each new exception was refused for. */
+  readonly #faults = new Map<Seq, { readonly fault: Fault; readonly attemptsBefore: number }>();
   /** Those of them that were refused for a missing parent. */
   readonly orphans = new OpenIndex();
   /** The centre's watermark after this transaction. */
@@ -46,8 +50,9 @@ export class LaneWork {
   #newest = 0;
   readonly #dice: Dice;
 
-  constructor(prepared: Prepared, dice: Dice) {
+  constructor(prepared: Prepared, dice: Dice, routes: Routes) {
     this.prepared = prepared;
+    this.routes = routes;
     this.#dice = dice;
     for (const { lane, seq, sets, fault } of prepared.claim.open) {
       this.open.open(lane, seq, sets);
@@ -95,19 +100,55 @@ export class LaneWork {
       attempts: before.attempts,
       retryInMs: null,
       behind,
+      route: null,
     });
+  }
+
+  /** The route of one of its tables is paused: it waits as a whole, untried. */
+  async holdFor(
+    message: Trial,
+    route: string,
+    before: { readonly attempts: number; readonly fault: Fault["code"] | null },
+  ): Promise<void> {
+    const detail = `waits until the route ${route} goes on`;
+    const { fault, attempts } = before;
+    await this.#pass(message, { state: "held", fault, detail, attempts, retryInMs: null, behind: null, route });
+  }
+
+  /** These reasons are a route's, not the messages': what was refused for one waits for its route, and was never tried. */
+  blameRoutes(broken: ReadonlyMap<string, Tripped>): void {
+    for (const [at, write] of this.exceptions.entries()) {
+      const known = this.#faults.get(write.seq);
+      const { route } = (known && broken.get(reasonOf(known.fault))) ?? {};
+      if (!known || route === undefined || write.state === "held") continue;
+      const attempts = known.attemptsBefore;
+      this.exceptions[at] = { ...write, state: "held", attempts, retryInMs: null, route };
+      const passed = this.passed.findIndex(({ seq }) => seq === write.seq);
+      this.passed[passed] = { lane: this.claim.lane, seq: write.seq, state: "held", fault: write.fault, attempts };
+    }
   }
 
   /** It was refused. @param attempts how often it has been tried, this time included */
   async fail(message: Trial, fault: Fault, attempts: number): Promise<void> {
     const verdict = verdictOn(fault.code, attempts, this.#dice.retry(fault.route), this.#dice.random());
-    await this.#pass(message, { ...verdict, fault: fault.code, detail: fault.detail, attempts, behind: null });
+    const known = this.prepared.late.find(({ item }) => item.seq === message.seq)?.item;
+    this.routes.failed(message.lane, fault, known?.fault ?? null);
+    this.#faults.set(message.seq, { fault, attemptsBefore: attempts - 1 });
+    await this.#pass(message, {
+      ...verdict,
+      fault: fault.code,
+      detail: fault.detail,
+      attempts,
+      behind: null,
+      route: null,
+    });
   }
 
   /** Its line is gone. What it touches stays as unknown, or as known, as it was. */
   lose({ lane, seq, attempts, sets }: LateItem, fault: Fault): void {
     const write = { state: "dead", fault: fault.code, attempts } as const;
-    this.exceptions.push({ ...write, seq, detail: fault.detail, retryInMs: null, behind: null, sets, tables: [] });
+    const nowhere = { retryInMs: null, behind: null, route: null };
+    this.exceptions.push({ ...write, ...nowhere, seq, detail: fault.detail, sets, tables: [] });
     this.passed.push({ ...write, lane, seq });
   }
 
@@ -123,6 +164,7 @@ export class LaneWork {
       attempts,
       retryInMs: null,
       behind: null,
+      route: null,
       sets: sets ?? NO_SETS,
       tables: [],
     });

@@ -316,7 +316,7 @@ test("when a lane is replayed, an exception just above the watermark takes the w
       from: 2 as never,
       through: 1 as never,
       open: [open],
-      late: [{ ...open, order: { verb: "load" }, revision: null }],
+      late: [{ ...open, order: { verb: "load" }, probe: false, revision: null }],
     },
   ]);
   expect(report.outcomes[0]).toMatchObject({ closed: [2], loadedThrough: 1 });

@@ -34,6 +34,11 @@ export async function loadLate(tx: LoadTransaction, lane: LaneWork, targets: Tar
       continue;
     }
     const message = ahead ?? trial;
+    const route = item.probe ? null : await lane.routes.pausedFor(message);
+    if (route !== null) {
+      await lane.holdFor(trial, route, before);
+      continue;
+    }
     const fared = foregone ? { fault: foregone, notes: [] } : await tryAlone(tx, lane, message, true);
     if (fared.fault?.code === "PARENT_MISSING" && message instanceof Loading) {
       const together = await loadWithFollowers(tx, lane, message, late.slice(at + 1), targets);

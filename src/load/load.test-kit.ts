@@ -80,6 +80,8 @@ export class Desk {
   readonly loader: Loader;
   readonly events: string[] = [];
   reports: LoadReport[] = [];
+  /** Routes that are paused: what a report says of them, and what a test adds or takes off. */
+  readonly paused = new Set<string>();
 
   constructor(database: Pick<Database, "describe" | "load">, given: Rules) {
     this.loader = createLoader({
@@ -120,6 +122,7 @@ export class Desk {
           ...openOf(name, number, known),
           order: known.order,
           revision: known.revision,
+          probe: known.route !== null && known.due,
         }));
       const inParts = of.parts.has(of.loaded + 1) && late.length === 0;
       let through = inParts ? of.loaded + 1 : Math.min(of.lines.length, of.loaded + limit);
@@ -142,6 +145,7 @@ export class Desk {
             .map(([number, known]) => openOf(name, number, known))
             .toSorted((a, b) => a.seq - b.seq),
           unsettled: 0,
+          paused: [...this.paused],
         },
       ];
     });
@@ -160,6 +164,7 @@ export class Desk {
 
   book(report: LoadReport): void {
     this.reports.push(report);
+    for (const { route } of report.tripped) this.paused.add(route);
     for (const outcome of report.outcomes) {
       const of = this.lane(outcome.lane);
       of.loaded = outcome.loadedThrough;
@@ -171,7 +176,8 @@ export class Desk {
         this.events.push(`${kind} ${outcome.lane} ${from}–${through}`);
       for (const known of of.known.values()) {
         const behind = known.behind && this.lane(known.behind.lane).known.get(known.behind.seq);
-        if (known.state === "held" && (!behind || behind.state === "discarded")) known.due = true;
+        if (known.state === "held" && !this.paused.has(known.route ?? "") && (!behind || behind.state === "discarded"))
+          known.due = true;
       }
     }
   }

@@ -10,8 +10,10 @@ import { LaneWork, type Dice, type Prepared } from "./lane-work.ts";
 import { loadLate } from "./late.ts";
 import type { Fault } from "./plan.ts";
 import type { Loader, LoadReport, TracedMessage } from "./port.ts";
+import type { Trial } from "./message.ts";
 import { prepare } from "./prepare.ts";
 import { rehearse } from "./rehearse.ts";
+import { Routes } from "./routes.ts";
 import type { Rules } from "./rules.ts";
 import { compileTargets, type Targets } from "./target.ts";
 
@@ -93,10 +95,11 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
   };
 
   const runOnce = async (lanes: readonly Prepared[], targets: Targets, patience = 1): Promise<LoadReport> => {
-    const busy = lanes.filter((lane) => !isStopped(lane)).map((lane) => new LaneWork(lane, dice));
+    const routes = new Routes(new Set(lanes.flatMap(({ claim }) => claim.paused)));
+    const busy = lanes.filter((lane) => !isStopped(lane)).map((lane) => new LaneWork(lane, dice, routes));
     // In one order everywhere, so that two loaders never wait for each other in a circle.
     busy.sort((a, b) => (a.claim.lane < b.claim.lane ? -1 : 1));
-    const { works, lost } = await database.load.transaction(async (tx) => {
+    const { works, lost, broken } = await database.load.transaction(async (tx) => {
       const works: LaneWork[] = [];
       const lost: Claim[] = [];
       for (const work of busy) {
@@ -106,14 +109,17 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
       }
       for (const work of works) await loadLate(tx, work, targets);
       await loadBatch(tx, works, targets);
+      const broken = await routes.tripped(() => works.flatMap(throughOf));
+      if (broken.size > 0) for (const work of works) work.blameRoutes(broken);
       await tx.pass(works.flatMap((work) => work.passed));
       for (const work of works) await tx.unpass(work.claim.lane, work.closed);
-      return { works, lost };
+      return { works, lost, broken };
     }, patience);
     const stopped = lanes.filter(isStopped).map(({ claim }) => unchanged(claim));
     return {
       outcomes: [...works.map((work) => outcomeOf(work, rules, clock)), ...stopped],
       moved: await centresWords(lost),
+      tripped: [...broken.values()],
       changes: works.reduce((sum, work) => sum + work.changes, 0),
     };
   };
@@ -140,8 +146,9 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
     const rest = after(second, outcome);
     const then = await orUnchanged(run([rest], targets), [rest]);
     const [next] = then.outcomes;
-    if (!next) return { ...then, changes: first.changes + then.changes };
-    return { outcomes: [continued(outcome, next)], moved: [], changes: first.changes + then.changes };
+    const tripped = [...first.tripped, ...then.tripped];
+    if (!next) return { ...then, tripped, changes: first.changes + then.changes };
+    return { outcomes: [continued(outcome, next)], moved: [], tripped, changes: first.changes + then.changes };
   };
 
   /** The lanes that are not ours any more, in the centre's own words. */
@@ -210,7 +217,14 @@ async function orSlow(running: Promise<LoadReport>): Promise<LoadReport | null> 
   }
 }
 
-const NOTHING: LoadReport = { outcomes: [], moved: [], changes: 0 };
+/** The messages that went through. */
+function throughOf({ prepared, exceptions, closed }: LaneWork): Trial[] {
+  const passed = new Set(exceptions.map((exception) => exception.seq));
+  const late = prepared.late.flatMap(({ trial }) => (trial && closed.includes(trial.seq) ? [trial] : []));
+  return [...prepared.messages.filter((message) => !passed.has(message.seq)), ...late];
+}
+
+const NOTHING: LoadReport = { outcomes: [], moved: [], tripped: [], changes: 0 };
 
 const itemsOf = ({ messages, late }: Prepared): number => messages.length + late.length;
 /** Too many exceptions are open, and there is nothing late to do about them. */
@@ -257,13 +271,14 @@ async function orUnchanged(running: Promise<LoadReport>, lanes: readonly Prepare
     return await running;
   } catch (thrown) {
     if (asWaybillError(thrown).blame !== "target") throw thrown;
-    return { outcomes: lanes.map(({ claim }) => unchanged(claim)), moved: [], changes: 0 };
+    return { outcomes: lanes.map(({ claim }) => unchanged(claim)), moved: [], tripped: [], changes: 0 };
   }
 }
 
 const joined = (a: LoadReport, b: LoadReport): LoadReport => ({
   outcomes: [...a.outcomes, ...b.outcomes],
   moved: [...a.moved, ...b.moved],
+  tripped: [...a.tripped, ...b.tripped],
   changes: a.changes + b.changes,
 });
 

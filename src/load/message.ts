@@ -26,6 +26,8 @@ export interface Trial {
   /** Names of the tables it writes, as far as it has been read. */
   readonly tables: readonly string[];
   touched(): Promise<Touched>;
+  /** The first of these routes that it holds a change of. */
+  routeAmong(routes: ReadonlySet<string>): Promise<string | null>;
   /** Applies all changes in their order. On a fault the caller undoes what was written. */
   apply(tx: LoadTransaction, late: boolean): Promise<Fared>;
 }
@@ -73,6 +75,9 @@ export class Loading implements Trial {
   touched(): Promise<Touched> {
     return Promise.resolve(this.sets);
   }
+  async routeAmong(routes: ReadonlySet<string>): Promise<string | null> {
+    return routeIn(this.#line, routes);
+  }
   /** Nothing but rows as they are, as a resync puts them into the lane: each stands for itself. */
   get isPage(): boolean {
     return this.fault === null && this.#line.changes.every((change) => change.op === "upsert");
@@ -106,6 +111,13 @@ export const planLine = (sender: Sender, line: Line, targets: Targets): ReturnTy
 export function touch(touched: Touched, acts: readonly Act[], line: Line, targets: Targets): void {
   for (const change of line.changes) touched.addSource(change, targets);
   for (const act of acts) touched.addAct(act);
+}
+
+/** A line may be anything; what is no change has no route. */
+export function routeIn({ changes }: Line, routes: ReadonlySet<string>): string | null {
+  for (const change of changes as readonly (Partial<Line["changes"][number]> | null)[])
+    if (typeof change?.table === "string" && routes.has(change.table)) return change.table;
+  return null;
 }
 
 /** By their names at the target; by the sender's names when nothing could be planned. */

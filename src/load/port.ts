@@ -5,6 +5,7 @@ import type { Claim, LaneOutcome } from "../ledger/port.ts";
 import type { Row } from "../message/change.ts";
 import type { Fault } from "./plan.ts";
 import type { TraceContext } from "../observe/trace-context.ts";
+import type { Tripped } from "./routes.ts";
 
 /** What became of a batch of claims. Every claim is in exactly one of the lists. */
 export type LoadReport = {
@@ -18,6 +19,8 @@ export type LoadReport = {
     readonly version: number;
     readonly passed: readonly Passed[];
   }[];
+  /** Routes that were found broken; what was refused for it is held in the outcomes. To be paused before those are settled. */
+  readonly tripped: readonly Tripped[];
   /** Changes applied, for the rate figure. */
   readonly changes: number;
   /** Where the claimed messages that are traced stand in their traces; absent when nobody traces. */

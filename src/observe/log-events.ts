@@ -51,6 +51,10 @@ export const LOG_EVENTS = {
   "central.thread.ended": "The loading thread ended by itself and is started again.",
   "breaker.opened": "A target does not answer: nothing is tried before `retryInMs`; no attempt is counted.",
   "breaker.probing": "One batch tries whether the target answers again.",
+  "route.paused": "One fault meets many lanes: messages of this table wait untried, until a probe goes through.",
+  "trail.failed": "A line of the audit trail about this hub itself could not be written.",
+  "pause.ended": "Something that stood still goes on.",
+  "pauses.unread": "What is paused could not be read; it is read again in a moment.",
   "breaker.closed": "The target answers again after `failures` failures in a row.",
 
   // loading

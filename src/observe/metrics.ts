@@ -120,6 +120,12 @@ export const METRICS = {
     meaning: "1 while a target is not tried because it did not answer.",
     labels: ["target"],
   },
+  waybill_route_paused: {
+    kind: "gauge",
+    unit: "0 or 1",
+    meaning: "1 while messages of this table wait, since one fault met many lanes or a person paused it.",
+    labels: ["table"],
+  },
   waybill_updates_forwarded_total: {
     kind: "counter",
     unit: "entries",

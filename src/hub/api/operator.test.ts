@@ -22,6 +22,7 @@ const exception = (number: number, more: Partial<ExceptionWrite>): ExceptionWrit
   attempts: 1,
   retryInMs: null,
   behind: null,
+  route: null,
   sets,
   tables: ["sale"],
   ...more,

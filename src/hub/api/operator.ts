@@ -7,6 +7,7 @@ import { retentionRoutes } from "./operator/retention.ts";
 import { restoreRoutes } from "./operator/restores.ts";
 import { peopleRoutes } from "./operator/people.ts";
 import { settingsRoutes } from "./operator/settings.ts";
+import { pauseRoutes } from "./operator/pauses.ts";
 import { terminalRoutes } from "./operator/terminals.ts";
 import { trailRoutes } from "./operator/trail.ts";
 import type { HubApiParts } from "./parts.ts";
@@ -25,6 +26,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
     ...restoreRoutes(parts),
     ...alertRoutes(parts),
     ...retentionRoutes(parts),
+    ...pauseRoutes(parts),
     ...enrolRoutes(parts, gatekeeper),
     ...peopleRoutes(parts),
     ...settingsRoutes(parts),

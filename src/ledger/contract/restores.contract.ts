@@ -70,7 +70,7 @@ export function restoresContract(adapter: string, open: OpenSubject): void {
       await ledger.exceptions.discard(till.lane, seq(3), ANNA, "entered again by hand");
       const claim = await claimOne(ledger);
       const given = { seq: seq(3), state: "discarded" as const, fault: null, detail: "", attempts: 1 };
-      const write = { ...given, retryInMs: null, behind: null, sets: null, tables: [] };
+      const write = { ...given, retryInMs: null, behind: null, route: null, sets: null, tables: [] };
       await ledger.work.settle([loaded(claim, { exceptions: [write] })]);
       expect(await ledger.restores.missing(null, 10)).toMatchObject([{ from: 5, through: 7 }]);
     });

@@ -195,6 +195,7 @@ export const passedOver = (n: number, given: Partial<ExceptionWrite> = {}): Exce
   attempts: 1,
   retryInMs: null,
   behind: null,
+  route: null,
   sets: NO_SETS,
   tables: ["sale"],
   ...given,

@@ -253,6 +253,7 @@ export function workContract(adapter: string, open: OpenSubject): void {
           attempts: 1,
           sets,
           order: { verb: "load" },
+          probe: false,
           revision: null,
         },
       ]);

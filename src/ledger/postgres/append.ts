@@ -53,7 +53,7 @@ async function lockLanes(tx: Tx, submissions: readonly Submission[]): Promise<re
     lock("lane_in"),
     lock("lane_out"),
     tx.all<ReadRow>(
-      `select p.*, ${BLOCKED("p.terminal", "p.ordinal")} as blocked,
+      `select p.*, ${BLOCKED("p")} as blocked,
               coalesce(c.retrying, 0) as retrying, coalesce(c.held, 0) as held, coalesce(c.dead, 0) as dead
        from (${SELECT_LANE} where ${concerned}) p left join lane_open c on c.lane = p.id`,
       terminals,

@@ -37,7 +37,7 @@ type Look = LaneRow & {
 };
 
 const LOOK = `
-  select p.*, t.tags, ${BLOCKED("p.terminal", "p.ordinal")} as blocked,
+  select p.*, t.tags, ${BLOCKED("p")} as blocked,
          exists (select from exception where lane = p.id and due_at <= $2 and seq <= p."loadedThrough" + 1
                  and (seq <= p."receivedThrough" or verb = 'discard' or revision is not null)) as "hasLate",
          exists (select from lane l join exception e on e.lane = l.id and e.closed_at is null
@@ -68,6 +68,10 @@ const LOOK = `
  */
 export async function claimLanes(tx: Tx, worker: WorkerId, limit: ClaimLimit, leaseMs: number): Promise<Claim[]> {
   const now = tx.now();
+  const pauses = await tx.all<{ kind: string; name: string }>(
+    "select kind, name from pause where kind in ('everything', 'route') order by name",
+  );
+  if (pauses.some(({ kind }) => kind === "everything")) return [];
   const taken: Taken[] = [];
   const idle: number[] = [];
   let alone = false;
@@ -90,7 +94,8 @@ export async function claimLanes(tx: Tx, worker: WorkerId, limit: ClaimLimit, le
     if (due.length < wanted) break;
   }
   await Promise.all([reconsider(tx, idle, now), lease(tx, taken, worker, later(now, leaseMs))]);
-  return taken.map(({ claim }) => claim);
+  const paused = pauses.map(({ name }) => name);
+  return taken.map(({ claim }) => ({ ...claim, paused }));
 }
 
 const lookAt = (tx: Tx, due: readonly { readonly lane: number }[], limit: ClaimLimit): Promise<Look[]> =>
@@ -159,6 +164,7 @@ async function take(tx: Tx, lane: Look, limit: ClaimLimit, now: Instant): Promis
   const count = late.length + (through - from + 1);
   const alone = count === 1 ? (late[0]?.seq ?? from) : null;
   const claim: Claim = {
+    paused: [],
     lane: nameOf(lane),
     terminal: lane.terminal,
     tags: lane.tags === null ? {} : (JSON.parse(lane.tags) as Record<string, string>),
@@ -258,7 +264,13 @@ async function openExceptions(tx: Tx, lane: LaneRow): Promise<OpenException[]> {
 const MOST_TOGETHER = 200;
 
 async function lateItems(tx: Tx, lane: LaneRow, limit: number, now: Instant): Promise<LateItem[]> {
-  type Row = OpenRow & { verb: "load" | "discard"; by: Actor | null; reason: string | null; line: Uint8Array | null };
+  type Row = OpenRow & {
+    verb: "load" | "discard";
+    by: Actor | null;
+    reason: string | null;
+    line: Uint8Array | null;
+    probe: boolean;
+  };
   const rows = await tx.all<Row>(
     `with recursive due (seq) as (
          select seq from exception where lane = $1 and due_at <= $2 and seq <= $3
@@ -274,7 +286,8 @@ async function lateItems(tx: Tx, lane: LaneRow, limit: number, now: Instant): Pr
            on e.behind_lane = $1 and e.behind_seq = t.seq and e.lane = $1
           and e.closed_at is null and e.state = 'held' and e.verb = 'load')
        select l.terminal, l.epoch, e.seq, e.state, e.fault, e.attempts, e.sets, e.verb, e.order_by as "by",
-              e.order_reason as reason, r.line
+              e.order_reason as reason, r.line,
+              e.route is not null and e.due_at <= $2 as probe
        from exception e join lane l on l.id = e.lane
        left join revision r on r.lane = e.lane and r.seq = e.seq and r.n = e.revision
        where e.lane = $1 and e.seq in (select seq from due union (select seq from together limit ${MOST_TOGETHER})) order by e.seq`,
@@ -288,6 +301,7 @@ async function lateItems(tx: Tx, lane: LaneRow, limit: number, now: Instant): Pr
     ...openOf(row),
     order:
       row.verb === "discard" ? { verb: "discard", by: row.by ?? SYSTEM, reason: row.reason ?? "" } : { verb: "load" },
+    probe: row.probe,
     revision: row.line,
   }));
 }

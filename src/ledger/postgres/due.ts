@@ -2,12 +2,16 @@ import type { Instant } from "../../base/clock.ts";
 import { splitLane, type LaneName } from "../../base/ids.ts";
 import type { Tx } from "./tx.ts";
 
-/** SQL: true while an older lane of the terminal has received messages that are neither loaded nor excepted. */
-export const BLOCKED = (terminal: string, ordinal: string): string =>
-  `(${ordinal} > 1 and exists (
+/** SQL: true while the lane is paused, or an older one of the terminal has received messages that are neither loaded nor excepted. */
+export const BLOCKED = (lane: string): string => {
+  const [terminal, ordinal] = [`${lane}.terminal`, `${lane}.ordinal`];
+  return `(exists (
+     select from pause where kind = 'terminal' and name = ${terminal} or kind = 'lane' and name = ${terminal} || '/' || ${lane}.epoch)
+     or ${ordinal} > 1 and exists (
      select from lane older join lane_in older_in on older_in.lane = older.id join lane_out older_out on older_out.lane = older.id
      where older.terminal = ${terminal} and older.ordinal < ${ordinal}
        and older_in.received_through > older_out.loaded_through))`;
+};
 
 /**
  * Locks lane_out of all lanes of these lanes' terminals, in lane order. Whatever is done to a lane may free lanes of the same
@@ -32,7 +36,7 @@ export async function reconsider(tx: Tx, lanes: readonly number[], newWorkAt: In
     `update lane_out o set work_at = d.due
      from (
        select p.lane,
-              case when least(late.at, fresh.at) is not null and not ${BLOCKED("l.terminal", "l.ordinal")}
+              case when least(late.at, fresh.at) is not null and not ${BLOCKED("l")}
                 then greatest(least(late.at, fresh.at), p.not_before) end as due
        from lane_out p join lane l on l.id = p.lane join lane_in i on i.lane = p.lane
        cross join lateral (

@@ -10,6 +10,7 @@ import { restoresContract } from "../contract/restores.contract.ts";
 import { retentionContract } from "../contract/retention.contract.ts";
 import { sequencesContract } from "../contract/sequences.contract.ts";
 import { terminalsContract } from "../contract/terminals.contract.ts";
+import { pausesContract } from "../contract/pauses.contract.ts";
 import { trailContract } from "../contract/trail.contract.ts";
 import { updatesContract } from "../contract/updates.contract.ts";
 import { workContract } from "../contract/work.contract.ts";
@@ -24,6 +25,7 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   updatesContract("PostgreSQL", open);
   terminalsContract("PostgreSQL", open);
   trailContract("PostgreSQL", open);
+  pausesContract("PostgreSQL", open);
   accessContract("PostgreSQL", open);
   historyContract("PostgreSQL", open);
   requestsContract("PostgreSQL", open);

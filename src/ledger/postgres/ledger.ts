@@ -14,6 +14,7 @@ import { Signals } from "./signals.ts";
 import { Store, type LedgerParts } from "./store.ts";
 import { restoresOn } from "./restores.ts";
 import { retentionOn } from "./retention.ts";
+import { pausesOn } from "./pauses.ts";
 import { terminalsOn } from "./terminals.ts";
 import { trailOn } from "./trail.ts";
 import { upkeepOn } from "./upkeep.ts";
@@ -55,6 +56,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     updates: updatesOn(store),
     terminals: terminalsOn(store),
     trail: trailOn(store),
+    pauses: pausesOn(store),
     access: accessOn(store),
     history: historyOn(store),
     restores: restoresOn(store),

@@ -5,8 +5,10 @@ import { moved, type StateKind, type Verb } from "../../message/lifecycle.ts";
 import type { ExceptionWrite, LaneOutcome } from "../port.ts";
 import { lockTerminals, reconsider, reconsiderNewer } from "./due.ts";
 import { record, recordOne } from "./events.ts";
+import { NEVER_DUE } from "../pauses.ts";
 import { freeFollowers, isOpen } from "./followers.ts";
 import { laneNamed, lanesNamed, nameOf, type LaneRow } from "./lane-row.ts";
+import { liftTripped } from "./pauses.ts";
 import { json, storable, type Tx } from "./tx.ts";
 
 /** A settlement that moved nothing would be claimed again at once: the loader has stopped the lane (too many open exceptions). */
@@ -75,7 +77,8 @@ async function judge(tx: Tx, { lane, outcome, worker }: Settled, now: Instant): 
   const passed = outcome.exceptions.toSorted((a, b) => a.seq - b.seq);
   for (const write of passed) await writeException(tx, lane, outcome.loadedThrough, write, worker, now);
   // Only now that all are written is it known which of them still block.
-  for (const write of passed) if (write.state === "held") await attachToBlocker(tx, lane, write, now);
+  for (const write of passed)
+    if (write.state === "held" && write.route === null) await attachToBlocker(tx, lane, write, now);
   for (const n of outcome.closed) await freeFollowers(tx, lane.id, n, now);
   for (const write of passed) if (write.state === "discarded") await freeFollowers(tx, lane.id, write.seq, now);
   for (const { kind, from, through, detail } of outcome.events) {
@@ -134,12 +137,14 @@ type Claimed = {
   readonly verb: "load" | "discard";
   readonly by: Actor | null;
   readonly reason: string | null;
+  /** It was the probe of this paused route. */
+  readonly route: string | null;
 };
 
 /** The exception if this lease has it in hand. */
 const claimedOne = (tx: Tx, lane: LaneRow, n: Seq): Promise<Claimed | undefined> =>
   tx.get<Claimed>(
-    `select state, verb, order_by as "by", order_reason as reason from exception
+    `select state, verb, order_by as "by", order_reason as reason, route from exception
      where lane = $1 and seq = $2 and closed_at is null and claimed_fence = $3`,
     lane.id,
     n,
@@ -147,17 +152,18 @@ const claimedOne = (tx: Tx, lane: LaneRow, n: Seq): Promise<Claimed | undefined>
   );
 
 async function closeLate(tx: Tx, lane: LaneRow, n: Seq, worker: Actor, now: Instant): Promise<void> {
-  if ((await claimedOne(tx, lane, n))?.verb !== "load")
-    throw refusal(lane, `message ${n} loaded late without being claimed`);
+  const known = await claimedOne(tx, lane, n);
+  if (known?.verb !== "load") throw refusal(lane, `message ${n} loaded late without being claimed`);
   await tx.run(
     `update exception set state = 'loaded', closed_at = $1, due_at = null, replay = 0,
-       behind_lane = null, behind_seq = null, behind_on = null
+       behind_lane = null, behind_seq = null, behind_on = null, route = null
      where lane = $2 and seq = $3`,
     now,
     lane.id,
     n,
   );
   recordOne(tx, lane.id, n, "loaded late", worker, "");
+  if (known.route !== null) await liftTripped(tx, known.route, worker);
 }
 
 async function writeException(
@@ -176,22 +182,23 @@ async function writeException(
   if (moved(from, VERB_OF[write.state]) !== write.state)
     throw refusal(lane, `message ${write.seq} from ${from} to ${write.state}`);
   const dueAt = write.state === "retrying" ? later(now, write.retryInMs ?? 0) : null;
+  const heldUntil = write.route === null ? now : NEVER_DUE;
   const closedAt = write.state === "discarded" ? now : null;
   const detail = write.state === "discarded" ? (known?.reason ?? write.detail) : write.detail;
   await tx.run(
     `insert into exception (lane, seq, state, fault, detail, attempts, due_at, behind_lane, behind_seq, behind_on,
-       sets, tables, since, closed_at, trace)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+       sets, tables, since, closed_at, trace, route)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
      on conflict (lane, seq) do update set state = $3, fault = $4, detail = $5, attempts = $6, due_at = $7,
        behind_lane = $8, behind_seq = $9, behind_on = $10, sets = $11, tables = $12, closed_at = $14,
-       trace = coalesce($15, exception.trace), replay = 0`,
+       trace = coalesce($15, exception.trace), replay = 0, route = $16`,
     lane.id,
     write.seq,
     write.state,
     write.fault,
     storable(detail),
     write.attempts,
-    dueAt ?? (write.state === "held" ? now : null),
+    dueAt ?? (write.state === "held" ? heldUntil : null),
     null,
     null,
     null,
@@ -200,7 +207,11 @@ async function writeException(
     now,
     closedAt,
     write.trace ?? null,
+    write.route,
   );
+  // It was tried and met something else: what its route was paused for is mended.
+  const tried = write.state === "retrying" || write.state === "dead";
+  if (known?.verb === "load" && known.route !== null && tried) await liftTripped(tx, known.route, worker);
   recordOne(tx, lane.id, write.seq, write.state, write.state === "discarded" ? (known?.by ?? worker) : worker, detail);
 }
 

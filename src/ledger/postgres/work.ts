@@ -23,7 +23,9 @@ export const workOn = (store: Store): Work => ({
     store.read(async (tx) => {
       // Not min(): this is the first row of the index `lane_due`, by any plan.
       const row = await tx.get<{ at: number }>(
-        `select work_at as at from lane_out where work_at is not null order by work_at limit 1`,
+        `select work_at as at from lane_out
+         where work_at is not null and not exists (select from pause where kind = 'everything')
+         order by work_at limit 1`,
       );
       return row === undefined ? null : Math.max(0, row.at - tx.now());
     }),

@@ -6,6 +6,7 @@ import type { Claim, ClaimLimit, LateItem, OpenException } from "../port.ts";
 import { isBlocked, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { laneById, nameOf, type LaneRow } from "./lane-row.ts";
+import { isAllPaused, pausedRoutes } from "./paused.ts";
 import type { Store } from "./store.ts";
 
 /** More lanes are looked at than are asked for, since suspects are passed over and some have nothing to give after all. */
@@ -17,6 +18,7 @@ const SPARE_CANDIDATES = 16;
  */
 export function claimLanes(store: Store, worker: WorkerId, limit: ClaimLimit, leaseMs: number): Claim[] {
   const now = store.now();
+  if (isAllPaused(store)) return [];
   const candidates = store.all<{ lane: number }>(
     "select lane from lane_out where work_at <= ? order by work_at, lane limit ?", // the partial index lane_due, from its start
     now,
@@ -110,6 +112,7 @@ function claimLane(
     store.run("update exception set claimed_fence = ? where lane = ? and seq = ?", fence, lane.id, item.seq);
   }
   return {
+    paused: pausedRoutes(store),
     lane: nameOf(lane),
     terminal: lane.terminal,
     tags: tagsOf(store, lane),
@@ -217,7 +220,13 @@ function openExceptions(store: Store, lane: LaneRow): OpenException[] {
 const MOST_TOGETHER = 200;
 
 function lateItems(store: Store, lane: LaneRow, limit: number, now: Instant): LateItem[] {
-  type Row = OpenRow & { verb: "load" | "discard"; by: Actor | null; reason: string | null; line: Uint8Array | null };
+  type Row = OpenRow & {
+    verb: "load" | "discard";
+    by: Actor | null;
+    reason: string | null;
+    line: Uint8Array | null;
+    probe: 0 | 1;
+  };
   return store
     .all<Row>(
       `with recursive due (seq) as (
@@ -235,7 +244,8 @@ function lateItems(store: Store, lane: LaneRow, limit: number, now: Instant): La
           and e.closed_at is null and e.state = 'held' and e.verb = 'load'
          limit ${MOST_TOGETHER})
        select l.terminal, l.epoch, e.seq, e.state, e.fault, e.attempts, e.sets, e.verb, e.order_by as "by",
-              e.order_reason as reason, r.line
+              e.order_reason as reason, r.line,
+              e.route is not null and e.due_at <= ?2 as probe
        from exception e join lane l on l.id = e.lane
        left join revision r on r.lane = e.lane and r.seq = e.seq and r.n = e.revision
        where e.lane = ?1 and e.seq in (select seq from due union select seq from together) order by e.seq`,
@@ -249,6 +259,7 @@ function lateItems(store: Store, lane: LaneRow, limit: number, now: Instant): La
       ...openOf(row),
       order:
         row.verb === "discard" ? { verb: "discard", by: row.by ?? SYSTEM, reason: row.reason ?? "" } : { verb: "load" },
+      probe: row.probe === 1,
       revision: row.line,
     }));
 }

@@ -1,5 +1,6 @@
 import { instant, type Instant } from "../../base/clock.ts";
 import { laneById, type LaneRow } from "./lane-row.ts";
+import { isPaused } from "./paused.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -33,8 +34,9 @@ function lateDueAt(store: Store, lane: LaneRow): Instant | null {
   return row?.at ?? null;
 }
 
-/** True while an older lane of the terminal has received messages that are neither loaded nor excepted. */
+/** True while it is paused, or an older lane of the terminal has received messages that are neither loaded nor excepted. */
 export function isBlocked(store: Store, lane: LaneRow): boolean {
+  if (isPaused(store, lane)) return true;
   if (lane.ordinal === 1) return false;
   return (
     store.get(

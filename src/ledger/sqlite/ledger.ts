@@ -14,6 +14,7 @@ import { migrate, requireForm } from "./migrate.ts";
 import { connect, Store, type LedgerParts } from "./store.ts";
 import { restoresOn } from "./restores.ts";
 import { retentionOn } from "./retention.ts";
+import { pausesOn } from "./pauses.ts";
 import { terminalsOn } from "./terminals.ts";
 import { trailOn } from "./trail.ts";
 import { updatesOn } from "./updates.ts";
@@ -49,6 +50,7 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     updates: updatesOn(opened),
     terminals: terminalsOn(opened),
     trail: trailOn(opened),
+    pauses: pausesOn(opened),
     access: accessOn(opened),
     history: historyOn(opened),
     restores: restoresOn(opened),

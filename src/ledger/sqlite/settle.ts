@@ -5,8 +5,10 @@ import { moved, type StateKind, type Verb } from "../../message/lifecycle.ts";
 import type { ExceptionWrite, LaneOutcome } from "../port.ts";
 import { reconsider, reconsiderNewer } from "./due.ts";
 import { record, recordOne } from "./events.ts";
+import { NEVER_DUE } from "../pauses.ts";
 import { freeFollowers, isOpen } from "./followers.ts";
 import { laneByName, laneNamed, nameOf, type LaneRow } from "./lane-row.ts";
+import { liftTripped } from "./pauses.ts";
 import type { Store } from "./store.ts";
 
 /** A settlement that moved nothing would be claimed again at once: the loader has stopped the lane (too many open exceptions). */
@@ -34,7 +36,8 @@ export function settleLane(store: Store, outcome: LaneOutcome): "settled" | "los
   const passed = outcome.exceptions.toSorted((a, b) => a.seq - b.seq);
   for (const write of passed) writeException(store, lane, outcome.loadedThrough, write, worker, now);
   // Only now that all are written is it known which of them still block.
-  for (const write of passed) if (write.state === "held") attachToBlocker(store, lane, write, now);
+  for (const write of passed)
+    if (write.state === "held" && write.route === null) attachToBlocker(store, lane, write, now);
   for (const n of outcome.closed) freeFollowers(store, lane.id, n, now);
   for (const write of passed) if (write.state === "discarded") freeFollowers(store, lane.id, write.seq, now);
   for (const { kind, from, through, detail } of outcome.events) {
@@ -92,12 +95,14 @@ type Claimed = {
   readonly verb: "load" | "discard";
   readonly by: Actor | null;
   readonly reason: string | null;
+  /** It was the probe of this paused route. */
+  readonly route: string | null;
 };
 
 /** The exception if this lease has it in hand. */
 const claimedOne = (store: Store, lane: LaneRow, n: Seq): Claimed | undefined =>
   store.get<Claimed>(
-    `select state, verb, order_by as "by", order_reason as reason from exception
+    `select state, verb, order_by as "by", order_reason as reason, route from exception
      where lane = ? and seq = ? and closed_at is null and claimed_fence = ?`,
     lane.id,
     n,
@@ -105,17 +110,18 @@ const claimedOne = (store: Store, lane: LaneRow, n: Seq): Claimed | undefined =>
   );
 
 function closeLate(store: Store, lane: LaneRow, n: Seq, worker: Actor, now: Instant): void {
-  if (claimedOne(store, lane, n)?.verb !== "load")
-    throw refusal(lane, `message ${n} loaded late without being claimed`);
+  const known = claimedOne(store, lane, n);
+  if (known?.verb !== "load") throw refusal(lane, `message ${n} loaded late without being claimed`);
   store.run(
     `update exception set state = 'loaded', closed_at = ?, due_at = null, replay = 0,
-       behind_lane = null, behind_seq = null, behind_on = null
+       behind_lane = null, behind_seq = null, behind_on = null, route = null
      where lane = ? and seq = ?`,
     now,
     lane.id,
     n,
   );
   recordOne(store, lane.id, n, "loaded late", worker, "");
+  if (known.route !== null) liftTripped(store, known.route, worker);
 }
 
 function writeException(
@@ -134,22 +140,23 @@ function writeException(
   if (moved(from, VERB_OF[write.state]) !== write.state)
     throw refusal(lane, `message ${write.seq} from ${from} to ${write.state}`);
   const dueAt = write.state === "retrying" ? later(now, write.retryInMs ?? 0) : null;
+  const heldUntil = write.route === null ? now : NEVER_DUE;
   const closedAt = write.state === "discarded" ? now : null;
   const detail = write.state === "discarded" ? (known?.reason ?? write.detail) : write.detail;
   store.run(
     `insert into exception (lane, seq, state, fault, detail, attempts, due_at, behind_lane, behind_seq, behind_on,
-       sets, tables, since, closed_at, trace)
-     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+       sets, tables, since, closed_at, trace, route)
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
      on conflict (lane, seq) do update set state = ?3, fault = ?4, detail = ?5, attempts = ?6, due_at = ?7,
        behind_lane = ?8, behind_seq = ?9, behind_on = ?10, sets = ?11, tables = ?12, closed_at = ?14,
-       trace = coalesce(?15, trace), replay = 0`,
+       trace = coalesce(?15, trace), replay = 0, route = ?16`,
     lane.id,
     write.seq,
     write.state,
     write.fault,
     detail,
     write.attempts,
-    dueAt ?? (write.state === "held" ? now : null),
+    dueAt ?? (write.state === "held" ? heldUntil : null),
     null,
     null,
     null,
@@ -158,7 +165,11 @@ function writeException(
     now,
     closedAt,
     write.trace ?? null,
+    write.route,
   );
+  // It was tried and met something else: what its route was paused for is mended.
+  const tried = write.state === "retrying" || write.state === "dead";
+  if (known?.verb === "load" && known.route !== null && tried) liftTripped(store, known.route, worker);
   recordOne(
     store,
     lane.id,

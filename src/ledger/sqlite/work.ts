@@ -7,6 +7,7 @@ import { claimedLate, claimLanes } from "./claim.ts";
 import { reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
+import { isAllPaused } from "./paused.ts";
 import { settleLane } from "./settle.ts";
 import type { Store } from "./store.ts";
 
@@ -36,6 +37,7 @@ export const workOn = (store: Store): Work => ({
     }),
   adopt: async (lane, fence, centre) => store.write(() => adoptLane(store, lane, fence, centre)),
   nextDue: async () => {
+    if (isAllPaused(store)) return null;
     const row = store.get<{ at: number | null }>("select min(work_at) as at from lane_out where work_at is not null");
     return row?.at == null ? null : Math.max(0, row.at - store.now());
   },
