@@ -1,89 +1,8 @@
-import { writeFileSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
-import { systemRuntime } from "../src/base/runtime.ts";
-import { Stop } from "../src/base/stop.ts";
-import { startHub, type Hub } from "../src/hub/hub.ts";
-import { readOperatorToken } from "../src/hub/operator-token.ts";
-import { silentLog } from "../src/observe/log.ts";
 import { contextOf } from "../src/observe/trace-context.ts";
-import { readTerminalConfig } from "../src/terminal/config.ts";
-import { startTerminal } from "../src/terminal/terminal.ts";
 import { collector, type ReceivedSpan } from "./kit/otlp.ts";
-import { tempDir } from "./kit/temp-dir.ts";
+import { PUBLISHER, SmallChain } from "./kit/small-chain.ts";
 import { until } from "./kit/until.ts";
-
-/** A hub, and tills beside it, in this process but over real HTTP, files and threads, with a collector of their spans. */
-const TABLES = `
-  create table sale (id text primary key, till text not null, amount text not null check (amount <> 'bad'));
-  create table price (sku text primary key, amount text not null);`;
-const PUBLISHER = "publisher-token-of-this-test";
-const CONFIG = {
-  tables: {
-    sale: { direction: "up", owner: { column: "till", is: "terminal" }, search: ["id"] },
-    price: { direction: "down", audience: "all" },
-  },
-  processor: { pollMs: 50 },
-  publisher: { pollMs: 20, quietGapMs: 10 },
-  retry: { attempts: 1 },
-  tokens: [{ name: "erp", role: "publisher", token: PUBLISHER }],
-};
-
-class World implements AsyncDisposable {
-  readonly dir = tempDir();
-  readonly #stop = new Stop();
-  #hub: Hub | null = null;
-
-  static async start(tracing: object): Promise<World> {
-    const world = new World();
-    for (const file of ["central.db", "t1.db", "t2.db"]) world.sql(file, `pragma journal_mode = wal; ${TABLES}`);
-    const path = world.dir.file("waybill.config.json");
-    const databases = { ledger: "sqlite:./ledger.db", central: "sqlite:./central.db", port: 0 };
-    writeFileSync(path, JSON.stringify({ ...CONFIG, ...databases, tracing }));
-    world.#hub = await startHub({ source: { path }, runtime: systemRuntime, log: silentLog, stop: world.#stop });
-    return world;
-  }
-  get address(): string {
-    return this.#hub?.address ?? "";
-  }
-  async till(terminal: string, tracing: object): Promise<void> {
-    const { token } = await this.operator<{ token: string }>("/api/enroll-tokens", { terminal });
-    const config = readTerminalConfig({
-      ...{ hub: this.address, terminal, token, tracing, pollMs: 5, quietGapMs: 5 },
-      database: `sqlite:${this.dir.file(`${terminal}.db`)}`,
-      state: this.dir.file(`${terminal}-state`),
-    });
-    await startTerminal({ config, runtime: systemRuntime, log: silentLog, stop: this.#stop });
-    const captured = "select count(*) as n from sqlite_master where type = 'trigger' and tbl_name = 'sale'";
-    await until(() => Number(this.rows(`${terminal}.db`, captured)[0]?.["n"]) > 0, { what: "triggers" });
-  }
-  async operator<T>(path: string, body?: unknown): Promise<T> {
-    const token = await readOperatorToken(`sqlite:${this.dir.file("ledger.db")}`);
-    const answer = await fetch(`${this.address}${path}`, {
-      method: body === undefined ? "GET" : "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    return (await answer.json()) as T;
-  }
-  sql(file: string, sql: string): void {
-    const db = new DatabaseSync(this.dir.file(file));
-    db.exec(`pragma busy_timeout = 5000; ${sql}`);
-    db.close();
-  }
-  rows(file: string, sql: string): readonly Record<string, unknown>[] {
-    const db = new DatabaseSync(this.dir.file(file));
-    try {
-      return db.prepare(sql).all();
-    } finally {
-      db.close();
-    }
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stop.end(() => undefined);
-    await this.dir[Symbol.asyncDispose]();
-  }
-}
 
 type Traced = {
   readonly messages: readonly {
@@ -105,8 +24,8 @@ function unbroken(spans: readonly ReceivedSpan[]): string[] {
 
 test("one sale from till to centre and one price from centre to till are one unbroken trace each", async () => {
   await using collecting = await collector();
-  await using world = await World.start({ url: collecting.url, headers: { "x-tenant": "shop" } });
-  await world.till("t1", { url: collecting.url });
+  await using world = await SmallChain.start({ tracing: { url: collecting.url, headers: { "x-tenant": "shop" } } });
+  await world.till("t1", { tracing: { url: collecting.url } });
 
   world.sql("t1.db", "insert into sale values ('S-1', 't1', '9.99')");
   await until(() => world.rows("central.db", "select * from sale").length === 1, { what: "the sale at the centre" });
@@ -144,7 +63,7 @@ test("one sale from till to centre and one price from centre to till are one unb
 
 test("a refused sale's trace says so, and its dead letter, its events and the log name the same trace", async () => {
   await using collecting = await collector();
-  await using world = await World.start({ url: collecting.url });
+  await using world = await SmallChain.start({ tracing: { url: collecting.url } });
   await world.till("t1", {}); // the agent does not trace: the hub tells of the beginning in its place
   world.sql("t1.db", "pragma ignore_check_constraints = on; insert into sale values ('S-2', 't1', 'bad')");
   await until(async () => (await world.operator<{ dead: number }>("/api/overview")).dead === 1, {
@@ -165,8 +84,8 @@ test("a refused sale's trace says so, and its dead letter, its events and the lo
 
 test("what is published through the API belongs to its caller's trace, down to the till", async () => {
   await using collecting = await collector();
-  await using world = await World.start({ url: collecting.url });
-  await world.till("t1", { url: collecting.url });
+  await using world = await SmallChain.start({ tracing: { url: collecting.url } });
+  await world.till("t1", { tracing: { url: collecting.url } });
   const [trace, parent] = ["ab".repeat(16), "cd".repeat(8)];
   const answer = await fetch(`${world.address}/v1/updates`, {
     method: "POST",
@@ -191,7 +110,7 @@ test("what is published through the API belongs to its caller's trace, down to t
 
 test("nothing is sent, read from disk or waited for when nobody asked for traces, or the share is nothing", async () => {
   await using collecting = await collector();
-  await using world = await World.start({ url: collecting.url, ratio: 0 });
+  await using world = await SmallChain.start({ tracing: { url: collecting.url, ratio: 0 } });
   await world.till("t1", {});
   world.sql("t1.db", "insert into sale values ('S-3', 't1', '1.00')");
   await until(() => world.rows("central.db", "select * from sale").length === 1, { what: "the sale at the centre" });

@@ -114,6 +114,30 @@ export const METRICS = {
     meaning: "Batches that ended with a fault and judged nothing, by its code.",
     labels: ["code"],
   },
+  waybill_backlog_messages: {
+    kind: "gauge",
+    unit: "messages",
+    meaning: "Messages stored and not yet passed by the watermark of their lane, of all hubs over this ledger.",
+    labels: [],
+  },
+  waybill_backlog_oldest_seconds: {
+    kind: "gauge",
+    unit: "seconds",
+    meaning: "How long the oldest of them has waited; 0 when none waits.",
+    labels: [],
+  },
+  waybill_exceptions_open: {
+    kind: "gauge",
+    unit: "messages",
+    meaning: "Messages off the happy path now, by state: `retrying`, `held`, `dead`.",
+    labels: ["state"],
+  },
+  waybill_terminals_enrolled: {
+    kind: "gauge",
+    unit: "terminals",
+    meaning: "Terminals that have a key.",
+    labels: [],
+  },
   waybill_breaker_open: {
     kind: "gauge",
     unit: "0 or 1",

@@ -322,7 +322,7 @@ class Agent implements Terminal {
 
   /** The agent's figures in the Prometheus format; what only the database knows is read for it. */
   async metricsText(): Promise<string> {
-    const { up, down, longestLockMs } = await this.status();
+    const { up, down } = await this.status();
     const metrics = this.#metrics;
     metrics.set("waybill_terminal_outbox_rows", up.outboxRows, {});
     metrics.set("waybill_terminal_messages_waiting", up.packedThrough - up.receivedThrough, {});
@@ -330,7 +330,7 @@ class Agent implements Terminal {
     for (const state of ["retrying", "held", "dead"] as const)
       metrics.set("waybill_terminal_exceptions_open", up.open[state], { state });
     metrics.set("waybill_terminal_stale_rows", down.stale, {});
-    metrics.set("waybill_terminal_longest_lock_seconds", longestLockMs / 1_000, {});
+    metrics.set("waybill_terminal_longest_lock_seconds", this.#station.longestLockMs / 1_000, {});
     return metrics.text();
   }
 

@@ -14,6 +14,7 @@ const NEEDS = {
   zeep: { variable: "WAYBILL_ZEEP_PYTHON", isA: "the path of a Python that has zeep (Debian's python3-zeep)" },
   mono: { variable: "WAYBILL_MONO_MCS", isA: "the path of Mono's C# compiler, with Mono and its WCF beside it" },
   ramdisk: { variable: "WAYBILL_RAMDISK", isA: "the right to mount a RAM disk" },
+  promtool: { variable: "WAYBILL_PROMTOOL", isA: "the path of Prometheus' promtool, with prometheus beside it" },
   retail: { variable: "WAYBILL_RETAIL_CSV", isA: "the retail data set online-retail-2010-12.csv" },
 } as const;
 export type Need = keyof typeof NEEDS;

@@ -4,12 +4,14 @@ import type { Gate } from "./gate.ts";
 import { json } from "./http.ts";
 import type { HubApiParts } from "./parts.ts";
 import { route, type Route } from "./route.ts";
+import { Standing } from "./standing.ts";
 
 const alive = z.object({ status: z.literal("ok") });
 
 /** What load balancers, schedulers and Prometheus ask. */
 export function serviceRoutes(parts: HubApiParts, gate: Gate, openapi: () => unknown): readonly Route[] {
   const health = parts.health ?? ((): HealthReport => ({ ready: true, parts: { hub: WELL } }));
+  const standing = new Standing(parts);
   return [
     route(
       "anyone",
@@ -46,11 +48,14 @@ export function serviceRoutes(parts: HubApiParts, gate: Gate, openapi: () => unk
         answer: { status: 200 },
         faults: [],
       },
-      async () => ({
-        status: 200,
-        headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
-        body: Buffer.from(parts.metrics.text()),
-      }),
+      async () => {
+        await standing.refresh();
+        return {
+          status: 200,
+          headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+          body: Buffer.from(parts.metrics.text()),
+        };
+      },
     ),
     route(
       "anyone",
