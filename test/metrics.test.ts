@@ -142,9 +142,16 @@ async function loseLease(metrics: Metrics): Promise<void> {
   const work = { claim: async () => [claim], settle: async () => ["lost"], renew: async () => [] } as unknown as Work;
   const processor = new Processor({
     work,
-    load: async () => ({ outcomes: [outcome], moved: [], changes: 0 }),
+    load: async () => ({ outcomes: [outcome], moved: [], changes: 0, tripped: [] }),
     settings: { workers: 1, lanesPerBatch: 1, messagesPerLane: 10, bytesPerLane: 1_000, leaseMs: 10_000, pollMs: 10 },
-    ...{ runtime: systemRuntime, worker: workerId("w"), log: silentLog, metrics, onLoaded: () => undefined },
+    ...{
+      runtime: systemRuntime,
+      worker: workerId("w"),
+      log: silentLog,
+      metrics,
+      onLoaded: () => undefined,
+      onTripped: async () => undefined,
+    },
   });
   await processor.turn();
 }
@@ -244,11 +251,21 @@ const REASONS: Readonly<Record<MetricName, () => Promise<void>>> = {
   waybill_ledger_dead_rows: () => counted(upkeep, 'waybill_ledger_dead_rows{table="lane_out"}', 7),
   waybill_ledger_partition_headroom_seconds: () => counted(upkeep, "waybill_ledger_partition_headroom_seconds", 86_400),
   waybill_ledger_replication_lag_seconds: () => counted(upkeep, "waybill_ledger_replication_lag_seconds", 2),
+  waybill_route_paused: async () => {
+    const pause = { kind: "route", name: "sale", reason: "the test looks" };
+    await changes(hub, 'waybill_route_paused{table="sale"}', () => chain.operator("/api/pauses", pause));
+    await changes(
+      hub,
+      'waybill_route_paused{table="sale"}',
+      () => chain.operator("/api/pauses/resume", pause),
+      (now) => now === 0,
+    );
+  },
   waybill_ingest_refusing: () => counted(diskFull, 'waybill_ingest_refusing{why="disk"}', 1),
   waybill_retention_removed_total: () =>
     counted(retention, 'waybill_retention_removed_total{kind="messages"}', "more than nothing"),
   waybill_retention_pass_seconds: () => counted(retention, "waybill_retention_pass_seconds", "more than nothing"),
-  waybill_spans_total: () => changes(hub, 'waybill_spans_total{fate="sent"}', () => send()),
+  waybill_spans_total: () => changes(hub, 'waybill_spans_total{fate="sent"}', () => sellAt("t1", "T-1")),
   waybill_terminal_messages_packed_total: () =>
     changes(till, "waybill_terminal_messages_packed_total", () => sellAt("t1", "P-1"), exactly(1)),
   waybill_terminal_changes_packed_total: () =>
