@@ -15,7 +15,8 @@ import type { KeySets } from "./key-sets.ts";
 /**
  * The hub's durable memory. Small ports by topic; one `Ledger` implements them all over one store. Every promise here has
  * a test in `contract/`. Every write is durable (I2) before its promise resolves, and carries its events in the same
- * transaction (I8). Times come from the store's side of the port (its clock), never from callers' machines.
+ * transaction (I8). Times come from the store's side of the port (its clock), never from callers' machines; when that clock is set
+ * back, what waited for a time is due at the next claim.
  * Methods take and give plain values, so that a ledger can live on a thread of its own.
  */
 export interface Ledger extends AsyncDisposable {

@@ -93,10 +93,8 @@ function happen(world: World, kind: Happening): void {
       return;
     case "jumpClock": {
       world.counts.jumped++;
-      let ms = dice.between(-1, 1) * dice.pick([1_000, 60_000, 86_400_000]);
+      const ms = dice.between(-1, 1) * dice.pick([1_000, 60_000, 86_400_000, 400 * 86_400_000]);
       if (dice.chance(0.5)) {
-        // A hub whose clock is put back waits that long before it looks at lanes again: delay, not loss. See docs/proof.md.
-        ms = Math.max(ms, -5_000);
         world.hubSkewMs += ms;
         if (world.hub) world.hub.life.skewMs += ms;
       } else {

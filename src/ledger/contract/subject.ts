@@ -10,6 +10,8 @@ export interface Subject extends AsyncDisposable {
   readonly ledger: Ledger;
   /** Moves the ledger's clock on. */
   advance(ms: number): Promise<void>;
+  /** Sets the ledger's clock back, as a person or a time server does. */
+  setBack(ms: number): Promise<void>;
   /** Given where many processes may hold a ledger: the leases of one that ends run out by the clock. Else a restart ends them. */
   readonly leasesOutliveRestart?: true;
   /** Closes the ledger and opens the same one again, as after a restart; `ledger` is then the new one. */

@@ -146,6 +146,34 @@ export function workContract(adapter: string, open: OpenSubject): void {
       expect(third.fence).toBeGreaterThan(second.fence);
     });
 
+    test("a clock that is set back delays nothing: what was due, handed back, tried again later or leased is due all the same", async () => {
+      await using subject = await open();
+      const DAY_MS = 86_400_000;
+      const tills = ["t1", "t2", "t3", "t4"].map((name) => new Till(name).write(3));
+      for (const till of tills) await send(subject.ledger, till.messages(1, 3));
+      const [leased, handedBack, retried] = await claimAll(subject.ledger, { lanes: 3 });
+      if (!leased || !handedBack || !retried) throw new Error("three lanes are due");
+      await subject.ledger.work.release([handedBack], 5_000, "CENTRAL_UNAVAILABLE");
+      const later = passedOver(2, { state: "retrying", retryInMs: 600_000 });
+      await subject.ledger.work.settle([loaded(retried, { exceptions: [later] })]);
+      await subject.setBack(DAY_MS);
+      await subject.ledger.work.nextDue();
+      const due = await claimAll(subject.ledger, { lanes: 9 });
+      expect(new Set(due.map(({ lane }) => lane))).toEqual(new Set([handedBack.lane, retried.lane, tills[3]?.lane]));
+      expect(due.find(({ lane }) => lane === retried.lane)?.late).toMatchObject([{ seq: 2 }]);
+      await subject.advance(LEASE_MS + 1);
+      expect((await claimAll(subject.ledger, { lanes: 9 })).map(({ lane }) => lane)).toContain(leased.lane);
+    });
+
+    test("a clock that was set back while nobody had the ledger open delays nothing", async () => {
+      const { subject } = await withMessages(3);
+      await using _ = subject;
+      await subject.ledger.work.release([await claimOne(subject.ledger)], 5_000, "the hub stops");
+      await subject.setBack(86_400_000);
+      await subject.restart();
+      expect((await claimOne(subject.ledger)).from).toBe(1);
+    });
+
     test("a lane handed back is judged by nobody and due again when it was asked", async () => {
       const { subject, till } = await withMessages(5);
       await using _ = subject;

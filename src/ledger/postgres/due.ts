@@ -1,5 +1,6 @@
-import type { Instant } from "../../base/clock.ts";
-import { splitLane, type LaneName } from "../../base/ids.ts";
+import { later, type Instant } from "../../base/clock.ts";
+import { splitLane, SYSTEM, type LaneName } from "../../base/ids.ts";
+import { note } from "./events.ts";
 import type { Tx } from "./tx.ts";
 
 /** SQL: true while the lane is paused, or an older one of the terminal has received messages that are neither loaded nor excepted. */
@@ -24,6 +25,22 @@ export async function lockTerminals(tx: Tx, lanes: readonly LaneName[]): Promise
      order by o.lane for update of o`,
     [...new Set(terminals)],
   );
+}
+
+/**
+ * The server's clock was set back: what would wait for its old time is due now, and a lease lasts no longer than one given now.
+ * Each process that notices does it, and doing it again changes nothing.
+ */
+export async function bringForward(tx: Tx, leaseMs: number): Promise<void> {
+  const now = tx.now();
+  await tx.run("select from lane_out where work_at > $1 or not_before > $1 order by lane for update", now);
+  const moved = await Promise.all([
+    tx.run("update lane_out set leased_until = $1, work_at = $1 where leased_until > $1", later(now, leaseMs)),
+    tx.run("update lane_out set not_before = $1 where not_before > $1", now),
+    tx.run("update lane_out set work_at = $1 where leased_by is null and work_at > $1", now),
+    tx.run("update exception set due_at = $1 where due_at > $1", now),
+  ]);
+  if (moved.some((rows) => rows > 0)) note(tx, "clock set back", SYSTEM, "what waited for a time is due at once");
 }
 
 /**

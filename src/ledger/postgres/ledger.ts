@@ -1,3 +1,4 @@
+import type { Instant } from "../../base/clock.ts";
 import type { Ledger, LedgerBytes, UpkeepFacts } from "../port.ts";
 import { accessOn } from "./access.ts";
 import { alertsOn } from "./alerts.ts";
@@ -36,6 +37,10 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
   const store = new Store(address, parts, CONNECTIONS);
   try {
     await migrate(store);
+    await store.read(async (tx) => {
+      const last = await tx.get<{ at: Instant }>("select at from event order by id desc limit 1");
+      store.setBack.opened(tx.now(), last?.at ?? null);
+    });
   } catch (thrown) {
     await store.close();
     throw thrown;

@@ -59,7 +59,8 @@ export async function openSubject(
   door: (schema: TestSchema) => string = ({ url }) => url,
 ): Promise<Subject & { readonly schema: TestSchema }> {
   const schema = new TestSchema(server);
-  const start = () => openPostgresLedger(door(schema), systemRuntime);
+  const start = () => openPostgresLedger(door(schema), { ...systemRuntime, clock: { elapsed: () => elapsed } });
+  let elapsed = 0;
   let ledger = await start();
   const admin = new Client({ connectionString: server });
   await admin.connect();
@@ -78,6 +79,11 @@ export async function openSubject(
     leasesOutliveRestart: true,
     advance: async (ms) => {
       now += ms;
+      elapsed += ms;
+      await setClock();
+    },
+    setBack: async (ms) => {
+      now -= ms;
       await setClock();
     },
     restart: async () => {

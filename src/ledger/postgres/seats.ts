@@ -3,6 +3,9 @@ import type { Seat, Seats } from "../seats.ts";
 import type { Store } from "./store.ts";
 import type { Tx } from "./tx.ts";
 
+/** A seat held for so many leases from now was taken before the server's clock was set back: nobody waits for that time. */
+const FAR_LEASES = 10;
+
 export const seatsOn = (store: Store): Seats => ({
   take: (name, worker, leaseMs) =>
     store.write(async (tx) => {
@@ -11,12 +14,13 @@ export const seatsOn = (store: Store): Seats => ({
         `insert into seat as s (name, held_by, fence, held_until) values ($1, $2, 1, $3)
          on conflict (name) do update
            set held_until = $3, held_by = $2, fence = s.fence + case when s.held_by = $2 then 0 else 1 end
-           where s.held_by = $2 or s.held_until <= $4
+           where s.held_by = $2 or s.held_until <= $4 or s.held_until > $5
          returning s.fence`,
         name,
         worker,
         later(tx.now(), leaseMs),
         tx.now(),
+        later(tx.now(), FAR_LEASES * leaseMs),
       );
       return row === undefined ? null : { name, fence: row.fence };
     }),

@@ -2,12 +2,13 @@ import { Pool, types, type PoolClient, type PoolConfig } from "pg";
 import { instant, type Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import type { Runtime } from "../../base/runtime.ts";
+import { SetBack } from "../set-back.ts";
 import type { LedgerAddress } from "./address.ts";
 import { isRepeatable, translated } from "./faults.ts";
 import { Tx } from "./tx.ts";
 
-/** What a ledger needs of the outside world. Its clock is the server's. */
-export type LedgerParts = Pick<Runtime, "random" | "timers">;
+/** What a ledger needs of the outside world. Its time of day is the server's. */
+export type LedgerParts = Pick<Runtime, "random" | "timers"> & { readonly clock: Pick<Runtime["clock"], "elapsed"> };
 
 /** A transaction that met another process is tried again so often; each time the other has got on. */
 const TRIES = 8;
@@ -21,6 +22,7 @@ export class Store {
   readonly address: LedgerAddress;
   /** The newest form of the ledger that this process knows; set once the ledger has been migrated. */
   form = Number.MAX_SAFE_INTEGER;
+  readonly setBack = new SetBack();
   readonly #pool: Pool;
   readonly #parts: LedgerParts;
   readonly #begin: { readonly write: string; readonly read: string };
@@ -95,12 +97,14 @@ export class Store {
   async #transaction<T>(begin: string, work: (tx: Tx) => Promise<T>): Promise<T> {
     const client = await this.#connect();
     let broken = true;
+    const { random, clock } = this.#parts;
     try {
-      const [, asked] = await Promise.all([client.query(begin), client.query<{ now: number; form: number }>(NOW)]);
-      const state = asked.rows[0];
+      const asked = clock.elapsed();
+      const [, answer] = await Promise.all([client.query(begin), client.query<{ now: number; form: number }>(NOW)]);
+      const state = answer.rows[0];
       if (state === undefined) throw new WaybillError("INTERNAL", "the ledger has no clock");
       if (state.form > this.form) throw newerThan(this.form, state.form);
-      const { random } = this.#parts;
+      this.setBack.read(instant(state.now), asked, clock.elapsed());
       const tx = new Tx(client, { random, named: this.address.listens, now: instant(state.now) });
       const result = await work(tx);
       const told = tx.writeEvents();

@@ -4,7 +4,7 @@ import { pageOfMarks } from "../marks.ts";
 import type { Work } from "../port.ts";
 import { adoptLane } from "./adopt.ts";
 import { claimedLate, claimLanes } from "./claim.ts";
-import { lockTerminals, reconsider } from "./due.ts";
+import { bringForward, lockTerminals, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { lanesNamed, nameOf } from "./lane-row.ts";
 import { settleLanes } from "./settle.ts";
@@ -14,7 +14,13 @@ import type { Tx } from "./tx.ts";
 type Held = Parameters<Work["renew"]>[0];
 
 export const workOn = (store: Store): Work => ({
-  claim: (worker, limit, leaseMs) => store.write((tx) => claimLanes(tx, worker, limit, leaseMs)),
+  claim: async (worker, limit, leaseMs) => {
+    if (store.setBack.pending) {
+      await store.write((tx) => bringForward(tx, leaseMs));
+      store.setBack.mended();
+    }
+    return store.write((tx) => claimLanes(tx, worker, limit, leaseMs));
+  },
   renew: (held, leaseMs) => store.write((tx) => renew(tx, held, leaseMs)),
   settle: (outcomes) => store.write((tx) => settleLanes(tx, outcomes)),
   release: (held, retryInMs, why) => store.write((tx) => handBack(tx, held, retryInMs, why)),

@@ -1,4 +1,6 @@
-import { instant, type Instant } from "../../base/clock.ts";
+import { instant, later, type Instant } from "../../base/clock.ts";
+import { SYSTEM } from "../../base/ids.ts";
+import { note } from "./events.ts";
 import { laneById, type LaneRow } from "./lane-row.ts";
 import { isPaused } from "./paused.ts";
 import type { Store } from "./store.ts";
@@ -32,6 +34,17 @@ function lateDueAt(store: Store, lane: LaneRow): Instant | null {
     lane.receivedThrough,
   );
   return row?.at ?? null;
+}
+
+/** The clock was set back: what would wait for its old time is due now, and a lease lasts no longer than one given now. */
+export function bringForward(store: Store, now: Instant, leaseMs: number): void {
+  const longest = later(now, leaseMs);
+  const moved =
+    store.run("update lane_out set leased_until = ?1, work_at = ?1 where leased_until > ?1", longest) +
+    store.run("update lane_out set not_before = ?1 where not_before > ?1", now) +
+    store.run("update lane_out set work_at = ?1 where leased_by is null and work_at > ?1", now) +
+    store.run("update exception set due_at = ?1 where due_at > ?1", now);
+  if (moved > 0) note(store, "clock set back", SYSTEM, "what waited for a time is due at once");
 }
 
 /** True while it is paused, or an older lane of the terminal has received messages that are neither loaded nor excepted. */

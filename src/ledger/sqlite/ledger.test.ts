@@ -28,7 +28,8 @@ import { connect } from "./store.ts";
 async function open(): Promise<Subject> {
   const folder = mkdtempSync(join(tmpdir(), "waybill-ledger-"));
   let now: Instant = instant(1_000_000_000_000);
-  const parts = { random: systemRuntime.random, clock: { now: () => now, elapsed: () => now } };
+  let elapsed = 0;
+  const parts = { random: systemRuntime.random, clock: { now: () => now, elapsed: () => elapsed } };
   const start = () => openSqliteLedger(join(folder, "ledger.db"), parts);
   let ledger = await start();
   return {
@@ -37,6 +38,10 @@ async function open(): Promise<Subject> {
     },
     advance: async (ms) => {
       now = later(now, ms);
+      elapsed += ms;
+    },
+    setBack: async (ms) => {
+      now = later(now, -ms);
     },
     restart: async () => {
       await ledger[Symbol.asyncDispose]();

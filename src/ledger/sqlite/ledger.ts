@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import type { Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { holdLock } from "../../base/lock.ts";
 import type { Ledger, LedgerBytes } from "../port.ts";
@@ -35,6 +36,8 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     store = new Store(connect(path, { readOnly: false }), parts);
     migrate(store);
     endLeases(store);
+    const last = store.get<{ at: Instant }>("select at from event order by id desc limit 1");
+    store.setBack.opened(store.now(), last?.at ?? null);
   } catch (thrown) {
     store?.close();
     lock?.[Symbol.dispose]();

@@ -2,6 +2,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlit
 import type { Clock, Instant } from "../../base/clock.ts";
 import { WaybillError, type FaultCode } from "../../base/errors.ts";
 import type { Random } from "../../base/runtime.ts";
+import { SetBack } from "../set-back.ts";
 
 /** What a ledger needs of the outside world. */
 export type LedgerParts = { readonly clock: Clock; readonly random: Random };
@@ -12,6 +13,7 @@ export type LedgerParts = { readonly clock: Clock; readonly random: Random };
  */
 export class Store {
   readonly random: Random;
+  readonly setBack = new SetBack();
   readonly #clock: Clock;
   readonly #connection: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
@@ -23,7 +25,10 @@ export class Store {
   }
 
   now(): Instant {
-    return this.#clock.now();
+    const now = this.#clock.now();
+    const elapsed = this.#clock.elapsed();
+    this.setBack.read(now, elapsed, elapsed);
+    return now;
   }
 
   /** The row as the query's columns name it: the caller's type says what the SQL beside it selects. */

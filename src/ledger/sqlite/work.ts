@@ -4,7 +4,7 @@ import { pageOfMarks } from "../marks.ts";
 import type { Work } from "../port.ts";
 import { adoptLane } from "./adopt.ts";
 import { claimedLate, claimLanes } from "./claim.ts";
-import { reconsider } from "./due.ts";
+import { bringForward, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
 import { isAllPaused } from "./paused.ts";
@@ -12,7 +12,13 @@ import { settleLane } from "./settle.ts";
 import type { Store } from "./store.ts";
 
 export const workOn = (store: Store): Work => ({
-  claim: async (worker, limit, leaseMs) => store.write(() => claimLanes(store, worker, limit, leaseMs)),
+  claim: async (worker, limit, leaseMs) =>
+    store.write(() => {
+      const now = store.now();
+      if (store.setBack.pending) bringForward(store, now, leaseMs);
+      store.setBack.mended();
+      return claimLanes(store, worker, limit, leaseMs);
+    }),
   renew: async (held, leaseMs) =>
     store.write(() => {
       const until = later(store.now(), leaseMs);
