@@ -3,7 +3,7 @@ import { ADMIN, OPERATOR, openApi, TestLane, VIEWER, type Answer, type ApiStatio
 import { epoch, laneName, seq, SYSTEM, terminalId, updateId, workerId } from "../base/ids.ts";
 import { serveConsole } from "./console.ts";
 import type { ExceptionWrite } from "../ledger/port.ts";
-import { HIDDEN } from "../hub/api/sight.ts";
+import { HIDDEN } from "../load/discreet.ts";
 
 /** Stands in a personal column, in the words around it, in a key, in an edit and in a reason: nowhere may a viewer meet it. */
 const SECRET = "Marlene Mustermann";

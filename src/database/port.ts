@@ -161,6 +161,8 @@ export type Refusal = {
   readonly code: FaultCode;
   /** What the database said, with table, key and value, for people. */
   readonly detail: string;
+  /** The same in words of ours alone: no value but those of the key. Absent where `detail` is so already. */
+  readonly discreet?: string;
 };
 export type Applied = {
   readonly refused: readonly Refusal[];

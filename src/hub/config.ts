@@ -102,7 +102,7 @@ export const tableConfig = z.strictObject({
     .array(identifier)
     .default([])
     .describe(
-      "columns that say something about a person: hidden from people who may only look; log lines never hold rows",
+      "columns that say something about a person: hidden from people who may only look, and taken out of the words of faults, events, alerts and log lines",
     ),
 });
 

@@ -97,6 +97,7 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
       tables: new Map(goesUp.map(([name, table]) => [name, ruleOf(name, table, config.retry)])),
       retry: retryOf(config.retry),
       maxOpen: config.maxOpen,
+      personal: personalOf(tables),
     },
     up: goesUp.map(([name]) => name),
     down: goesDown.map(([name, table]) => downOf(name, table)),

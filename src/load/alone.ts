@@ -51,9 +51,10 @@ async function applyOne(tx: LoadTransaction, act: Act, late: boolean): Promise<F
   return { fault: refusal && faultOf(act, refusal), notes };
 }
 
-const faultOf = (act: Act, { code, detail }: Pick<Refusal, "code" | "detail">): Fault => ({
+/** A database's own words may quote any row of it, so of a table that holds something personal only ours are told. */
+const faultOf = (act: Act, { code, detail, discreet }: Pick<Refusal, "code" | "detail" | "discreet">): Fault => ({
   code,
-  detail,
+  detail: act.target.personal.size > 0 ? (discreet ?? detail) : detail,
   route: act.route,
 });
 

@@ -3,6 +3,7 @@ import { field, type Row, type WireValue } from "../message/change.ts";
 import { valueForPeople } from "../message/key.ts";
 import { sameValue } from "../message/value.ts";
 import { added, isLater } from "./arithmetic.ts";
+import { HIDDEN } from "./discreet.ts";
 import { isOwner, nameOf, type Act, type Fault } from "./plan.ts";
 
 /** Something worth an event although the change was loaded. */
@@ -35,7 +36,7 @@ export function decide(act: Act, current: Row | null, late: boolean): Decision {
     return refuse(
       act,
       "NOT_OWNER",
-      `the row there has ${column} ${valueForPeople(field(current, column))}, not ${valueForPeople(act.owner)}`,
+      `the row there has ${column} ${act.target.personal.has(column) ? HIDDEN : valueForPeople(field(current, column))}, not ${valueForPeople(act.owner)}`,
     );
   }
   switch (act.op) {
@@ -214,7 +215,9 @@ function addTo(act: Act, current: Row, summed: readonly string[], before: Row | 
       return refuse(
         act,
         "TYPE_REFUSED",
-        `column ${column}: ${valueForPeople(field(current, column))} and ${valueForPeople(after)} cannot be added within its type`,
+        act.target.personal.has(column)
+          ? `column ${column}: the values cannot be added within its type`
+          : `column ${column}: ${valueForPeople(field(current, column))} and ${valueForPeople(after)} cannot be added within its type`,
       );
     }
     result.push([column, sum]);
@@ -283,6 +286,7 @@ const picked = (row: Row, columns: readonly string[]): Row =>
 function bothValues(act: Act, columns: readonly string[], current: Row): string {
   return columns
     .map((column) => {
+      if (act.target.personal.has(column)) return `${column}: ${HIDDEN}`;
       const told = [`centre ${valueForPeople(field(current, column))}`];
       const [before, row] = [act.before && field(act.before, column), act.row && field(act.row, column)];
       if (before !== undefined) told.push(`before ${valueForPeople(before)}`);

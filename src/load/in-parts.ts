@@ -2,7 +2,7 @@ import type { LaneName, Seq } from "../base/ids.ts";
 import type { LoadTransaction } from "../database/port.ts";
 import { applyInOrder, type Fared } from "./alone.ts";
 import type { Note } from "./decide.ts";
-import { planLine, routeIn, tablesOf, touch, type Sender, type Trial } from "./message.ts";
+import { personalOf, planLine, routeIn, tablesOf, touch, type Sender, type Trial } from "./message.ts";
 import type { Line } from "./reading.ts";
 import { Touched } from "./sets.ts";
 import type { Targets } from "./target.ts";
@@ -22,6 +22,8 @@ export class InParts implements Trial {
   readonly #targets: Targets;
   readonly #tables = new Set<string>();
   #touched: Touched | null = null;
+  /** Of the part that was tried last. */
+  #personal: readonly string[] | null = null;
 
   /** @param read gives the parts from the first; called anew for each pass */
   constructor(sender: Sender, seq: Seq, read: () => AsyncIterable<Line>, targets: Targets) {
@@ -55,6 +57,10 @@ export class InParts implements Trial {
     return null;
   }
 
+  personal(): readonly string[] | null {
+    return this.#targets.personal.size === 0 ? [] : this.#personal;
+  }
+
   async apply(tx: LoadTransaction, late: boolean): Promise<Fared> {
     const notes: Note[] = [];
     this.changes = 0;
@@ -63,6 +69,7 @@ export class InParts implements Trial {
       this.trace = line.trace ?? this.trace;
       this.changes += line.changes.length;
       const plan = planLine(this.#sender, line, this.#targets);
+      this.#personal = personalOf(plan.acts, line, this.#targets);
       const fault = line.fault ?? plan.fault;
       if (fault) return { fault, notes };
       for (const table of tablesOf(plan.acts, line)) this.#tables.add(table);

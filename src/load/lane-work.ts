@@ -2,6 +2,7 @@ import type { LaneName, Seq } from "../base/ids.ts";
 import type { Passed } from "../database/port.ts";
 import { contextOf } from "../observe/trace-context.ts";
 import type { Claim, EventWrite, ExceptionWrite, LateItem } from "../ledger/port.ts";
+import { discreet, HIDDEN } from "./discreet.ts";
 import type { Note } from "./decide.ts";
 import type { Trial } from "./message.ts";
 import type { Fault } from "./plan.ts";
@@ -82,8 +83,10 @@ export class LaneWork {
     this.#forget(message.lane, message.seq);
   }
 
-  noted({ seq }: Trial, notes: readonly Note[]): void {
-    for (const { kind, detail } of notes) this.events.push({ kind, from: seq, through: seq, detail });
+  noted(message: Trial, notes: readonly Note[]): void {
+    const { seq } = message;
+    for (const { kind, detail } of notes)
+      this.events.push({ kind, from: seq, through: seq, detail: wordsAbout(message, detail) });
   }
 
   /** It waits behind an earlier one; waiting costs no attempts. */
@@ -92,14 +95,15 @@ export class LaneWork {
     behind: Blocker,
     before: { readonly attempts: number; readonly fault: Fault["code"] | null },
   ): Promise<void> {
-    const detail = `waits behind ${behind.lane}/${behind.seq} on ${behind.on}`;
+    const on = wordsAbout(message, behind.on);
+    const detail = `waits behind ${behind.lane}/${behind.seq} on ${on}`;
     await this.#pass(message, {
       state: "held",
       fault: before.fault,
       detail,
       attempts: before.attempts,
       retryInMs: null,
-      behind,
+      behind: { ...behind, on },
       route: null,
     });
   }
@@ -131,13 +135,14 @@ export class LaneWork {
   /** It was refused. @param attempts how often it has been tried, this time included */
   async fail(message: Trial, fault: Fault, attempts: number): Promise<void> {
     const verdict = verdictOn(fault.code, attempts, this.#dice.retry(fault.route), this.#dice.random());
+    const told = { ...fault, detail: wordsAbout(message, fault.detail) };
     const known = this.prepared.late.find(({ item }) => item.seq === message.seq)?.item;
-    this.routes.failed(message.lane, fault, known?.fault ?? null);
-    this.#faults.set(message.seq, { fault, attemptsBefore: attempts - 1 });
+    this.routes.failed(message.lane, told, known?.fault ?? null);
+    this.#faults.set(message.seq, { fault: told, attemptsBefore: attempts - 1 });
     await this.#pass(message, {
       ...verdict,
       fault: fault.code,
-      detail: fault.detail,
+      detail: told.detail,
       attempts,
       behind: null,
       route: null,
@@ -190,4 +195,10 @@ export class LaneWork {
     if (write.fault === "PARENT_MISSING") this.orphans.open(lane, seq, sets);
     else this.orphans.close(lane, seq);
   }
+}
+
+/** Words that go into exceptions, events and alerts: without what is personal of the message. */
+function wordsAbout(message: Trial, words: string): string {
+  const values = message.personal();
+  return values === null ? HIDDEN : values.length === 0 ? words : discreet(words, values);
 }

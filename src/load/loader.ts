@@ -87,7 +87,7 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
     if (itemsOf(only) === 0) throw error;
     if (itemsOf(only) === 1) {
       const alone = await orSlow(runOnce([only], targets, PATIENCE));
-      return alone ?? runOnce([foregoing(only, { code: "TIMED_OUT", detail: error.what })], targets);
+      return alone ?? runOnce([foregoing(only, { code: "TIMED_OUT", detail: wordsOf(error, targets) })], targets);
     }
     const half = Math.ceil(itemsOf(only) / 2);
     const first = await orSlow(runQuick([part(only, 0, half)], targets));
@@ -133,7 +133,8 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
       const rest = lanes.slice(half);
       return joined(first, await orUnchanged(run(rest, targets), rest));
     }
-    if (itemsOf(only) === 1) return runOnce([foregoing(only, { code: error.code, detail: error.what })], targets);
+    if (itemsOf(only) === 1)
+      return runOnce([foregoing(only, { code: error.code, detail: wordsOf(error, targets) })], targets);
     const half = Math.ceil(itemsOf(only) / 2);
     const first = await run([part(only, 0, half)], targets);
     return goOn(first, part(only, half), targets);
@@ -204,6 +205,12 @@ function tracesOf(lanes: readonly Prepared[], records: (context: TraceContext) =
 
 /** A message that alone runs out of time is given this many times as much before it is called the cause. */
 const PATIENCE = 4;
+
+/** What ended a transaction as a whole: which row it was is a fact of the error, and so are words that quote none. */
+function wordsOf({ what, facts: { row, discreet } }: WaybillError, { personal }: Targets): string {
+  if (personal.size > 0 && typeof discreet === "string") return discreet;
+  return typeof row === "string" ? `${row}: ${what}` : what;
+}
 
 const isSlow = (error: WaybillError): boolean => error.facts["oneStatement"] === true;
 

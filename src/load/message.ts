@@ -2,6 +2,7 @@ import type { LoadTransaction } from "../database/port.ts";
 import type { LaneName, Seq } from "../base/ids.ts";
 import { applyInOrder, type Fared } from "./alone.ts";
 import { planChanges, type Act, type Fault } from "./plan.ts";
+import { personalValues } from "./discreet.ts";
 import type { Line } from "./reading.ts";
 import { Touched } from "./sets.ts";
 import type { Targets } from "./target.ts";
@@ -28,6 +29,8 @@ export interface Trial {
   touched(): Promise<Touched>;
   /** The first of these routes that it holds a change of. */
   routeAmong(routes: ReadonlySet<string>): Promise<string | null>;
+  /** What words about it may not quote; null when that is not known now, so that they may quote nothing. */
+  personal(): readonly string[] | null;
   /** Applies all changes in their order. On a fault the caller undoes what was written. */
   apply(tx: LoadTransaction, late: boolean): Promise<Fared>;
 }
@@ -78,6 +81,9 @@ export class Loading implements Trial {
   async routeAmong(routes: ReadonlySet<string>): Promise<string | null> {
     return routeIn(this.#line, routes);
   }
+  personal(): readonly string[] {
+    return personalOf(this.acts, this.#line, this.#targets);
+  }
   /** Nothing but rows as they are, as a resync puts them into the lane: each stands for itself. */
   get isPage(): boolean {
     return this.fault === null && this.#line.changes.every((change) => change.op === "upsert");
@@ -97,6 +103,14 @@ export class Loading implements Trial {
   apply(tx: LoadTransaction, late: boolean): Promise<Fared> {
     return this.fault ? Promise.resolve({ fault: this.fault, notes: [] }) : applyInOrder(tx, this.acts, late);
   }
+}
+
+/** By the sender's names as well as by the target's: a transform may have made other values of what came. */
+export function personalOf(acts: readonly Act[], line: Line, { personal }: Targets): readonly string[] {
+  if (personal.size === 0) return [];
+  const came = line.changes.filter((change: unknown) => typeof change === "object" && change !== null);
+  const made = acts.map(({ target, key, row, before }) => ({ table: target.shape.name, key, row, before }));
+  return personalValues(personal, [...came, ...made]);
 }
 
 export const planLine = (sender: Sender, line: Line, targets: Targets): ReturnType<typeof planChanges> =>

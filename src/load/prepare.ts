@@ -1,6 +1,7 @@
 import { seq, type Seq } from "../base/ids.ts";
 import type { KeySets } from "../ledger/key-sets.ts";
 import type { Claim, LedgerBytes, OpenException } from "../ledger/port.ts";
+import { NOTHING_PERSONAL } from "./discreet.ts";
 import { InParts } from "./in-parts.ts";
 import type { LateWork, Prepared } from "./lane-work.ts";
 import { widened } from "./late.ts";
@@ -108,6 +109,7 @@ const readRevision = (number: Seq, bytes: Uint8Array): Line =>
   readLine(number, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8").trimEnd());
 
 const NO_TARGETS: Targets = {
+  personal: NOTHING_PERSONAL,
   order: { ranks: new Map(), cyclic: new Set() },
   bySource: new Map(),
   byTarget: () => null,

@@ -116,10 +116,9 @@ export function readLine(number: Seq, text: string): Line {
   try {
     line = JSON.parse(text);
   } catch (thrown) {
-    return broken(
-      "PAYLOAD_UNREADABLE",
-      `the line is no JSON: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
-    );
+    // The rest of the engine's words quotes the line.
+    const place = thrown instanceof Error ? (/\bat position \d+/.exec(thrown.message)?.[0] ?? "") : "";
+    return broken("PAYLOAD_UNREADABLE", `the line is no JSON ${place}`.trimEnd());
   }
   if (typeof line !== "object" || line === null) return broken("PAYLOAD_UNREADABLE", "the line is no object");
   const {

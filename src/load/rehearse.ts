@@ -47,9 +47,13 @@ export async function rehearse(
     });
   } catch (thrown) {
     // What the commit would refuse.
-    const { blame, code, what } = asWaybillError(thrown);
+    const { blame, code, what, facts } = asWaybillError(thrown);
     if (blame === "target" || blame === "caller") throw thrown;
-    return { fault: { code, detail: what }, notes: [], rows: asItIs() };
+    return {
+      fault: { code, detail: targets.personal.size > 0 ? String(facts["discreet"] ?? what) : what },
+      notes: [],
+      rows: asItIs(),
+    };
   }
 }
 

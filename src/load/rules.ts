@@ -1,4 +1,5 @@
 import type { FaultCode } from "../base/errors.ts";
+import type { Personal } from "./discreet.ts";
 import type { Change } from "../message/change.ts";
 
 /** What a transform is told about the message its change belongs to. Nothing else: it is pure, so that a replay gives the same. */
@@ -63,4 +64,6 @@ export type Rules = {
   readonly retry: RetryPolicy;
   /** Open exceptions of a lane above which it stops. */
   readonly maxOpen: number;
+  /** Values that no words about a message may quote; absent: none. */
+  readonly personal?: Personal;
 };

@@ -88,7 +88,9 @@ export class Receiver {
     for (const { id, code } of refused) faults.set(id, code);
     for (const [code, rows] of countBy(refused, (refusal) => refusal.code)) {
       metrics.add("waybill_terminal_rows_refused_total", rows, { code });
-      log.warn({ code, rows, detail: refused.find((refusal) => refusal.code === code)?.detail }, "receive.refused");
+      // Which rows, and why, stands in the status and at the hub: log lines hold no values.
+      const tables = [...new Set(refused.flatMap((one) => (one.code === code ? [one.change.table] : [])))];
+      log.warn({ code, rows, tables }, "receive.refused");
     }
     this.#writtenAt = runtime.clock.elapsed();
     this.#parts.applied();

@@ -110,7 +110,10 @@ export class Applier {
       );
     }
     const verdict = isServerError(thrown) ? verdictOn(thrown, item.effect, item.plan.table) : null;
-    if (verdict === null) throw translated(thrown, `${item.effect.kind} ${rowName(item.plan.table, item.effect.key)}`);
+    if (verdict === null) {
+      const { kind, key } = item.effect;
+      throw translated(thrown, `${kind} ${item.plan.table.name}`, rowName(item.plan.table, key));
+    }
     if (items.length > 1) {
       const half = items.length >> 1;
       await this.#run(items.slice(0, half), told);

@@ -70,14 +70,18 @@ export const isStaleSchema = (thrown: unknown): boolean =>
 
 /**
  * What was thrown, as one of ours. An error of the driver without SQLSTATE is the connection's: it broke, or was closed.
- * Bugs (TypeError and its like) go through as they are.
+ * Bugs (TypeError and its like) go through as they are. `row` is told apart, as a fact: log lines hold no rows.
  */
-export function translated(thrown: unknown, doing: string): unknown {
+export function translated(thrown: unknown, doing: string, row: string | null = null): unknown {
   if (thrown instanceof WaybillError || !(thrown instanceof Error)) return thrown;
   if (isServerError(thrown)) {
     return new WaybillError(faultOf(thrown), `${doing}: ${thrown.message}`, {
       cause: thrown,
-      facts: { sqlState: thrown.code, ...(ONE_STATEMENT.has(thrown.code) && { oneStatement: true }) },
+      facts: {
+        sqlState: thrown.code,
+        ...(row !== null && { row }),
+        ...(ONE_STATEMENT.has(thrown.code) && { oneStatement: true }),
+      },
     });
   }
   if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof ReferenceError) return thrown;

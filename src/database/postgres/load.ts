@@ -7,6 +7,7 @@ import { LOAD, type Connection } from "./connection.ts";
 import { CURSOR_TABLE, writeCursor } from "./cursor.ts";
 import { hasOurs, type Catalog } from "./describe.ts";
 import { faultOf, isServerError } from "./errors.ts";
+import { namesIn } from "./refusals.ts";
 import { boundValues, carried, columnwise, keyColumns, rowToWire, sameKey, selectList, unnested } from "./rows.ts";
 import { Unfit } from "./values.ts";
 
@@ -118,6 +119,7 @@ async function checkDeferred(connection: Connection): Promise<void> {
     if (!isServerError(thrown)) throw thrown;
     throw new WaybillError(faultOf(thrown), `${thrown.table ?? "row"}: ${thrown.detail ?? thrown.message}`, {
       cause: thrown,
+      facts: { discreet: `${thrown.table ?? "row"}: ${namesIn(thrown)}` },
     });
   }
 }

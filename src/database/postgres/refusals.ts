@@ -5,7 +5,7 @@ import type { PostgresTable } from "./describe.ts";
 import { blamesRow, faultOf, type ServerError } from "./errors.ts";
 import { shownValue } from "./values.ts";
 
-export type Verdict = { readonly code: FaultCode; readonly detail: string };
+export type Verdict = { readonly code: FaultCode; readonly detail: string; readonly discreet?: string };
 
 /** `sale sale_id="S-9"`: which row is spoken of. */
 export function rowName(table: PostgresTable, key: Row): string {
@@ -16,10 +16,18 @@ export function rowName(table: PostgresTable, key: Row): string {
 export function verdictOn(error: ServerError, effect: Effect, table: PostgresTable): Verdict | null {
   const code = faultOf(error);
   if (!blamesRow(code)) return null;
+  const what = rowName(table, effect.key);
   return {
     code: narrowed(code, error, effect, table),
-    detail: `${rowName(table, effect.key)}: ${error.detail ?? error.message}`,
+    detail: `${what}: ${error.detail ?? error.message}`,
+    discreet: `${what}: ${namesIn(error)}`,
   };
+}
+
+/** What an error says by names alone: its words quote values, in `detail` whole rows. */
+export function namesIn({ code, constraint, column }: ServerError): string {
+  const names = [constraint && `constraint ${constraint}`, column && `column ${column}`].filter(Boolean);
+  return [...names, `SQLSTATE ${code}`].join(", ");
 }
 
 function narrowed(code: FaultCode, error: ServerError, effect: Effect, table: PostgresTable): FaultCode {

@@ -164,9 +164,9 @@ export class Applier {
     if (verdict)
       throw new WaybillError(verdict.code, `${verdict.detail}; it rolled the transaction back`, {
         cause: thrown,
-        facts: { table: table.name },
+        facts: { table: table.name, discreet: `${verdict.discreet ?? verdict.detail}; it rolled the transaction back` },
       });
-    throw translated(thrown, `${effect.kind} ${rowName(table, effect.key)}`);
+    throw translated(thrown, `${effect.kind} ${table.name}`, rowName(table, effect.key));
   }
 
   #plan(table: SqliteTable, kind: Effect["kind"], row: Row): Plan | Unplannable {

@@ -47,11 +47,11 @@ export function blamesRow(code: FaultCode): boolean {
   return code !== "INTERNAL" && code !== "DATABASE_BUSY" && code !== "DATABASE_UNAVAILABLE" && code !== "DISK_FULL";
 }
 
-/** What was thrown, as one of ours; anything that is not SQLite's goes through as it is. */
-export function translated(thrown: unknown, doing: string): unknown {
+/** What was thrown, as one of ours; anything that is not SQLite's goes through as it is. `row` is told apart, as a fact: log lines hold no rows. */
+export function translated(thrown: unknown, doing: string, row: string | null = null): unknown {
   if (!isSqliteError(thrown)) return thrown;
   return new WaybillError(faultOf(thrown), `${doing}: ${thrown.message}`, {
     cause: thrown,
-    facts: { sqlite: thrown.errcode },
+    facts: { sqlite: thrown.errcode, ...(row !== null && { row }) },
   });
 }

@@ -7,7 +7,7 @@ import { faultOf, type SqliteError } from "./errors.ts";
 import { boundValues, hasRow, keyColumns } from "./rows.ts";
 import { shownValue, toSql, Unfit, type SqlValue } from "./values.ts";
 
-export type Verdict = { readonly code: FaultCode; readonly detail: string };
+export type Verdict = { readonly code: FaultCode; readonly detail: string; readonly discreet?: string };
 
 /** `table sale_id=S-9`: which row is spoken of. */
 export function rowName(table: SqliteTable, key: Row): string {
@@ -28,7 +28,12 @@ export function verdictOn(
 ): Verdict | null {
   const code = faultOf(error);
   const what = rowName(table, effect.key);
-  const said = (as: FaultCode, more = error.message): Verdict => ({ code: as, detail: `${what}: ${more}` });
+  // A trigger says what it likes; SQLite itself names tables and columns only.
+  const said = (as: FaultCode): Verdict => ({
+    code: as,
+    detail: `${what}: ${error.message}`,
+    discreet: `${what}: ${as === "ROW_REFUSED" ? `refused, code ${error.errcode}` : error.message}`,
+  });
   switch (code) {
     case "UNIQUE_VIOLATED":
       return takenValue(effect, table, connection, what) ?? said(code);

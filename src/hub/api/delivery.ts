@@ -14,6 +14,7 @@ import { DeliveryTeller } from "../spans.ts";
 import type { Gate } from "./gate.ts";
 import { json, ndjson } from "./http.ts";
 import type { HubApiParts } from "./parts.ts";
+import { refusedWords } from "./refused-words.ts";
 import { jsonRoute, queryOf, route, type Route } from "./route.ts";
 
 const WAIT_MAX_SECONDS = 30;
@@ -102,7 +103,7 @@ export class Delivery implements Disposable {
           const refused = body.refused.map(({ id, code, detail }) => ({
             id: updateId(id),
             code: isFaultCode(code) ? code : ("ROW_REFUSED" as const),
-            detail,
+            detail: refusedWords(detail, this.#parts.settings.personal),
           }));
           await ledger.updates.acknowledge(terminal.id, through, refused);
           return json(200, { appliedThrough: String(through) });

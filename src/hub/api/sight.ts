@@ -1,12 +1,11 @@
 import type { ExceptionRow } from "../../ledger/exceptions.ts";
 import type { Event } from "../../ledger/port.ts";
+import { HIDDEN } from "../../load/discreet.ts";
 import { searchKey } from "../../ledger/search-key.ts";
 import type { Role } from "../../ledger/access.ts";
 import type { EventKind } from "../../ledger/events.ts";
 import type { Payload } from "./payload.ts";
 
-/** What stands where a viewer may not read. */
-export const HIDDEN = "•••";
 const UNREADABLE = JSON.stringify({
   hidden: "this line cannot be read, so what is personal in it cannot be told apart",
 });

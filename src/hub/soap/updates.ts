@@ -19,6 +19,7 @@ import {
 import { untraced } from "../../observe/tracing.ts";
 import { DeliveryTeller } from "../spans.ts";
 import type { HubApiParts } from "../api/parts.ts";
+import { refusedWords } from "../api/refused-words.ts";
 import type { SoapSettings } from "./settings.ts";
 
 const READ_BYTES = 256 * 1024;
@@ -29,7 +30,7 @@ const MOST_UPDATES = 10_000;
 const ENVELOPE_BYTES = 2_048;
 const REMEMBERED = 20_000;
 
-type Parts = Pick<HubApiParts, "ledger" | "log" | "tracing" | "runtime">;
+type Parts = Pick<HubApiParts, "ledger" | "log" | "settings" | "tracing" | "runtime">;
 type Limits = Pick<SoapSettings, "replyBytes" | "textLength">;
 type Page = { readonly singles: readonly Single[]; readonly through: Position; readonly more: boolean };
 
@@ -138,7 +139,10 @@ export class SoapUpdates {
             refused.push({
               id: single.entry,
               code: "ROW_REFUSED",
-              detail: `${single.update.entity ?? ""} ${single.update.key ?? ""}: ${result.error ?? "the terminal gave no reason"}`,
+              detail: refusedWords(
+                `${single.update.entity ?? ""} ${single.update.key ?? ""}: ${result.error ?? "the terminal gave no reason"}`,
+                this.#parts.settings.personal,
+              ),
             });
         }
         unbroken &&= result !== undefined || this.#isTooLarge(single);
