@@ -8,7 +8,7 @@ import type { Ledger } from "../ledger/port.ts";
 import { WELL, down, healthOf, type HealthReport } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
-import { breakerLook, diskLook, snapshotLook } from "./alerts/looks.ts";
+import { breakerLook, diskLook, pauseLook, snapshotLook } from "./alerts/looks.ts";
 import { AlertWatch } from "./alerts/watch.ts";
 import { openTracing } from "../observe/open-tracing.ts";
 import { createHubApi } from "./api/api.ts";
@@ -240,7 +240,10 @@ function watchAlerts({ settings, ledger, engine, ...rest }: Watched): AlertWatch
       breakerLook(rules["breaker-open"], () => engine.processor.breaker.state, rest.runtime),
       diskLook(rules["disk-low"], hostname(), () => freeDisk(settings.ledgerUrl)),
     ],
-    shared: { "snapshot-held": snapshotLook(rules["snapshot-held"], ledger.upkeep) },
+    shared: {
+      "route-paused": pauseLook(rules["route-paused"], ledger.pauses, rest.runtime),
+      "snapshot-held": snapshotLook(rules["snapshot-held"], ledger.upkeep),
+    },
   });
 }
 

@@ -175,7 +175,9 @@ function personalNeverShows(engine: string, ddl: string, place: OpenPlace): void
   );
 }
 
-describe("a centre on SQLite", () => personalNeverShows("SQLite", SQLITE, onSqlite));
-describeWith("postgres", "a centre on PostgreSQL", (server) =>
-  personalNeverShows("PostgreSQL", POSTGRES, onPostgres(server)),
-);
+describe("a centre on SQLite", () => {
+  personalNeverShows("SQLite", SQLITE, onSqlite);
+});
+describeWith("postgres", "a centre on PostgreSQL", (server) => {
+  personalNeverShows("PostgreSQL", POSTGRES, onPostgres(server));
+});

@@ -10,7 +10,7 @@ import { openSqliteLedger } from "../../ledger/sqlite/ledger.ts";
 import { createLog } from "../../observe/log.ts";
 import type { BreakerState } from "../breaker.ts";
 import { alertsConfig, alertSettings } from "./config.ts";
-import { breakerLook, diskLook, snapshotLook } from "./looks.ts";
+import { breakerLook, diskLook, pauseLook, snapshotLook } from "./looks.ts";
 import { headerOf, smtpSink, webhookReceiver } from "./receivers.test-kit.ts";
 import { ALERT_RULE_NAMES, type AlertRuleName } from "./rules.ts";
 import type { AlertSettings } from "./settings.ts";
@@ -86,7 +86,10 @@ class Site implements AsyncDisposable {
         breakerLook(settings.rules["breaker-open"], () => this.breaker, runtime),
         diskLook(settings.rules["disk-low"], "host-1", async () => this.freeBytes),
       ],
-      shared: { "snapshot-held": snapshotLook(settings.rules["snapshot-held"], { look: async () => this.upkeep }) },
+      shared: {
+        "route-paused": pauseLook(settings.rules["route-paused"], this.ledger.pauses, runtime),
+        "snapshot-held": snapshotLook(settings.rules["snapshot-held"], { look: async () => this.upkeep }),
+      },
     });
   }
 
@@ -201,6 +204,14 @@ const CASES: Record<
     mend: async (site) => {
       site.breaker = { kind: "closed" };
     },
+  },
+  "route-paused": {
+    title: "Paused",
+    cause: async (site) => {
+      const by = actor("worker:w");
+      for (let met = 0; met < 3; met++) await site.ledger.pauses.trip("sale", "COLUMN_UNKNOWN", "no column total", by);
+    },
+    mend: async (site) => site.ledger.pauses.resume({ kind: "route", name: "sale" }, ANNA, "the column is back"),
   },
   "disk-low": {
     title: "Disk nearly full",

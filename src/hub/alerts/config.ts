@@ -56,6 +56,9 @@ export const alertsConfig = z
         breakerOpen: rule("a central database that does not answer", {
           afterMinutes: minutes(1, "how long the centre may be away"),
         }),
+        routePaused: rule("routes that Waybill paused for a fault, at once, and pauses of a person that last", {
+          personMinutes: minutes(240, "how long a person's pause may last"),
+        }),
         diskLow: rule("the disk of a ledger in a file", {
           belowMib: whole(1).default(4_096).describe("free disk below which it is told, in MiB"),
         }),
@@ -148,7 +151,7 @@ export function alertSettings(config: CheckedAlerts): AlertSettings {
 function rulesOf(rules: CheckedAlerts["rules"]): AlertRules {
   const after = (given: false | { readonly afterMinutes: number }) =>
     given && { afterMs: given.afterMinutes * MINUTE_MS };
-  const { terminalSilent: silent, diskLow, clockSkew } = rules;
+  const { terminalSilent: silent, routePaused: paused, diskLow, clockSkew } = rules;
   return {
     "dead-letters": rules.deadLetters || null,
     "lane-held": after(rules.laneHeld) || null,
@@ -157,6 +160,7 @@ function rulesOf(rules: CheckedAlerts["rules"]): AlertRules {
       : null,
     "backlog-old": after(rules.backlogOld) || null,
     "breaker-open": after(rules.breakerOpen) || null,
+    "route-paused": paused ? { personMs: paused.personMinutes * MINUTE_MS } : null,
     "disk-low": diskLow ? { belowBytes: diskLow.belowMib * MIB } : null,
     "clock-skew": clockSkew ? { aboveMs: clockSkew.aboveMinutes * MINUTE_MS } : null,
     "snapshot-held": after(rules.snapshotHeld) || null,

@@ -1,6 +1,7 @@
 import { isoOf } from "../../base/clock.ts";
 import type { Runtime } from "../../base/runtime.ts";
 import type { Trouble } from "../../ledger/alerts.ts";
+import { scopeText, type Pauses } from "../../ledger/pauses.ts";
 import type { Upkeep } from "../../ledger/port.ts";
 import type { BreakerState } from "../breaker.ts";
 import type { AlertRules } from "./rules.ts";
@@ -44,6 +45,28 @@ const low = (host: string, bytes: number): Trouble => ({
   count: null,
   facts: { host, freeMib: Math.floor(bytes / MIB) },
 });
+
+/** One alert for each thing that is paused, however many messages wait for it. */
+export function pauseLook(rule: AlertRules["route-paused"], pauses: Pauses, { clock }: Pick<Runtime, "clock">): Look {
+  return async () => {
+    if (!rule) return [];
+    const now = clock.now();
+    const told = (await pauses.list()).filter(({ fault, since }) => fault !== null || now - since >= rule.personMs);
+    return told.map((pause) => {
+      const { fault, since, by, reason, waiting } = pause;
+      const scope = scopeText(pause);
+      const why = fault === null ? `paused by ${by}: ${reason}` : `paused, since many lanes meet ${fault}: ${reason}`;
+      const text = `${scope} has been ${why}, since ${isoOf(since)}; ${waiting} messages wait.`;
+      return {
+        rule: "route-paused",
+        subject: scope,
+        what: `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`,
+        count: null,
+        facts: { scope, fault, since, waiting },
+      };
+    });
+  };
+}
 
 export function snapshotLook(rule: AlertRules["snapshot-held"], upkeep: Upkeep | undefined): Look {
   return async () => {

@@ -28,6 +28,11 @@ export const ALERT_RULES = {
     meaning: "The central database does not answer; nothing is judged, and terminals' messages are stored meanwhile.",
     todo: "Bring the central database back; loading goes on by itself.",
   },
+  "route-paused": {
+    title: "Paused",
+    meaning: "A table's route was paused, since one fault meets many lanes; or a person's pause has lasted long.",
+    todo: "Mend what is named: a probe finds it out and the route goes on by itself. A person's pause is ended by `waybill resume`.",
+  },
   "disk-low": {
     title: "Disk nearly full",
     meaning: "The hub's disk is filling; before it is full no more messages are taken in.",
@@ -65,6 +70,8 @@ export type AlertRules = {
   readonly "terminal-silent": { readonly factor: number; readonly leastMs: number; readonly newMs: number } | null;
   readonly "backlog-old": { readonly afterMs: number } | null;
   readonly "breaker-open": { readonly afterMs: number } | null;
+  /** What a person paused is told of after so long; what Waybill paused itself at once. */
+  readonly "route-paused": { readonly personMs: number } | null;
   readonly "disk-low": { readonly belowBytes: number } | null;
   readonly "clock-skew": { readonly aboveMs: number } | null;
   readonly "snapshot-held": { readonly afterMs: number } | null;
