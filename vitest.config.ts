@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 import { CountsReporter } from "./test/kit/reporter.ts";
 
 /**
- * `rooms`: tests beside the code, quick, two files at a time. `whole`: tests under test/ that run whole processes and
+ * `rooms`: tests beside the code, the page's in console/ too, quick, two files at a time. `whole`: tests under test/ that run whole processes and
  * measure; they come after and one file at a time, so that they have the machine to themselves.
  * A test that needs a server (`*.db.test.ts`) or a browser (`*.browser.test.ts`) uses `describeWith` of test/kit/needs.ts.
  */
@@ -17,7 +17,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "rooms",
-          include: ["{src,bin}/**/*.test.ts"],
+          include: ["{src,bin,console}/**/*.test.ts"],
           maxWorkers: 2,
           testTimeout: 20_000,
           hookTimeout: 20_000,

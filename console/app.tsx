@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { currentSession, may, signOut, whenSignedOut, type Picture, type Role, type Session } from "./api.ts";
 import { Audit } from "./audit.tsx";
+import { BulkDetail, Bulks } from "./bulk.tsx";
 import { DeadLetters } from "./dead-letters.tsx";
 import { count } from "./format.ts";
 import { LiveProvider, useLive } from "./live.tsx";
@@ -42,18 +43,21 @@ const SCREENS: readonly Screen[] = [
   {
     names: ["messages", "message"],
     label: "Messages",
-    show: ([terminal, second, seq]) =>
-      terminal !== undefined && second !== undefined && seq !== undefined ? (
-        <MessageDetail terminal={terminal} epoch={second} seq={seq} />
+    show: ([terminal, epoch, seq], query) =>
+      terminal !== undefined && epoch !== undefined && seq !== undefined ? (
+        <MessageDetail terminal={terminal} epoch={epoch} seq={seq} />
       ) : (
-        <Messages terminal={terminal ?? null} what={second ?? null} />
+        <Messages what={query.get("what") ?? ""} at={query.get("at") ?? ""} />
       ),
   },
   {
     names: ["dead"],
     label: "Dead letters",
     note: ({ overview }) => overview.dead,
-    show: (_, query) => <DeadLetters query={query} />,
+    show: ([part, id], query) => {
+      if (part !== "bulk" || !may("operator")) return <DeadLetters query={query} />;
+      return id === undefined ? <Bulks /> : <BulkDetail key={id} id={id} />;
+    },
   },
   { names: ["audit"], label: "Audit", show: () => <Audit /> },
   { names: ["people"], label: "People", needs: "admin", show: () => <People /> },

@@ -1,104 +1,114 @@
 import { useId, useState, type ReactNode, type SubmitEvent } from "react";
-import { path, type FleetPage, type TraceAnswer } from "./api.ts";
-import { when } from "./format.ts";
+import { query, type FleetPage, type TraceAnswer, type TracedMessage } from "./api.ts";
+import { counted, when } from "./format.ts";
 import { useAnswer, useBeat } from "./live.tsx";
-import { to } from "./place.ts";
+import { changesOf } from "./payload-line.ts";
+import { go, to } from "./place.ts";
 import { Card, Empty, Failure, Page, StateBadge, useSettled, Waiting } from "./ui.tsx";
-import { changesOf } from "./payload.tsx";
 
-/** "Where is sale 4711 of store 14?" */
-export function Messages({
-  terminal,
-  what,
-}: {
-  readonly terminal: string | null;
-  readonly what: string | null;
-}): ReactNode {
+/** "Where is receipt 4711 of store 14?" */
+export function Messages({ what, at }: { readonly what: string; readonly at: string }): ReactNode {
   return (
-    <Page title="Messages" lead="Where is it, and why? Ask by terminal and receipt number, or by a message’s number.">
-      <Card>
-        <SearchForm terminal={terminal ?? ""} what={what ?? ""} key={`${terminal}/${what}`} />
-      </Card>
-      {terminal !== null && what !== null && <Found terminal={terminal} what={what} />}
+    <Page title="Messages" lead="Where is it, and why?">
+      <Ask what={what} at={at} key={`${what} ${at}`} />
+      {what !== "" && <Found what={what} at={at} />}
     </Page>
   );
 }
 
-export function SearchForm({ terminal, what }: { readonly terminal: string; readonly what: string }): ReactNode {
-  const [at, setAt] = useState(terminal);
+/** The one question of a support desk, asked the same way wherever it stands. */
+export function Ask({ what, at }: { readonly what: string; readonly at: string }): ReactNode {
   const [asked, setAsked] = useState(what);
+  const [place, setPlace] = useState(at);
   const list = useId();
-  const { value } = useAnswer<FleetPage>(`/api/fleet?limit=20&text=${encodeURIComponent(useSettled(at))}`);
+  const settled = useSettled(place);
+  const { value } = useAnswer<FleetPage>(`/api/fleet${query({ limit: 20, text: settled })}`);
   const submit = (event: SubmitEvent<HTMLFormElement>): void => {
     event.preventDefault();
-    if (at.trim() !== "" && asked.trim() !== "") location.hash = to("messages", at.trim(), asked.trim());
+    if (asked.trim() !== "") go(`${to("messages")}${query({ what: asked.trim(), at: place.trim() })}`);
   };
   return (
-    <form className="search" onSubmit={submit}>
-      <label>
-        Terminal
-        <input
-          list={list}
-          value={at}
-          required
-          onChange={(event) => setAt(event.target.value)}
-          spellCheck={false}
-          autoComplete="off"
-        />
-      </label>
-      <datalist id={list}>
-        {value?.terminals.map((line) => (
-          <option key={line.terminal} value={line.terminal} />
-        ))}
-      </datalist>
-      <label>
-        Receipt, key or number
-        <input
-          value={asked}
-          required
-          onChange={(event) => setAsked(event.target.value)}
-          spellCheck={false}
-          autoComplete="off"
-        />
-      </label>
-      <button type="submit" className="primary">
-        Find
-      </button>
-    </form>
+    <section className="card ask" aria-label="Find a message">
+      <form className="search" role="search" onSubmit={submit}>
+        <label>
+          Receipt, key or number
+          <input
+            value={asked}
+            required
+            maxLength={1_000}
+            onChange={(event) => setAsked(event.target.value)}
+            spellCheck={false}
+            autoComplete="off"
+          />
+        </label>
+        <label>
+          Store or terminal
+          <input
+            list={list}
+            value={place}
+            maxLength={200}
+            placeholder="any"
+            onChange={(event) => setPlace(event.target.value)}
+            spellCheck={false}
+            autoComplete="off"
+          />
+        </label>
+        <datalist id={list}>
+          {value?.terminals.map((line) => (
+            <option key={line.terminal} value={line.terminal} />
+          ))}
+        </datalist>
+        <button type="submit" className="primary">
+          Find
+        </button>
+      </form>
+    </section>
   );
 }
 
-function Found({ terminal, what }: { readonly terminal: string; readonly what: string }): ReactNode {
-  const { value, error, loading, again } = useAnswer<TraceAnswer>(path("api", "trace", terminal, what), useBeat(3));
+function Found({ what, at }: { readonly what: string; readonly at: string }): ReactNode {
+  const { value, error, loading, again } = useAnswer<TraceAnswer>(`/api/find${query({ value: what, at })}`, useBeat(3));
   if (loading) return <Waiting />;
   if (error !== null) return <Failure error={error} again={again} />;
   if (value === null) return <Empty title="Nothing found." />;
   return (
-    <Card title={`${value.messages.length} found`} flush>
+    <Card title={`${counted(value.messages.length, "message")} found`} flush>
       <ul className="rows" aria-label="Messages found">
         {value.messages.map((message) => (
           <li key={`${message.lane}/${message.seq}`}>
-            <a className="row letter-grid" href={to("message", ...message.lane.split("/"), String(message.seq))}>
-              <span>
-                <strong>№ {message.seq}</strong>
-                <small>
-                  <code>{message.lane.split("/")[1]}</code>
-                </small>
-              </span>
-              <span>
-                <StateBadge state={message.state} />
-              </span>
-              <span className="clip">
-                <span>{message.headline}</span>
-                <small>{[...new Set(changesOf(message.payload.lines).map(({ table }) => table))].join(", ")}</small>
-              </span>
-              <span className="n">
-                <time>{message.events[0] === undefined ? "" : when(message.events[0].at)}</time>
-              </span>
-            </a>
+            <FoundLine message={message} />
           </li>
         ))}
       </ul>
     </Card>
+  );
+}
+
+/** Says the reason at once: most people need not go further. */
+function FoundLine({ message }: { readonly message: TracedMessage }): ReactNode {
+  const { lane, seq, state, exception, events, payload } = message;
+  const [terminal = ""] = lane.split("/");
+  const tables = [...new Set(changesOf(payload.lines).map(({ table }) => table))].join(", ");
+  const why = state === "loaded" || exception === null ? "" : exception.detail;
+  return (
+    <a className="row letter-grid" href={to("message", ...lane.split("/"), String(seq))}>
+      <span>
+        <strong>
+          {terminal} <span className="faint">№ {seq}</span>
+        </strong>
+        <small>{tables || "\u00a0"}</small>
+      </span>
+      <span>
+        <StateBadge state={state} />
+      </span>
+      <span className="clip">
+        <span>{message.headline}</span>
+        <small title={why}>{why || "\u00a0"}</small>
+      </span>
+      <span className="n">
+        <time>{events[0] === undefined ? "" : when(events[0].at)}</time>
+        <small>{events[0] === undefined ? "\u00a0" : "received"}</small>
+      </span>
+    </a>
   );
 }

@@ -1,17 +1,16 @@
 import { useState, type ReactNode } from "react";
 import { HEALTHS } from "../src/console/fleet.ts";
 import { lagAt } from "../src/ledger/history.ts";
-import { query, type Minute, type Picture, type Point } from "./api.ts";
+import { type Minute, type Picture, type Point } from "./api.ts";
 import { Chart } from "./chart.tsx";
-import { ago, count, counted, duration, rate } from "./format.ts";
+import { OLD_MS, sentencesOf } from "./attention.ts";
+import { count, duration, rate } from "./format.ts";
 import { dayOf, ratesOf } from "./flow.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
+import { Ask } from "./messages.tsx";
 import { to } from "./place.ts";
 import { TerminalHead, TerminalRow } from "./terminals.tsx";
-import { Badge, Card, Empty, Failure, Figure, Page, Waiting, type Tone } from "./ui.tsx";
-
-/** Older than this, what waits is worth a sentence. */
-const OLD_MS = 60_000;
+import { Badge, Card, Empty, Failure, Figure, Page, Waiting } from "./ui.tsx";
 
 export function Overview(): ReactNode {
   const { picture } = useLive();
@@ -34,6 +33,7 @@ function Now({ picture }: { readonly picture: Picture }): ReactNode {
   return (
     <>
       <Attention picture={picture} />
+      <Ask what="" at="" />
       <div className="figures">
         <Figure
           label="In, loaded"
@@ -93,35 +93,6 @@ function Now({ picture }: { readonly picture: Picture }): ReactNode {
       </Card>
     </>
   );
-}
-
-type Sentence = { readonly tone: Tone; readonly text: string; readonly href?: string; readonly act?: string };
-
-/** What needs a person, worst first, each as a sentence with a way to go on. */
-function sentencesOf({ health, overview, fleet, at }: Picture): readonly Sentence[] {
-  const sentences: Sentence[] = [];
-  for (const [name, { state, why }] of Object.entries(health.parts))
-    if (state !== "ok") sentences.push({ tone: state === "down" ? "bad" : "warn", text: why ?? `${name} is ${state}` });
-  if (overview.dead > 0) {
-    const behind =
-      overview.held > 0 ? `; ${counted(overview.held, "message")} wait${overview.held === 1 ? "s" : ""} behind` : "";
-    sentences.push({
-      tone: "bad",
-      text: `${counted(overview.dead, "message was", "messages were")} refused for good${behind}`,
-      href: to("dead"),
-      act: "Open dead letters",
-    });
-  }
-  if (fleet.away > 0)
-    sentences.push({
-      tone: "warn",
-      text: `${counted(fleet.away, "terminal has", "terminals have")} not been heard of for two minutes`,
-      href: `${to("terminals")}${query({ health: "away" })}`,
-      act: "Show them",
-    });
-  if (overview.oldestReceivedAt !== null && at - overview.oldestReceivedAt > OLD_MS)
-    sentences.push({ tone: "warn", text: `What came ${ago(overview.oldestReceivedAt, at)} is not loaded yet` });
-  return sentences;
 }
 
 function Attention({ picture }: { readonly picture: Picture }): ReactNode {

@@ -7,7 +7,7 @@ import { Act, Badge, Card, Empty, Failure, Page, useAct, Waiting, type Tone } fr
 
 const ROLE_TONES: Readonly<Record<Role, Tone>> = { viewer: "calm", operator: "info", admin: "good" };
 const ROLE_MEANS: Readonly<Record<Role, string>> = {
-  viewer: "looks; personal fields are hidden",
+  viewer: "looks, and personal fields are hidden",
   operator: "acts on messages and terminals",
   admin: "says who may do what",
 };
@@ -17,7 +17,7 @@ export function People(): ReactNode {
   const operators = useAnswer<{ operators: readonly Operator[] }>("/api/operators");
   const tokens = useAnswer<{ tokens: readonly ApiToken[] }>("/api/tokens");
   return (
-    <Page title="People" lead="Who may look, act, and say who may.">
+    <Page title="People" lead={`A ${ROLES.map((role) => `${role} ${ROLE_MEANS[role]}`).join("; an ")}.`}>
       <Card title="Operators" flush>
         {operators.error !== null && <Failure error={operators.error} again={operators.again} />}
         {operators.loading && <Waiting />}
@@ -161,9 +161,7 @@ function RoleChoice({ role, choose }: { readonly role: Role; readonly choose: (r
         onChange={(event) => choose(ROLES.find((each) => each === event.target.value) ?? role)}
       >
         {ROLES.map((each) => (
-          <option key={each} value={each}>
-            {each}: {ROLE_MEANS[each]}
-          </option>
+          <option key={each}>{each}</option>
         ))}
       </select>
     </div>

@@ -26,3 +26,7 @@ function decoded(part: string): string {
     return part;
   }
 }
+/** Goes there, leaving a way back. */
+export function go(href: string): void {
+  location.hash = href;
+}

@@ -5,7 +5,7 @@ import { ago, count, duration, updatesBehind, when } from "./format.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
 import { to } from "./place.ts";
 import { Badge, Card, Empty, Failure, Figure, Page, Waiting } from "./ui.tsx";
-import { SearchForm } from "./messages.tsx";
+import { Ask } from "./messages.tsx";
 
 export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
   const beat = useBeat(2);
@@ -23,9 +23,7 @@ export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
       {error !== null && <Failure error={error} again={again} />}
       {loading && <Waiting />}
       {value !== null && <Facts page={value} />}
-      <Card title="Find a message of this terminal">
-        <SearchForm terminal={id} what="" />
-      </Card>
+      <Ask what="" at={id} />
       <Card title="Off the happy path" flush>
         {open.value === null || open.value.rows.length === 0 ? (
           <Empty title="Every message of this terminal is on its way or loaded." />

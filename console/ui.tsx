@@ -1,4 +1,4 @@
-import { useEffect, useState, type ReactNode } from "react";
+import { useEffect, useId, useState, type ReactNode } from "react";
 import type { StateKind } from "../src/message/lifecycle.ts";
 import { may, Refusal, type Role } from "./api.ts";
 
@@ -23,7 +23,7 @@ export function Page({
           <h1>{title}</h1>
           {lead !== undefined && <p className="lead">{lead}</p>}
         </div>
-        {aside}
+        {aside !== undefined && <div className="page-aside">{aside}</div>}
       </header>
       {children}
     </main>
@@ -136,6 +136,100 @@ export function Waiting(): ReactNode {
       <span />
       <span />
       <span />
+    </div>
+  );
+}
+
+export type Choice = {
+  readonly value: string;
+  readonly label: string;
+  readonly href: string;
+  /** Beside its label, such as a count. */
+  readonly note?: string;
+};
+/** One of a few, each an address of its own. */
+export const Chips = ({
+  label,
+  chosen,
+  options,
+}: {
+  readonly label: string;
+  readonly chosen: string;
+  readonly options: readonly Choice[];
+}): ReactNode => (
+  <nav className="chips" aria-label={label}>
+    {options.map(({ value, label: text, href, note }) => (
+      <a key={value} href={href} {...(value === chosen ? { "aria-current": "true" as const } : {})}>
+        {text}
+        {note !== undefined && <span className="pill">{note}</span>}
+      </a>
+    ))}
+  </nav>
+);
+
+/** A word to filter by, told on after a pause, and anew when the address brings another. */
+export function Filter({
+  label,
+  value,
+  change,
+}: {
+  readonly label: string;
+  readonly value: string | null | undefined;
+  readonly change: (value: string | null) => void;
+}): ReactNode {
+  const given = value ?? "";
+  const [text, setText] = useState(given);
+  const settled = useSettled(text, 300);
+  useEffect(() => setText(given), [given]);
+  useEffect(() => {
+    if (settled !== given && settled === text) change(settled.trim() || null);
+    // Only what is typed asks; an address that changes is taken over above.
+  }, [settled]);
+  return (
+    <label>
+      <span className="unseen">{label}</span>
+      <input
+        type="search"
+        placeholder={label}
+        value={text}
+        spellCheck={false}
+        autoComplete="off"
+        onChange={(event) => setText(event.target.value)}
+      />
+    </label>
+  );
+}
+
+export const Progress = ({
+  label,
+  done,
+  of,
+}: {
+  readonly label: string;
+  readonly done: number;
+  readonly of: number;
+}): ReactNode => <progress aria-label={label} value={done} max={Math.max(1, of)} />;
+
+/** Every act is explained; the reason is kept with who did it. */
+export function ReasonField({
+  value,
+  change,
+}: {
+  readonly value: string;
+  readonly change: (value: string) => void;
+}): ReactNode {
+  const id = useId();
+  return (
+    <div className="field wide">
+      <label htmlFor={id}>Reason</label>
+      <input
+        id={id}
+        value={value}
+        maxLength={1_000}
+        placeholder="Kept in the audit trail with your name"
+        autoComplete="off"
+        onChange={(event) => change(event.target.value)}
+      />
     </div>
   );
 }

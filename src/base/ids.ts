@@ -22,14 +22,15 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** What the field named `what` was given as, cut so that an error stays readable. */
 const shown = (text: unknown): string => JSON.stringify(String(text).slice(0, 80));
 
+export const isTerminalId = (text: string): text is TerminalId => NAME.test(text);
 export function terminalId(text: string): TerminalId {
-  if (!NAME.test(text)) {
+  if (!isTerminalId(text)) {
     throw new WaybillError(
       "REQUEST_INVALID",
       `terminal ${shown(text)} must be 1–64 letters, digits, ".", "_" or "-", and start with a letter or digit`,
     );
   }
-  return text as TerminalId;
+  return text;
 }
 export function epoch(text: string): Epoch {
   if (!NAME.test(text))

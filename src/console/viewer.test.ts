@@ -162,6 +162,15 @@ describe("a viewer", () => {
     expect(seen).toBeGreaterThanOrEqual(6); // the secret really was everywhere
   });
 
+  test("finds a message by what it may see, and never by what is hidden", async () => {
+    const find = (value: string, key: string) =>
+      hub.call("GET", `/api/find?at=t1&value=${encodeURIComponent(value)}`, { key });
+    expect(await find("4", VIEWER)).toMatchObject({ status: 200, json: { messages: [{ seq: 4 }] } });
+    expect((await find("4", VIEWER)).text).not.toContain("Mustermann");
+    expect((await find("4", OPERATOR)).text).toContain("Mustermann");
+    expect((await find(SECRET, VIEWER)).status).toBe(404);
+  });
+
   test("sees the rest of a message, with marks where something is hidden", async () => {
     const trace = await hub.call("GET", "/api/trace/t1/S-4", { key: VIEWER });
     expect(trace.status).toBe(404); // not a searchable column in this test: found by number

@@ -468,10 +468,14 @@ export interface Trail {
     value: string,
     limit: number,
   ): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
-  /** The same over all terminals that have these tags, newest of each terminal first; costs as much as there are hits. */
+  /**
+   * The same over all terminals that have these tags, newest of each terminal first; costs as much as there are hits. `at`: only
+   * of a terminal of this name or with this value in any tag, for people who say "of store 014".
+   */
   findAnywhere(
     value: string,
     tags: Readonly<Record<string, string>>,
+    at: string | null,
     limit: number,
   ): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
   /**

@@ -15,7 +15,7 @@ function saleAndLine({ line, ...sale }: Row): readonly Change[] {
 export default defineConfig({
   tables: {
     sale: { direction: "up", owner: { column: "store_id", is: "tag:store" }, search: ["sale_id"] },
-    sale_line: { direction: "up" },
+    sale_line: { direction: "up", search: ["sale_id"] },
     stock: { direction: "up", owner: { column: "store_id", is: "tag:store" }, conflict: { add: ["on_hand"] } },
     price: { direction: "down", audience: "all" },
     // What the till that speaks SOAP sends: its payload is one sale with one line.

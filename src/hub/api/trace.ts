@@ -1,5 +1,14 @@
 import { WaybillError, unreachable } from "../../base/errors.ts";
-import { epoch, laneName, seq, SYSTEM, type LaneName, type Seq, type TerminalId } from "../../base/ids.ts";
+import {
+  epoch,
+  isTerminalId,
+  laneName,
+  seq,
+  SYSTEM,
+  type LaneName,
+  type Seq,
+  type TerminalId,
+} from "../../base/ids.ts";
 import type { ExceptionRow } from "../../ledger/exceptions.ts";
 import type { Event, Ledger } from "../../ledger/port.ts";
 import { headline, type MessageState, type StateKind } from "../../message/lifecycle.ts";
@@ -57,25 +66,43 @@ export async function traceMessages(
 }
 
 /**
- * The same without naming the terminal: all messages that carry the value, of terminals that have the tags.
+ * The same without naming the terminal: all messages that carry the value, of terminals that have the tags, and at `at`: a
+ * terminal, or the value of any of its tags.
  * @throws NOT_FOUND
  */
 export async function traceAnywhere(
   ledger: Ledger,
   value: string,
   tags: Readonly<Record<string, string>>,
+  at: string | null,
   sight: Sight,
 ): Promise<Omit<TraceAnswer, "terminal">> {
-  const places = await foundBy(value, await ledger.trail.findAnywhere(value, tags, MOST), ledger, sight);
+  const places = await placesAnywhere(ledger, value, tags, at, sight);
   const messages = (await Promise.all(places.map((place) => traceOne(ledger, place, sight)))).filter(
     (message) => message !== null,
   );
   if (messages.length > 0) return { what: value, messages };
-  const whose = Object.entries(tags).map(([name, tag]) => ` ${name} ${tag}`);
+  const whose = [
+    ...Object.entries(tags).map(([name, tag]) => ` ${name} ${tag}`),
+    ...(at === null ? [] : [` store or terminal ${JSON.stringify(at.slice(0, 64))}`]),
+  ];
   throw new WaybillError(
     "NOT_FOUND",
     `no message${whose.length > 0 ? ` of${whose.join(" and")}` : ""} carries ${JSON.stringify(value.slice(0, 200))} in a searchable column`,
   );
+}
+
+/** A terminal that is named by itself is asked by number, too. */
+async function placesAnywhere(
+  ledger: Ledger,
+  value: string,
+  tags: Readonly<Record<string, string>>,
+  at: string | null,
+  sight: Sight,
+): Promise<readonly Place[]> {
+  const named = at !== null && isTerminalId(at) ? await ledger.terminals.get(at) : null;
+  if (named) return placesOf(ledger, named.id, value, sight);
+  return foundBy(value, await ledger.trail.findAnywhere(value, tags, at, MOST), ledger, sight);
 }
 
 type Place = { readonly lane: LaneName; readonly seq: Seq };

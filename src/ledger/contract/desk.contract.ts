@@ -136,8 +136,8 @@ export function deskContract(adapter: string, open: OpenSubject): void {
       await using subject = await open();
       const { ledger } = subject;
       await twoTills(subject);
-      const places = async (tags: Record<string, string>) =>
-        (await ledger.trail.findAnywhere("4711", tags, 10)).map((at) => `${at.lane}/${at.seq}`);
+      const places = async (tags: Record<string, string>, at: string | null = null) =>
+        (await ledger.trail.findAnywhere("4711", tags, at, 10)).map((found) => `${found.lane}/${found.seq}`);
       expect(await places({})).toEqual(["a/E1/3", "a/E1/2", "a/E1/1", "b/E1/3", "b/E1/2", "b/E1/1"]);
       const hash = (name: string): Uint8Array => new Uint8Array(32).fill(name.charCodeAt(0));
       for (const [name, store] of [
@@ -150,6 +150,11 @@ export function deskContract(adapter: string, open: OpenSubject): void {
       }
       expect(await places({ store: "015" })).toEqual(["b/E1/3", "b/E1/2", "b/E1/1"]);
       expect(await places({ store: "015", region: "south" })).toEqual([]);
+      expect(await places({}, "015")).toEqual(["b/E1/3", "b/E1/2", "b/E1/1"]);
+      expect(await places({ store: "014" }, "015")).toEqual([]);
+      expect(await places({}, "a")).toEqual(["a/E1/3", "a/E1/2", "a/E1/1"]);
+      expect(await places({}, "north")).toHaveLength(6);
+      expect(await places({}, "01")).toEqual([]);
     });
 
     test("the trail is read from its beginning page by page, by what is asked for", async () => {

@@ -48,7 +48,7 @@ const sendEach = async (subject: Subject, till: Till, from: number, through: num
   }
 };
 const found = async ({ ledger }: Subject, value: string): Promise<readonly string[]> =>
-  (await ledger.trail.findAnywhere(value, {}, 99)).map((hit) => `${hit.lane}/${hit.seq}`);
+  (await ledger.trail.findAnywhere(value, {}, null, 99)).map((hit) => `${hit.lane}/${hit.seq}`);
 
 export function retentionContract(adapter: string, open: OpenSubject): void {
   describe(`retention contract: ${adapter}`, () => {

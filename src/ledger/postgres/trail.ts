@@ -19,7 +19,8 @@ export const trailOn = (store: Store): Trail => ({
       return row ? stateOf(tx, row.id, n) : null;
     }),
   find: (terminal, value, limit) => store.read((tx) => find(tx, terminal, storable(searchKey(value)), limit)),
-  findAnywhere: (value, tags, limit) => store.read((tx) => findAnywhere(tx, storable(searchKey(value)), tags, limit)),
+  findAnywhere: (value, tags, at, limit) =>
+    store.read((tx) => findAnywhere(tx, storable(searchKey(value)), tags, at === null ? null : storable(at), limit)),
   page: (filter, after) => store.read((tx) => page(tx, filter, after)),
   overview: () => store.read(overview),
   byTerminal: (limit, after) => store.read((tx) => byTerminal(tx, limit, after)),
@@ -45,14 +46,18 @@ async function findAnywhere(
   tx: Tx,
   value: string,
   tags: Readonly<Record<string, string>>,
+  at: string | null,
   limit: number,
 ): ReturnType<Trail["findAnywhere"]> {
   const rows = await tx.all<{ terminal: TerminalId; epoch: Epoch; seq: Seq }>(
     `select k.terminal, l.epoch, k.seq from message_key k join lane l on l.id = k.lane
      where k.value = $1 and ($2::jsonb = '{}' or exists (select from terminal t where t.id = k.terminal and t.tags @> $2))
-     order by k.terminal, k.lane desc, k.seq desc limit $3`,
+       and ($3::text is null or k.terminal = $3 or exists (
+         select from terminal t, jsonb_each_text(t.tags) g where t.id = k.terminal and g.value = $3))
+     order by k.terminal, k.lane desc, k.seq desc limit $4`,
     value,
     json(tags),
+    at,
     limit,
   );
   return rows.map((row) => ({ lane: laneName(row.terminal, row.epoch), seq: row.seq }));

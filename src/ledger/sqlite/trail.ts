@@ -28,15 +28,18 @@ export const trailOn = (store: Store): Trail => ({
         limit,
       )
       .map((row) => ({ lane: laneName(terminal, row.epoch), seq: row.seq })),
-  findAnywhere: async (value, tags, limit) =>
+  findAnywhere: async (value, tags, at, limit) =>
     store
       .all<{ terminal: TerminalId; epoch: Epoch; seq: Seq }>(
         `select k.terminal, l.epoch, k.seq from message_key k join lane l on l.id = k.lane
          where k.value = ?1 and not exists (
            select 1 from json_each(?2) t where t.value is not (select tags ->> ('$."' || t.key || '"') from terminal where id = k.terminal))
-         order by k.terminal, k.lane desc, k.seq desc limit ?3`,
+           and (?3 is null or k.terminal = ?3 or exists (
+             select 1 from terminal t, json_each(t.tags) g where t.id = k.terminal and g.value = ?3))
+         order by k.terminal, k.lane desc, k.seq desc limit ?4`,
         searchKey(value),
         JSON.stringify(tags),
+        at,
         limit,
       )
       .map((row) => ({ lane: laneName(row.terminal, row.epoch), seq: row.seq })),

@@ -29,6 +29,7 @@ const findQuery = z.object({
     .refine((pairs) => pairs.every((pair) => pair.length === 2), "must look like `store:014`, with commas between")
     .default([])
     .describe("tags the terminal has: `store:014`"),
+  at: z.string().trim().min(1).max(200).optional().describe("a terminal, or the value of any of its tags: `014`"),
 });
 
 /** What happened: one message's life, and everything, newest first. */
@@ -66,7 +67,7 @@ export function trailRoutes({ ledger, settings }: HubApiParts): readonly Route[]
       },
     ),
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/find",
@@ -76,9 +77,9 @@ export function trailRoutes({ ledger, settings }: HubApiParts): readonly Route[]
         faults: ["NOT_FOUND"],
       },
       async ({ caller: { sight }, request }) => {
-        const { value, tag } = queryOf(findQuery, request);
+        const { value, tag, at = null } = queryOf(findQuery, request);
         const tags = Object.fromEntries(tag) as Record<string, string>;
-        return json(200, { ...(await traceAnywhere(ledger, value, tags, sight)), traceLink });
+        return json(200, { ...(await traceAnywhere(ledger, value, tags, at, sight)), traceLink });
       },
     ),
     route(

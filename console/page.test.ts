@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { diffLines } from "../console/diff.ts";
-import { ago, duration, updatesBehind } from "../console/format.ts";
-import { faultOfJson, indented } from "../console/json-text.ts";
+import { diffLines } from "./diff.ts";
+import { ago, duration, updatesBehind } from "./format.ts";
+import { faultOfJson, indented } from "./json-text.ts";
 
 /** The parts of the console's page that decide something and need no browser. */
 describe("the payload in the editor", () => {
