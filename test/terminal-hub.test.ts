@@ -80,7 +80,7 @@ test("agent and hub speak the same language: enrolment, sales up, prices down, b
     );
     expect(status.up.open).toEqual({ retrying: 0, held: 0, dead: 0 });
     expect(status.down.stale).toBe(0);
-    expect(Object.values(status.loops).map(({ lastError }) => lastError)).toEqual([null, null, null, null]);
+    expect(Object.values(status.loops).map(({ lastError }) => lastError)).toEqual([null, null, null, null, null]);
   } finally {
     await stop.end(() => undefined);
   }

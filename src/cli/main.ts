@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   resume: async () => (await import("./commands/pause.ts")).addResume,
   drain: async () => (await import("./commands/pause.ts")).addDrain,
   alerts: async () => (await import("./commands/alerts.ts")).addAlerts,
+  reconcile: async () => (await import("./commands/reconcile.ts")).addReconcile,
   restores: async () => (await import("./commands/restores.ts")).addRestores,
   retention: async () => (await import("./commands/retention.ts")).addRetention,
   audit: async () => (await import("./commands/audit.ts")).addAudit,

@@ -128,6 +128,12 @@ export interface Capture {
   resync(table: string, aim: string | null): Promise<void>;
   /** One page of a resync in one short transaction. "done" when no resync is left. Resumes after a crash. */
   resyncStep(pageRows: number): Promise<"more" | "done">;
+  /**
+   * Puts the rows of these keys into the outbox as they are, in one short transaction in which no writer can come between. A key
+   * without a row: with an `aim` that audience is told that it is gone, without one nothing is sent. Gives how many changes were written.
+   * @throws TABLE_UNKNOWN when the table is not captured
+   */
+  resend(table: string, keys: readonly Row[], aim: string | null): Promise<number>;
   /** Forgets acknowledgements above what the other side still has (it was restored); lines are then sent again from there. */
   rewind(receivedThrough: Seq): Promise<void>;
   state(): Promise<CaptureState>;

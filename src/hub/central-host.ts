@@ -62,6 +62,11 @@ export function hostCentral(
     snapshot: async (orders, to) => remote().snapshot(orders, to),
     unsnapped: async (of) => remote().unsnapped(of),
     snapshotting: async () => remote().snapshotting(),
+    shapes: async (tables) => remote().shapes(tables),
+    survey: async (order, terminal) => remote().survey(order, terminal),
+    rowsFor: async (table, terminal, keys) => remote().rowsFor(table, terminal, keys),
+    packed: async () => remote().packed(),
+    resend: async (table, terminal, keys) => remote().resend(table, terminal, keys),
     close: async () => {
       closing.abort();
       const dying = thread;

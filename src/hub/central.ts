@@ -1,9 +1,13 @@
+import { WaybillError } from "../base/errors.ts";
 import { newUlid, type Runtime } from "../base/runtime.ts";
 import { epoch, laneName, terminalId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
 import type { CaptureState, Database, LaneMark, PackedLine } from "../database/port.ts";
 import type { Claim, UpdateEntry } from "../ledger/port.ts";
 import type { Loader, LoadReport, Rehearsal, RehearsalOrder } from "../load/port.ts";
+import { Survey, type SurveyOrder, type Surveyed } from "../database/survey.ts";
 import { chainNext, sameChain } from "../message/chain.ts";
+import type { Row } from "../message/change.ts";
+import { centreKey, namesOf, terminalView, type ComparedTerminal, type SideShape } from "./reconcile/plan.ts";
 import type { HubSettings } from "./settings.ts";
 import { TransactionSplit, type Aims, type CapturedChange, type DownTables } from "./split.ts";
 import { Turn } from "../base/turn.ts";
@@ -20,6 +24,8 @@ const LOCK_MS = 50;
 const KEEP_MESSAGES = 10_000;
 /** The fact that holds the highest term of update ids. */
 const TERM = "update-term";
+/** A centre that commits faster than it is packed is packed this often at one go. */
+const MOST_PACKS = 100;
 /** Stored messages are dropped in steps of this many, not one by one. */
 const FLUSH_EVERY = 200;
 
@@ -88,6 +94,16 @@ export interface Central {
   snapshot(orders: readonly SnapshotOrder[], to: "each" | "everyone"): Promise<void>;
   /** Those of the terminals whose snapshot was never ordered here. */
   unsnapped(of: readonly SnapshotOrder[]): Promise<readonly TerminalId[]>;
+  /** The form of these tables, for comparing them; those that are not there are left out. */
+  shapes(tables: readonly string[]): Promise<ReadonlyMap<string, SideShape>>;
+  /** Digests or rows of what a terminal should have of a table, in its names; read in short pages, between which others have their turn. */
+  survey(order: SurveyOrder, terminal: ComparedTerminal): Promise<Surveyed>;
+  /** Rows by their keys, both in the terminal's names; null where there is none that is the terminal's. */
+  rowsFor(table: string, terminal: ComparedTerminal, keys: readonly Row[]): Promise<readonly (Row | null)[]>;
+  /** Numbers what is committed: every change that anyone has seen is in a message through this number. */
+  packed(): Promise<{ readonly source: LaneName; readonly through: Seq }>;
+  /** Puts rows of these keys (in the terminal's names) into the lane as they are, for this terminal alone; that absent ones are gone. */
+  resend(table: string, terminal: TerminalId, keys: readonly Row[]): Promise<number>;
   /** True while pages of an earlier snapshot are still to come. */
   snapshotting(): Promise<boolean>;
   close(): Promise<void>;
@@ -100,7 +116,7 @@ export type CentralParts = {
   /** Where the loader reads stored lines; closed with the station. */
   readonly bytes: AsyncDisposable;
   readonly loader: Loader;
-  readonly settings: Pick<HubSettings, "down" | "limits" | "publisher">;
+  readonly settings: Pick<HubSettings, "rules" | "down" | "limits" | "publisher">;
   readonly runtime: Pick<Runtime, "clock" | "random">;
 };
 
@@ -218,6 +234,72 @@ export class CentralStation implements Central {
 
   snapshotting(): Promise<boolean> {
     return this.#use(async () => this.#resyncing);
+  }
+
+  shapes(tables: readonly string[]): Promise<ReadonlyMap<string, SideShape>> {
+    return this.#use(async () => {
+      const shapes = (await this.#parts.database.describe()).tables;
+      const known = tables.flatMap((table) => shapes.get(table) ?? []);
+      return new Map(
+        known.map(({ name, key, columns }) => [
+          name,
+          {
+            key,
+            columns: columns
+              .filter(({ generated }) => !generated)
+              .map((column) => ({
+                name: column.name,
+                kind: column.kind,
+                ...(column.collation === undefined ? {} : { collation: column.collation }),
+              })),
+          },
+        ]),
+      );
+    });
+  }
+
+  async survey(order: SurveyOrder, terminal: ComparedTerminal): Promise<Surveyed> {
+    const { settings, database } = this.#parts;
+    const { target } = namesOf(settings, order.table);
+    const shape = (await this.shapes([target])).get(target);
+    if (!shape) throw new WaybillError("TABLE_UNKNOWN", `table ${target} is not at the centre`);
+    const survey = new Survey(order, { table: target, row: terminalView(settings, order.table, terminal) });
+    while (!survey.done) await this.#use(() => survey.step(database.read, shape.key));
+    return survey.result();
+  }
+
+  rowsFor(table: string, terminal: ComparedTerminal, keys: readonly Row[]): Promise<readonly (Row | null)[]> {
+    const { settings, database } = this.#parts;
+    const { target } = namesOf(settings, table);
+    const view = terminalView(settings, table, terminal);
+    return this.#use(async () => {
+      const rows: (Row | null)[] = [];
+      for (const key of keys) {
+        const row = await database.read.row(target, centreKey(settings, table, key));
+        rows.push(row && view(row));
+      }
+      return rows;
+    });
+  }
+
+  packed(): Promise<{ readonly source: LaneName; readonly through: Seq }> {
+    return this.#use(async () => {
+      for (let packs = 0; packs < MOST_PACKS; packs++) {
+        await this.#packOnce();
+        if (!this.#unpacked) break;
+      }
+      return { source: this.#source, through: this.#packedThrough };
+    });
+  }
+
+  resend(table: string, terminal: TerminalId, keys: readonly Row[]): Promise<number> {
+    const { settings } = this.#parts;
+    const named = keys.map((key) => centreKey(settings, table, key));
+    return this.#use(async () => {
+      const written = await this.#capture.resend(namesOf(settings, table).target, named, `terminal:${terminal}`);
+      this.#unpacked = true;
+      return written;
+    });
   }
 
   close(): Promise<void> {

@@ -139,6 +139,16 @@ export const hubConfig = z.strictObject({
       .default(1_000)
       .describe("pause between commits at which a backlog may be cut into messages, in ms"),
   }),
+  reconcile: section({
+    workers: whole(1, 16).default(2).describe("terminals compared with the centre at once"),
+    everyHours: whole(1, 8_760)
+      .optional()
+      .describe("compare each terminal this often, in hours; without it only by order"),
+    afterRestore: z.boolean().default(true).describe("compare a terminal that was set back to an older copy"),
+    patienceMinutes: whole(1)
+      .default(30)
+      .describe("how long a terminal may take to answer before its comparison fails, in minutes"),
+  }),
   limits: section({
     bodyKib: whole(64).default(8_192).describe("largest request after decompression, in KiB"),
     partKib: whole(16).default(1_024).describe("a message above this travels in parts, in KiB"),

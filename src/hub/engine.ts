@@ -11,6 +11,7 @@ import type { Central } from "./central.ts";
 import { PauseWatch } from "./pause-watch.ts";
 import { Processor } from "./processor.ts";
 import { Publisher } from "./publisher.ts";
+import { Reconciler } from "./reconcile/reconciler.ts";
 import { HUB_ROLES, type HubRole } from "./roles.ts";
 import { SeatKeeper } from "./seat-keeper.ts";
 import type { HubSettings } from "./settings.ts";
@@ -19,7 +20,7 @@ import { VersionWatch } from "./version-watch.ts";
 export type EngineParts = {
   readonly ledger: Ledger;
   readonly central: Central;
-  readonly settings: Pick<HubSettings, "processor" | "publisher">;
+  readonly settings: Pick<HubSettings, "processor" | "publisher" | "reconcile" | "rules" | "down">;
   readonly runtime: Pick<Runtime, "clock" | "timers" | "random">;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -41,6 +42,7 @@ export class Engine {
   readonly processor: Processor;
   readonly publisher: Publisher;
   readonly pauses: PauseWatch;
+  readonly reconciler: Reconciler;
   readonly #parts: EngineParts;
   readonly #roles: readonly HubRole[];
   readonly #keeper: SeatKeeper | null;
@@ -72,6 +74,14 @@ export class Engine {
       runtime,
       log,
       doubted: () => this.processor.received(),
+    });
+    this.reconciler = new Reconciler({
+      ledger,
+      central,
+      settings,
+      runtime,
+      log,
+      ring: (terminal) => onPublished([`terminal:${terminal}`]),
     });
     let away = false;
     const onWork = (): void => this.processor.received();
@@ -123,6 +133,7 @@ export class Engine {
     this.#running = Promise.all([
       this.#roles.includes("process") && this.processor.run(stop),
       this.#roles.includes("process") && this.#versions.run(stop),
+      this.#roles.includes("process") && this.reconciler.run(stop),
       this.#roles.includes("publish") && this.#publish(stop),
     ]);
   }

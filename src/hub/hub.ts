@@ -158,6 +158,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
           engine.received();
           signals?.send({ kind: "received" });
         },
+        ordered: () => engine.reconciler.ordered(),
         enrolled: (terminal) => {
           void snapshotFor(terminal, ledger, engine, log);
           signals?.send({ kind: "enrolled" });

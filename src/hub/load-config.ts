@@ -122,6 +122,12 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
       pollMs: config.processor.pollMs,
     },
     publisher: config.publisher,
+    reconcile: {
+      workers: config.reconcile.workers,
+      everyHours: config.reconcile.everyHours ?? null,
+      afterRestore: config.reconcile.afterRestore,
+      patienceMs: config.reconcile.patienceMinutes * 60_000,
+    },
     tokens: config.tokens.map(({ name, role, token }) => ({ name, role, hash: tokenHash(token) })),
     soap: config.soap.enabled ? soapSettings(config.soap, config.port) : null,
     alerts: alertSettings(config.alerts),

@@ -76,7 +76,12 @@ class Place {
       freeDiskBytes: 0,
       ledgerBytes: null,
     };
-    const settings = { down: [table], limits, publisher: { pollMs: 5, quietGapMs: 1_000 } };
+    const rules = {
+      tables: new Map(),
+      retry: { attempts: 1, firstMs: 1, factor: 1, capMs: 1, jitter: 0, codes: null },
+      maxOpen: 1,
+    };
+    const settings = { rules, down: [table], limits, publisher: { pollMs: 5, quietGapMs: 1_000 } };
     this.ledger = await openSqliteLedger(this.file("ledger.db"), systemRuntime);
     this.#central = new CentralStation({
       database,

@@ -63,6 +63,16 @@ export type HubSettings = {
     readonly pollMs: number;
   };
   readonly publisher: { readonly pollMs: number; readonly quietGapMs: number };
+  readonly reconcile: {
+    /** Reconciliations in work at once. */
+    readonly workers: number;
+    /** Each terminal is compared this often; null: only when somebody orders it. */
+    readonly everyHours: number | null;
+    /** A terminal that was restored is compared by itself. */
+    readonly afterRestore: boolean;
+    /** How long a terminal may leave a question unanswered, or its messages unloaded. */
+    readonly patienceMs: number;
+  };
   /** API token hashes (SHA-256, hex) by role. */
   readonly tokens: readonly { readonly hash: string; readonly role: "publisher" | Role; readonly name: string }[];
   /** Null: nothing is served under /soap. */

@@ -82,6 +82,8 @@ export class TransactionSplit {
 
   /** Who is told what: a row that came into an audience is all new there, one that left it is gone there. */
   #views(change: CapturedChange, table: DownTable): [string, Change][] {
+    // That a row is gone was asked for: nobody knows any more who had it.
+    if (change.aim && !change.row) return [[change.aim, state(change)]];
     if (change.aim) {
       const belongs = this.#aims.get(change.aim);
       if (!belongs) throw new WaybillError("INTERNAL", `nobody said which audiences ${change.aim} belongs to`);

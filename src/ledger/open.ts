@@ -29,7 +29,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
   const data: LedgerThreadData = { path };
   const thread = startThread<HostedLedger>("ledger", threadModule(import.meta.url, "sqlite/thread"), data);
   const { lanes, work, bytes, exceptions, bulks, updates, terminals, trail, access, history, restores } = thread.remote;
-  const { alerts, retention, pauses } = thread.remote;
+  const { alerts, retention, pauses, reconciles } = thread.remote;
   try {
     await thread.remote.opened();
   } catch (thrown) {
@@ -56,6 +56,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
     access,
     history,
     restores,
+    reconciles,
     alerts,
     retention,
     pauses,

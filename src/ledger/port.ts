@@ -7,6 +7,7 @@ import type { Access } from "./access.ts";
 import type { Alerts } from "./alerts.ts";
 import type { Bulks, Exceptions } from "./exceptions.ts";
 import type { History } from "./history.ts";
+import type { Reconciles } from "./reconciles.ts";
 import type { Restores } from "./restores.ts";
 import type { Seat, Seats } from "./seats.ts";
 import type { Retention } from "./retention.ts";
@@ -34,6 +35,7 @@ export interface Ledger extends AsyncDisposable {
   readonly alerts: Alerts;
   readonly retention: Retention;
   readonly pauses: Pauses;
+  readonly reconciles: Reconciles;
   /** What of several processes one alone does. Absent where a ledger has one process. */
   readonly seats?: Seats;
   /** Wake-ups between the processes of one ledger. Absent where a ledger has one process. */

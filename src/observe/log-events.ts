@@ -82,6 +82,9 @@ export const LOG_EVENTS = {
   "upkeep.failed": "The ledger's server did not tell how it is; it is asked again.",
   "upkeep.held":
     "A transaction in the ledger's database has been open for long: dead rows cannot be cleared away. `by` says whose.",
+  "reconcile.began": "A terminal's tables are being compared with the centre's, or rows that differ sent again.",
+  "reconcile.done": "A comparison or repair is done; its result is in the ledger.",
+  "reconcile.failed": "A comparison or repair could not be finished; it is ordered again.",
   "publisher.failed": "Publishing met a fault; nothing is skipped, it is tried again.",
   "retention.ended": "What was over and beyond its time has been taken away; `removed` says what and how much.",
   "retention.failed": "A retention pass ended before its time; the next one goes on.",
@@ -123,6 +126,8 @@ export const LOG_EVENTS = {
   "receive.failed": "Taking updates met a fault; it is tried again after a pause.",
   "terminal.hub-failed": "Enrolment or the manifest met a fault; it is tried again after a pause.",
   "terminal.hub-blocked": "The hub refuses this terminal until somebody acts; capture goes on.",
+  "terminal.answer-failed": "A question of the hub about this database could not be answered; tried again.",
+  "terminal.answered": "A question of the hub about this database was answered.",
   "terminal.status-failed": "The status file could not be written; tried again at the next beat.",
 } as const satisfies Record<string, string>;
 

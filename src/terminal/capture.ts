@@ -46,6 +46,12 @@ export class Packer {
     this.#flushed = { loadedThrough: parts.station.marks.loadedThrough, at: parts.runtime.clock.elapsed() };
   }
 
+  /** Packs what is committed, out of turn; true: there is more. */
+  async pack(): Promise<boolean> {
+    await this.#pack();
+    return this.#look;
+  }
+
   /** Tables may be owed as they are: pages are read from the next step on. */
   resyncAsked(): void {
     this.#resyncing = true;

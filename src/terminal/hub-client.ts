@@ -15,6 +15,7 @@ import { decode, encode } from "../wire/encoding.ts";
 import { HEADERS, JSON_TYPE, NDJSON_TYPE } from "../wire/headers.ts";
 import { manifest, type Manifest } from "../wire/manifest.ts";
 import { errorOf } from "../wire/problem.ts";
+import { askedAnswer, heardAnswer, type AnswerCall } from "../wire/questions.ts";
 import { submissionBody, type SubmissionHeader } from "../wire/submission.ts";
 import { readUpdates, type Attested, type IncomingUpdate } from "../wire/updates.ts";
 import type { z } from "zod";
@@ -106,15 +107,19 @@ export class HubClient {
     return this.#json(statusAnswer, { method: "GET", path: "/v1/status" });
   }
 
-  /** Waits up to `waitSeconds` at the hub for the first update. `bytes`: of the whole answer, decompressed. @throws CURSOR_GONE */
+  /**
+   * Waits up to `waitSeconds` at the hub for the first update, or for a question other than `told`. `bytes`: of the whole
+   * answer, decompressed. @throws CURSOR_GONE
+   */
   async updates(
     after: UpdateId,
     limit: number,
     waitSeconds: number,
+    told: string | null = null,
   ): Promise<Attested<IncomingUpdate> & { readonly bytes: number }> {
     const answer = await this.#call({
       method: "GET",
-      path: `/v1/updates?after=${after}&limit=${limit}&wait=${waitSeconds}`,
+      path: `/v1/updates?after=${after}&limit=${limit}&wait=${waitSeconds}${told === null ? "" : `&told=${told}`}`,
       timeoutMs: this.#options.timeoutMs + waitSeconds * 1_000,
     });
     const body = bodyOf(answer);
@@ -124,6 +129,15 @@ export class HubClient {
   async acknowledgeUpdates(appliedThrough: UpdateId, refused: readonly ReportedRefusal[]): Promise<void> {
     const call = { appliedThrough: String(appliedThrough), refused };
     await this.#call({ method: "POST", path: "/v1/updates/ack", ...jsonBody(call) });
+  }
+
+  /** What the hub wants to know. */
+  question(): Promise<z.infer<typeof askedAnswer>> {
+    return this.#json(askedAnswer, { method: "GET", path: "/v1/question" });
+  }
+
+  async answer(id: string, call: AnswerCall): Promise<void> {
+    await this.#json(heardAnswer, { method: "POST", path: `/v1/questions/${id}`, ...jsonBody(call) });
   }
 
   async #json<T extends z.ZodType>(schema: T, call: Call): Promise<z.infer<T>> {

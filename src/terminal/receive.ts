@@ -34,6 +34,8 @@ export type ReceiveParts = {
   readonly lockMs: number;
   readonly waitSeconds: number;
   readonly signal: AbortSignal;
+  /** The question this agent knows of already, and where it hears of another one. */
+  readonly questions: { readonly told: string | null; tell(id: string | null): void };
 };
 
 /** Takes updates from the hub and applies them: the way down. One step is one request and all that came with it. */
@@ -51,13 +53,19 @@ export class Receiver {
     this.#writtenAt = parts.runtime.clock.elapsed();
   }
 
+  /** Attested through here: what came up to it has taken effect, or there was nothing for us. */
+  get attested(): number {
+    return this.#attested;
+  }
+
   /** @returns milliseconds until the next step: always 0, as the hub does the waiting. */
   async step(): Promise<number> {
-    const { client, signal, station, waitSeconds, tracing, runtime } = this.#parts;
+    const { client, signal, station, waitSeconds, questions, tracing, runtime } = this.#parts;
     const cursor = (this.#cursor ??= (await station.use((database) => database.capture.state())).cursor);
     await this.#report(cursor);
     const after = cursor.id > this.#attested ? cursor.id : (this.#attested as Cursor["id"]);
-    const batch = await client.updates(after, this.#limit, waitSeconds);
+    const batch = await client.updates(after, this.#limit, waitSeconds, questions.told);
+    questions.tell(batch.question ?? null);
     if (batch.updates.length > 0) this.#limit = limitFor(batch.updates.length, batch.bytes);
     this.#cursor = null; // read again if anything below fails: only the database knows what was committed
     const { updates, through } = batch.more ? withoutCutTransaction(batch) : batch;

@@ -4,7 +4,7 @@ import type { LoopStatus } from "./loop.ts";
 import type { StaleRow } from "./stale.ts";
 import type { OpenCounts } from "./submit.ts";
 
-export const LOOPS = ["hub", "capture", "submit", "receive"] as const;
+export const LOOPS = ["hub", "capture", "submit", "receive", "answer"] as const;
 export type LoopName = (typeof LOOPS)[number];
 
 /** What `waybill terminal status` tells. Times are ISO 8601, numbers those of the lane. */

@@ -10,6 +10,7 @@ import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { openTracing } from "../observe/open-tracing.ts";
 import type { Tracing } from "../observe/tracing.ts";
+import { Answerer } from "./answer.ts";
 import { Packer } from "./capture.ts";
 import type { TerminalConfig } from "./config.ts";
 import { ensureEnrolled } from "./enrolment.ts";
@@ -49,6 +50,7 @@ const EVENTS = {
   capture: { failed: "capture.failed", blocked: "capture.failed" },
   submit: { failed: "submit.failed", blocked: "submit.stopped" },
   receive: { failed: "receive.failed", blocked: "receive.failed" },
+  answer: { failed: "terminal.answer-failed", blocked: "terminal.answer-failed" },
 } as const satisfies Record<LoopName, { failed: LogEvent; blocked: LogEvent }>;
 
 /** A status file older than this belongs to an agent that is gone. */
@@ -86,6 +88,7 @@ class Agent implements Terminal {
   readonly #packer: Packer;
   readonly #submitter: Submitter;
   readonly #receiver: Receiver;
+  readonly #answerer: Answerer;
   readonly #loops: Readonly<Record<LoopName, Loop>>;
   readonly #wakes: Readonly<Record<LoopName, Wake>>;
   readonly #startedAt: string;
@@ -132,6 +135,7 @@ class Agent implements Terminal {
       capture: make("capture"),
       submit: make("submit"),
       receive: make("receive"),
+      answer: make("answer"),
     });
     this.#loops = each((name) => {
       const failed = ({ code }: WaybillError): void =>
@@ -166,7 +170,19 @@ class Agent implements Terminal {
       outdone: (current) => this.#outdone(current),
       received: wakes.capture,
     });
+    this.#answerer = new Answerer({
+      station,
+      client,
+      runtime,
+      log,
+      tables: () => new Set([...(scope.scope?.up ?? []), ...(scope.scope?.down ?? [])]),
+      pack: () => this.#packer.pack(),
+      captured: () => wakes.capture.ring(),
+      attested: () => this.#receiver.attested,
+      asked: wakes.answer,
+    });
     this.#receiver = new Receiver({
+      questions: this.#answerer,
       station,
       client,
       stale,
@@ -262,6 +278,7 @@ class Agent implements Terminal {
       afterReady("capture", () => this.#packer.step()),
       afterReady("submit", () => this.#submitter.step()),
       afterReady("receive", () => this.#receiver.step()),
+      afterReady("answer", () => this.#answerer.step()),
     ]);
     this.#heart = timers.every(
       this.#options.config.statusMs,

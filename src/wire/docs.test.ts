@@ -8,10 +8,11 @@ import * as calls from "./calls.ts";
 import { readDocuments } from "./documents.ts";
 import { manifest } from "./manifest.ts";
 import { problem } from "./problem.ts";
+import { answerCall, askedAnswer } from "./questions.ts";
 import { readSubmission } from "./submission.ts";
 import { readUpdates } from "./updates.ts";
 
-const SCHEMAS: Readonly<Record<string, z.ZodType>> = { ...calls, manifest, problem };
+const SCHEMAS: Readonly<Record<string, z.ZodType>> = { ...calls, manifest, problem, askedAnswer, answerCall };
 const page = readFileSync(new URL("../../docs/wire.md", import.meta.url), "utf8");
 /** Fenced blocks with what they are an example of. */
 const examples = [...page.matchAll(/^```(\w+) ?(\w*)\n([\s\S]*?)^```$/gm)].map(
@@ -32,6 +33,8 @@ test("the page has examples of every call", () => {
     "appliedCall",
     "statusAnswer",
     "publishCall",
+    "askedAnswer",
+    "answerCall",
   ]) {
     expect(named).toContain(name);
   }

@@ -16,6 +16,11 @@ export const updatesHeader = z
     after: updateIdText,
     through: updateIdText.describe("these are all updates for this terminal in (after, through]"),
     more: z.boolean().describe("more are there already: ask again at once"),
+    question: z
+      .string()
+      .max(64)
+      .optional()
+      .describe("the hub wants to know something: fetch it from GET /v1/question; an agent may leave it unanswered"),
   })
   .describe("header line of GET /v1/updates");
 
@@ -64,11 +69,15 @@ export type Attested<Update> = {
   readonly through: UpdateId;
   readonly more: boolean;
   readonly updates: readonly Update[];
+  /** A question that waits for the terminal. */
+  readonly question?: string;
 };
 
 /** The body of GET /v1/updates. */
 export function updatesBody(batch: Attested<OutgoingUpdate>): Uint8Array<ArrayBuffer> {
-  const header = { after: String(batch.after), through: String(batch.through), more: batch.more };
+  const { question } = batch;
+  const asked = question === undefined ? {} : { question };
+  const header = { after: String(batch.after), through: String(batch.through), more: batch.more, ...asked };
   return joinLines([Buffer.from(JSON.stringify(header)), ...batch.updates.map(updateLine)]);
 }
 
@@ -104,7 +113,8 @@ export function readUpdates(bytes: Uint8Array): Attested<IncomingUpdate> {
       changes: readChanges(head.changes, index + 1, text),
     });
   }
-  return { after, through, more: header.more, updates };
+  const asked = header.question === undefined ? {} : { question: header.question };
+  return { after, through, more: header.more, updates, ...asked };
 }
 
 function checked<T extends z.ZodType>(schema: T, value: unknown, line: number): z.infer<T> {

@@ -78,6 +78,7 @@ export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["lim
       pollMs: 1_000,
     },
     publisher: { pollMs: 100, quietGapMs: 100 },
+    reconcile: { workers: 1, everyHours: null, afterRestore: true, patienceMs: 60_000 },
     tokens: [
       { name: "anna", role: "operator", hash: token(OPERATOR) },
       { name: "vera", role: "viewer", hash: token(VIEWER) },

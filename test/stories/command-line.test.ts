@@ -104,6 +104,22 @@ describe("the command line", () => {
     expect(await json<{ pass: { by: string } }>("retention")).toMatchObject({ pass: { failed: null } });
   });
 
+  test("reconcile compares both sides, shows what differs, and repairs it", { timeout: 60_000 }, async () => {
+    expect(await ask("reconcile")).toMatchObject({ code: 0, out: expect.stringContaining("Nothing was compared yet") });
+    await until(async () => (await ask("status")).out.includes("till-001"), { timeoutMs: 20_000, what: "the till" });
+    const { code, out, err } = await ask("reconcile", "till-001");
+    expect(out, err).toMatch(/^sale .* up /m);
+    expect(out).toMatch(/Both sides of till-001 are equal|What was compared of till-001 is equal|not at centre/);
+    expect([0, 1]).toContain(code);
+    const { reconciles } = await json<{ reconciles: readonly { id: string; state: string }[] }>("reconcile");
+    expect(reconciles).toMatchObject([{ state: "done" }]);
+    expect(await ask("reconcile", "show", "nothing")).toMatchObject({ code: 3 });
+    expect(await ask("reconcile", "till-001", "--table", "nowhere")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("TABLE_UNKNOWN"),
+    });
+  });
+
   test(
     "a refused sale: listed, shown, traced by receipt, requeued as edited, and gone",
     { timeout: 60_000 },

@@ -86,6 +86,25 @@ export function captureContract(engine: string, open: OpenStation): void {
       ]);
     });
 
+    test("resend puts the rows of given keys into the outbox as they are; an absent one is told as gone to an audience only", async () => {
+      await using station = await captured();
+      const { capture } = station.database;
+      await station.run("insert into sale values ('S-1', 14, 'R1', 1); insert into sale values ('S-2', 14, 'R2', 2)");
+      await packed(capture);
+      const keys = [{ sale_id: "S-2" }, { sale_id: "S-9" }];
+      expect(await capture.resend("sale", keys, null)).toBe(1);
+      const row = { sale_id: "S-2", store_id: 14, receipt: "R2", quantity: 2 };
+      const sent = { table: "sale", op: "upsert", key: { sale_id: "S-2" }, row };
+      expect((await packed(capture)).flatMap(({ changes }) => changes)).toEqual([sent]);
+      const aim = "terminal:t1";
+      expect(await capture.resend("sale", keys, aim)).toBe(2);
+      expect((await packed(capture)).flatMap(({ changes }) => changes)).toMatchObject([
+        { ...sent, aim },
+        { table: "sale", op: "delete", key: { sale_id: "S-9" }, aim },
+      ]);
+      await expect(capture.resend("nowhere", keys, null)).rejects.toMatchObject({ code: "TABLE_UNKNOWN" });
+    });
+
     test("a trigger never fails or alters the application's statement", async () => {
       await using station = await captured();
       await expect(station.run("insert into sale values ('S-1', 99, null, 1)")).rejects.toThrow();

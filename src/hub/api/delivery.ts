@@ -15,6 +15,7 @@ import type { Gate } from "./gate.ts";
 import { json, ndjson } from "./http.ts";
 import type { HubApiParts } from "./parts.ts";
 import { refusedWords } from "./refused-words.ts";
+import { Questions } from "./questions.ts";
 import { jsonRoute, queryOf, route, type Route } from "./route.ts";
 
 const WAIT_MAX_SECONDS = 30;
@@ -40,6 +41,7 @@ const updatesQuery = z.object({
     .default(1_000)
     .describe("at most so many updates; fewer when they are large"),
   wait: z.coerce.number().min(0).max(WAIT_MAX_SECONDS).default(0).describe("seconds to wait for the first one"),
+  told: z.string().max(64).optional().describe("the question this terminal knows of: only another one ends the wait"),
 });
 
 /** GET and POST of /v1/updates, and their acknowledgement. */
@@ -48,6 +50,7 @@ export class Delivery implements Disposable {
   readonly #gate: Gate;
   readonly #look: Disposable;
   readonly #teller: DeliveryTeller;
+  readonly #questions: Questions;
   #head: UpdateId | null = null;
   #ringsSeen = 0;
 
@@ -55,6 +58,7 @@ export class Delivery implements Disposable {
     this.#parts = parts;
     this.#gate = gate;
     this.#teller = new DeliveryTeller(parts.tracing ?? untraced, "deliver");
+    this.#questions = new Questions(parts.ledger);
     this.#look = parts.runtime.timers.every(
       LOOK_EVERY_MS,
       () => this.#lookAtHead(),
@@ -71,6 +75,7 @@ export class Delivery implements Disposable {
   routes(): readonly Route[] {
     const { ledger, runtime, updates: signal } = this.#parts;
     return [
+      ...this.#questions.routes(),
       route(
         "terminal",
         {
@@ -82,8 +87,9 @@ export class Delivery implements Disposable {
           faults: ["CURSOR_GONE"],
         },
         async ({ caller: { terminal }, request, span }) => {
-          const { after, limit, wait } = queryOf(updatesQuery, request);
-          const batch = await this.#poll(terminal, updateId(after), limit, wait * 1_000, request.signal);
+          const { after, limit, wait, told } = queryOf(updatesQuery, request);
+          const asked = { after: updateId(after), limit, waitMs: wait * 1_000, told };
+          const batch = await this.#poll(terminal, asked, request.signal);
           this.#teller.tell(terminal.id, batch.updates, { from: span.from, to: runtime.clock.now() });
           return ndjson(updatesBody(batch));
         },
@@ -147,9 +153,7 @@ export class Delivery implements Disposable {
   /** Reads until there is something to tell, time is up, the caller is gone or the hub drains; each answer attests its range. */
   async #poll(
     terminal: Terminal,
-    after: UpdateId,
-    limit: number,
-    waitMs: number,
+    { after, limit, waitMs, told }: Asked,
     gone: AbortSignal,
   ): Promise<Attested<StoredUpdate>> {
     const { runtime, updates: signal } = this.#parts;
@@ -160,10 +164,13 @@ export class Delivery implements Disposable {
       using _heard = signal.listen(audiences, () => rung.abort());
       const batch = await this.#read(audiences, terminal, after);
       const left = until - runtime.clock.elapsed();
-      if (batch.updates.length > 0 || batch.more || left <= 0 || this.#gate.draining || gone.aborted) {
-        return cut({ after, ...batch }, limit);
+      const question = this.#questions.waitingFor(terminal.id);
+      const fresh = question !== undefined && question !== told;
+      if (batch.updates.length > 0 || batch.more || fresh || left <= 0 || this.#gate.draining || gone.aborted) {
+        return cut({ after, ...batch, ...(fresh ? { question } : {}) }, limit);
       }
       await runtime.timers.sleep(left, AbortSignal.any([gone, rung.signal]));
+      if (rung.signal.aborted) await this.#questions.look();
     }
   }
 
@@ -172,7 +179,7 @@ export class Delivery implements Disposable {
     audiences: readonly string[],
     terminal: Terminal,
     after: UpdateId,
-  ): Promise<Omit<Attested<StoredUpdate>, "after">> {
+  ): Promise<Omit<Attested<StoredUpdate>, "after" | "question">> {
     const { updates } = this.#parts.ledger;
     try {
       return await updates.read(audiences, terminal.id, after, ANSWER_BYTES);
@@ -190,6 +197,8 @@ export class Delivery implements Disposable {
   async #lookAtHead(): Promise<void> {
     const { ledger, updates: signal } = this.#parts;
     if (!signal.awaited) return;
+    const asked = await this.#questions.look();
+    if (asked.length > 0) signal.hear(asked.map((terminal) => `terminal:${terminal}`));
     const head = await ledger.updates.head();
     // A head that moved without a ring was moved by another process, for we do not know whom.
     if (this.#head !== null && head !== this.#head && signal.rings === this.#ringsSeen) signal.ring(null);
@@ -197,6 +206,13 @@ export class Delivery implements Disposable {
     this.#ringsSeen = signal.rings;
   }
 }
+
+type Asked = {
+  readonly after: UpdateId;
+  readonly limit: number;
+  readonly waitMs: number;
+  readonly told: string | undefined;
+};
 
 /** At most `limit` updates: the range attested ends with the last one kept. */
 function cut(batch: Attested<StoredUpdate>, limit: number): Attested<StoredUpdate> {

@@ -4,6 +4,7 @@ import { bulkRoutes } from "./operator/bulk.ts";
 import { enrolRoutes } from "./operator/enrol.ts";
 import { exceptionRoutes } from "./operator/exceptions.ts";
 import { retentionRoutes } from "./operator/retention.ts";
+import { reconcileRoutes } from "./operator/reconciles.ts";
 import { restoreRoutes } from "./operator/restores.ts";
 import { peopleRoutes } from "./operator/people.ts";
 import { settingsRoutes } from "./operator/settings.ts";
@@ -27,6 +28,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
     ...alertRoutes(parts),
     ...retentionRoutes(parts),
     ...pauseRoutes(parts),
+    ...reconcileRoutes(parts),
     ...enrolRoutes(parts, gatekeeper),
     ...peopleRoutes(parts),
     ...settingsRoutes(parts),

@@ -35,6 +35,8 @@ export type HubApiParts = {
     received(): void;
     /** A terminal was enrolled: it needs a first snapshot of the tables that go down. */
     enrolled?(terminal: TerminalId): void;
+    /** A reconciliation was ordered. */
+    ordered?(): void;
   };
   /** Where an edit is tried before it is taken; without it an edit is checked for its form only. */
   readonly central?: Pick<Central, "rehearse">;

@@ -6,6 +6,7 @@ import { exceptionsContract } from "../contract/exceptions.contract.ts";
 import { historyContract } from "../contract/history.contract.ts";
 import { lanesContract } from "../contract/lanes.contract.ts";
 import { requestsContract } from "../contract/requests.contract.ts";
+import { reconcilesContract } from "../contract/reconciles.contract.ts";
 import { restoresContract } from "../contract/restores.contract.ts";
 import { retentionContract } from "../contract/retention.contract.ts";
 import { sequencesContract } from "../contract/sequences.contract.ts";
@@ -29,6 +30,7 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   accessContract("PostgreSQL", open);
   historyContract("PostgreSQL", open);
   requestsContract("PostgreSQL", open);
+  reconcilesContract("PostgreSQL", open);
   restoresContract("PostgreSQL", open);
   alertsContract("PostgreSQL", open);
   retentionContract("PostgreSQL", open);

@@ -13,6 +13,7 @@ import { makePartitions } from "./partitions.ts";
 import { seatsOn } from "./seats.ts";
 import { Signals } from "./signals.ts";
 import { Store, type LedgerParts } from "./store.ts";
+import { reconcilesOn } from "./reconciles.ts";
 import { restoresOn } from "./restores.ts";
 import { retentionOn } from "./retention.ts";
 import { pausesOn } from "./pauses.ts";
@@ -67,6 +68,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     restores: restoresOn(store),
     alerts: alertsOn(store),
     retention: retentionOn(store),
+    reconciles: reconcilesOn(store),
     seats: seatsOn(store),
     upkeep: upkeepOn(store),
     signals,

@@ -13,6 +13,7 @@ import { historyOn } from "./history.ts";
 import { lanesOn } from "./lanes.ts";
 import { migrate, requireForm } from "./migrate.ts";
 import { connect, Store, type LedgerParts } from "./store.ts";
+import { reconcilesOn } from "./reconciles.ts";
 import { restoresOn } from "./restores.ts";
 import { retentionOn } from "./retention.ts";
 import { pausesOn } from "./pauses.ts";
@@ -59,6 +60,7 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     restores: restoresOn(opened),
     alerts: alertsOn(opened),
     retention: retentionOn(opened),
+    reconciles: reconcilesOn(opened),
     [Symbol.asyncDispose]: async () => {
       opened.close();
       lock?.[Symbol.dispose]();

@@ -10,7 +10,7 @@ import { momentOf } from "../values.ts";
 import { Installer } from "./install.ts";
 import { Outgoing } from "./outgoing.ts";
 import { Packer, WAITS } from "./pack.ts";
-import { requestResync, resyncs, stepResync } from "./resync.ts";
+import { requestResync, resendRows, resyncs, stepResync } from "./resync.ts";
 import { chainAfter, readLines, readPosition } from "./store.ts";
 import { hasTables, makeTables } from "./tables.ts";
 
@@ -86,6 +86,10 @@ export function postgresCapture(connection: Connection, catalog: Catalog, random
     resyncStep: async (pageRows) => {
       await installed();
       return stepResync(connection, catalog, pageRows);
+    },
+    resend: async (table, keys, aim) => {
+      await installed();
+      return resendRows(connection, catalog, table, keys, aim);
     },
     rewind: async (receivedThrough) => {
       await installed();

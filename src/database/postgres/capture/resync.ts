@@ -1,7 +1,9 @@
 import { WaybillError } from "../../../base/errors.ts";
 import { LOAD, type Connection } from "../connection.ts";
 import { column, type Catalog, type PostgresTable } from "../describe.ts";
-import { keyColumns } from "../rows.ts";
+import type { Row } from "../../../message/change.ts";
+import { boundValues, carried, keyColumns } from "../rows.ts";
+import { Unfit } from "../values.ts";
 import { ensureLayout } from "./layout.ts";
 import { textArray } from "./triggers.ts";
 
@@ -52,6 +54,48 @@ export async function stepResync(connection: Connection, catalog: Catalog, pageR
       await connection.run(sql, id ?? null, keys.length, last);
     }
     return (await resyncs(connection)).length === 0 ? "done" : "more";
+  });
+}
+
+/**
+ * Each row is locked FOR SHARE, like a page's. Before a key is told to be gone, the table is locked against writers and looked
+ * at once more: whoever inserts the row waits, and draws a higher id.
+ * @throws TABLE_UNKNOWN when the table is not captured
+ */
+export async function resendRows(
+  connection: Connection,
+  catalog: Catalog,
+  name: string,
+  keys: readonly Row[],
+  aim: string | null,
+): Promise<number> {
+  const table = (await catalog.now()).tables.get(name);
+  if (!table?.captured)
+    throw new WaybillError("TABLE_UNKNOWN", `table ${name} is not captured, so its rows cannot be sent again`);
+  const columns = keyColumns(table);
+  const where = columns.map((one, i) => `${column(one.name)} = $${i + 3}::text::${one.castType}`).join(" and ");
+  const sql = `with one as materialized (select ${textArray(table, "t")} as new from ${table.sql} as t where ${where} for share of t)
+     insert into public.waybill_outbox (layout, op, aim, new) select $1::int, 'upsert', $2::text, new from one`;
+  const old = carried(table).map((one) => {
+    const at = columns.findIndex((key) => key.name === one.name);
+    return at < 0 ? "null" : `$${at + 3}::text`;
+  });
+  const gone = `insert into public.waybill_outbox (layout, op, aim, old) values ($1::int, 'delete', $2::text, array[${old.join(", ")}]::text[])`;
+  return connection.transaction(LOAD, async () => {
+    const layout = await ensureLayout(connection, table);
+    let written = 0;
+    for (const key of keys) {
+      const bound = boundValues(columns, key);
+      if (bound instanceof Unfit) continue; // no row can have such a key
+      const asItIs = (): Promise<number> => connection.run(sql, layout, aim, ...bound);
+      let changes = await asItIs();
+      if (changes === 0 && aim !== null) {
+        await connection.run(`lock table ${table.sql} in share mode`);
+        changes = (await asItIs()) || (await connection.run(gone, layout, aim, ...bound));
+      }
+      written += changes;
+    }
+    return written;
   });
 }
 

@@ -11,7 +11,7 @@ import { isoOfJulian } from "./encode.ts";
 import { Installer } from "./install.ts";
 import { Outgoing } from "./outgoing.ts";
 import { Packer } from "./pack.ts";
-import { requestResync, resyncs, stepResync } from "./resync.ts";
+import { requestResync, resendRows, resyncs, stepResync } from "./resync.ts";
 import { chainAfter, readLines, readPlan, readPosition } from "./store.ts";
 import { hasTables, makeTables } from "./tables.ts";
 
@@ -85,6 +85,10 @@ export function sqliteCapture(
     resyncStep: async (pageRows) => {
       installed();
       return stepResync(connection, catalog, pageRows);
+    },
+    resend: async (table, keys, aim) => {
+      installed();
+      return resendRows(connection, catalog, table, keys, aim);
     },
     rewind: async (receivedThrough) => {
       installed();

@@ -1,8 +1,9 @@
 import { WaybillError } from "../../../base/errors.ts";
 import { quoted, type Connection } from "../connection.ts";
+import type { Row } from "../../../message/change.ts";
 import type { Catalog, SqliteTable } from "../describe.ts";
-import { allRows, oneRow } from "../rows.ts";
-import type { SqlValue } from "../values.ts";
+import { allRows, boundValues, keyColumns, oneRow, whereKey } from "../rows.ts";
+import { Unfit, type SqlValue } from "../values.ts";
 import { ensureLayout } from "./layout.ts";
 import { subjectOf, type Subject } from "./subject.ts";
 
@@ -43,6 +44,48 @@ export function stepResync(connection: Connection, catalog: Catalog, pageRows: n
   });
 }
 
+/** @throws TABLE_UNKNOWN when the table is not captured */
+export function resendRows(
+  connection: Connection,
+  catalog: Catalog,
+  table: string,
+  keys: readonly Row[],
+  aim: string | null,
+): number {
+  const shape = catalog.tables.get(table);
+  const subject = subjectOf(connection, shape, table);
+  if (!shape?.captured || "why" in subject)
+    throw new WaybillError("TABLE_UNKNOWN", `table ${table} is not captured, so its rows cannot be sent again`);
+  return connection.immediate(() => {
+    const layout = BigInt(ensureLayout(connection, subject));
+    const places = subject.columns.map((_, i) => `n${i}`).join(", ");
+    const values = subject.columns.map(({ name }) => `t.${quoted(name)}`).join(", ");
+    const row = `insert into waybill_outbox (layout, op, at, aim, ${places}) select ?, 'upsert', julianday('now'), ?, ${values} from ${quoted(shape.name)} as t where ${whereKey(shape)}`;
+    const olds = shape.key.map((name) => `o${subject.columns.findIndex((one) => one.name === name)}`);
+    const gone = `insert into waybill_outbox (layout, op, at, aim, ${olds.join(", ")}) values (?, 'delete', julianday('now'), ?, ${olds.map(() => "?").join(", ")})`;
+    cut(connection);
+    let written = 0;
+    for (const key of keys) {
+      const bound = boundValues(keyColumns(shape), key);
+      if (bound instanceof Unfit) continue; // no row can have such a key
+      let changes = Number(connection.exact(row).run(layout, aim, ...bound).changes);
+      if (changes === 0 && aim !== null) changes = Number(connection.exact(gone).run(layout, aim, ...bound).changes);
+      written += changes;
+    }
+    cut(connection);
+    return written;
+  });
+}
+
+/** A message may end here, whatever the pauses between commits were. */
+function cut(connection: Connection): void {
+  connection
+    .statement(
+      "insert into waybill_cut (through) select max(o.id) from waybill_outbox as o having max(o.id) is not null",
+    )
+    .run();
+}
+
 export function resyncs(connection: Connection): readonly { readonly table: string; readonly rows: number }[] {
   return connection
     .statement("select r.tbl, r.rows from waybill_resync as r order by r.id")
@@ -79,11 +122,7 @@ function writePage(
     ),
     [...after, limit, limit - 1n],
   );
-  connection
-    .statement(
-      "insert into waybill_cut (through) select max(o.id) from waybill_outbox as o having max(o.id) is not null",
-    )
-    .run();
+  cut(connection);
   const columns = subject.columns;
   const written = connection
     .exact(
@@ -91,11 +130,7 @@ function writePage(
         `select ?, 'upsert', julianday('now'), ?, ${columns.map(({ name }) => `t.${quoted(name)}`).join(", ")}${page}`,
     )
     .run(BigInt(ensureLayout(connection, subject)), running.aim, ...after, limit);
-  connection
-    .statement(
-      "insert into waybill_cut (through) select max(o.id) from waybill_outbox as o having max(o.id) is not null",
-    )
-    .run();
+  cut(connection);
   if (last === undefined) return finish(connection, running.id);
   connection.statement("update waybill_resync set rows = rows + ? where id = ?").run(written.changes, running.id);
   remember(connection, running.id, last);
