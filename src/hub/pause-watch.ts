@@ -52,7 +52,7 @@ export class PauseWatch implements Disposable {
 
   async look(): Promise<void> {
     const { pauses, metrics, log, onWork } = this.#parts;
-    if (await pauses.probe()) onWork();
+    while (await pauses.probe()) onWork();
     const now = await pauses.list();
     const gone = this.#known.filter((old) => !now.some(({ kind, name }) => kind === old.kind && name === old.name));
     for (const { kind, name } of gone) {

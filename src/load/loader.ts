@@ -1,5 +1,5 @@
 import { instantOf, type Clock } from "../base/clock.ts";
-import { asWaybillError, type WaybillError } from "../base/errors.ts";
+import { asWaybillError, type FaultCode, type WaybillError } from "../base/errors.ts";
 import type { Random } from "../base/runtime.ts";
 import { contextOf, type TraceContext } from "../observe/trace-context.ts";
 import { seq } from "../base/ids.ts";
@@ -13,7 +13,7 @@ import type { Loader, LoadReport, TracedMessage } from "./port.ts";
 import type { Trial } from "./message.ts";
 import { prepare } from "./prepare.ts";
 import { rehearse } from "./rehearse.ts";
-import { Routes } from "./routes.ts";
+import { RouteMemory, Routes } from "./routes.ts";
 import type { Rules } from "./rules.ts";
 import { compileTargets, type Targets } from "./target.ts";
 
@@ -28,12 +28,13 @@ export type LoaderParts = {
   readonly records?: (context: TraceContext) => boolean;
 };
 
-/** The one loader; see the port. It keeps nothing between calls but the description of the tables. */
+/** The one loader; see the port. Between calls it keeps the description of the tables, and what was refused lately. */
 export function createLoader({ database, bytes, rules, clock, random, records }: LoaderParts): Loader {
   const dice: Dice = {
     retry: (route) => (route === undefined ? null : rules.tables.get(route)?.retry) ?? rules.retry,
     random: () => random.next(),
   };
+  const memory = new RouteMemory(() => clock.elapsed());
   let described: { readonly version: string; readonly targets: Targets } | null = null;
 
   const targetsNow = async (): Promise<Targets> => {
@@ -95,7 +96,7 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
   };
 
   const runOnce = async (lanes: readonly Prepared[], targets: Targets, patience = 1): Promise<LoadReport> => {
-    const routes = new Routes(new Set(lanes.flatMap(({ claim }) => claim.paused)));
+    const routes = new Routes(new Set(lanes.flatMap(({ claim }) => claim.paused)), memory);
     const busy = lanes.filter((lane) => !isStopped(lane)).map((lane) => new LaneWork(lane, dice, routes));
     // In one order everywhere, so that two loaders never wait for each other in a circle.
     busy.sort((a, b) => (a.claim.lane < b.claim.lane ? -1 : 1));
@@ -115,6 +116,7 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
       for (const work of works) await tx.unpass(work.claim.lane, work.closed);
       return { works, lost, broken };
     }, patience);
+    await routes.committed(works.flatMap(probesOf));
     const stopped = lanes.filter(isStopped).map(({ claim }) => unchanged(claim));
     return {
       outcomes: [...works.map((work) => outcomeOf(work, rules, clock)), ...stopped],
@@ -230,6 +232,12 @@ function throughOf({ prepared, exceptions, closed }: LaneWork): Trial[] {
   const late = prepared.late.flatMap(({ trial }) => (trial && closed.includes(trial.seq) ? [trial] : []));
   return [...prepared.messages.filter((message) => !passed.has(message.seq)), ...late];
 }
+
+/** Of them those that were tried although their route is paused. */
+const probesOf = ({ prepared, closed }: LaneWork): { trial: Trial; before: FaultCode | null }[] =>
+  prepared.late.flatMap(({ item, trial }) =>
+    trial && item.probe && closed.includes(trial.seq) ? [{ trial, before: item.fault }] : [],
+  );
 
 const NOTHING: LoadReport = { outcomes: [], moved: [], tripped: [], changes: 0 };
 

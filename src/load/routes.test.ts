@@ -102,3 +102,53 @@ test("one lane that knows a column the centre lacks pauses nobody", async () => 
   expect(desk.exceptions(tills[0]!)).toHaveLength(5);
   expect(centre.rows("select id from sale")).toEqual([["T"]]);
 });
+
+/** Lanes come one by one, as they do when each has a batch of its own. */
+async function drainSingly(desk: Desk): Promise<void> {
+  for (let claims = desk.claims(); claims.length > 0; claims = desk.claims()) await desk.load(claims.slice(0, 1));
+}
+
+test("lanes that come one batch after the other pause the route too, and those refused before it follow at their next try", async () => {
+  await using centre = await Centre.open(SHOP);
+  const desk = new Desk(centre.database, rules({ sale: {}, stock: {} }));
+  centre.sql.exec("alter table sale rename column total to amount");
+  for (const [n, of] of tills.entries()) desk.receive(of, [sale(`S-${n}`)]);
+  await drainSingly(desk);
+  expect(desk.reports.flatMap(({ tripped }) => tripped)).toHaveLength(1);
+  expect(tills.slice(0, 2).map((of) => desk.exception(of, 1).state)).toEqual(["retrying", "retrying"]);
+  expect(tills.slice(2).map((of) => desk.exception(of, 1))).toMatchObject(
+    tills.slice(2).map(() => ({ state: "held", attempts: 0, route: "sale" })),
+  );
+  for (const of of tills.slice(0, 2)) desk.lane(of).known.get(1)!.due = true;
+  await drainSingly(desk);
+  expect(desk.exception(tills[0]!, 1)).toMatchObject({ state: "held", attempts: 1, route: "sale" });
+});
+
+test("what single lanes are refused for is forgotten while the table's messages of others go through", async () => {
+  await using centre = await Centre.open(SHOP);
+  const desk = new Desk(centre.database, rules({ sale: {}, stock: {} }));
+  for (const [n, of] of tills.entries()) {
+    desk.receive(of, [sale(`S-${n}`, n % 3 === 0 ? { colour: "red" } : {})]);
+    await drainSingly(desk);
+  }
+  expect(desk.paused.size).toBe(0);
+  expect(centre.rows("select count(*) from sale")).toEqual([[8]]);
+});
+
+test("a fault that only some terminals have pauses the route no more, once a message went through that never met it", async () => {
+  await using centre = await Centre.open(SHOP);
+  const desk = new Desk(centre.database, rules({ sale: {}, stock: {} }));
+  for (const [n, of] of tills.slice(0, 3).entries()) desk.receive(of, [sale(`S-${n}`, { colour: "red" })]);
+  await desk.drain();
+  expect([...desk.paused]).toEqual(["sale"]);
+  desk.receive(tills[3]!, [sale("T")]);
+  await desk.drain();
+  desk.lane(tills[3]!).known.get(1)!.due = true; // the probe
+  await desk.load(desk.claims());
+  expect(centre.rows("select id from sale")).toEqual([["T"]]);
+  desk.paused.clear();
+  for (const { known } of desk.lanes.values()) for (const each of known.values()) each.due = true;
+  await desk.load(desk.claims());
+  expect(desk.paused.size).toBe(0);
+  expect(tills.slice(0, 3).map((of) => desk.exception(of, 1).state)).toEqual(["retrying", "retrying", "retrying"]);
+});

@@ -23,16 +23,78 @@ const LANES: Partial<Record<FaultCode, number>> = {
 };
 /** For each message of the table that goes through so many must fail. */
 const FAILING = 4;
+/** Failures and lanes counted of one reason at most: what was broken for hours is believed to be well again after a few messages. */
+const MOST_COUNTED = 50;
+/** Reasons remembered at most; the one not met for longest is forgotten first. */
+const MOST_REASONS = 100;
+/** How long a reason is one of single messages after all, once a message that never met it went through its route. */
+const ACQUITTED_MS = 120_000;
 
-type Reason = Tripped & { readonly lanes: Set<LaneName>; messages: number; again: boolean };
+type Reason = Tripped & { readonly lanes: ReadonlySet<LaneName>; readonly messages: number; readonly through: number };
 
-/** The tables' routes as one transaction sees them: which are paused, and which turn out to be broken. */
+/**
+ * What was refused lately, from one transaction to the next: lanes hardly ever come all in one batch. It holds no promise: a
+ * process that starts anew must meet the fault again.
+ */
+export class RouteMemory {
+  readonly #elapsed: () => number;
+  readonly #reasons = new Map<string, Reason>();
+  readonly #acquitted = new Map<string, number>();
+
+  /** @param elapsed milliseconds by a clock that cannot jump */
+  constructor(elapsed: () => number) {
+    this.#elapsed = elapsed;
+  }
+
+  get(id: string): Reason | undefined {
+    return this.#reasons.get(id);
+  }
+  /** Tables of which something failed lately: of these it matters what goes through. */
+  get routes(): ReadonlySet<string> {
+    return new Set([...this.#reasons.values()].map(({ route }) => route));
+  }
+  isAcquitted(id: string): boolean {
+    return this.#elapsed() < (this.#acquitted.get(id) ?? 0);
+  }
+
+  failed(id: string, reason: Reason): void {
+    if (reason.messages < FAILING * reason.through) return void this.#reasons.delete(id);
+    const lanes = new Set([...reason.lanes].slice(0, MOST_COUNTED));
+    this.#reasons.delete(id); // it is the latest now
+    this.#reasons.set(id, { ...reason, lanes, messages: Math.min(reason.messages, MOST_COUNTED) });
+    const [oldest] = this.#reasons.keys();
+    if (this.#reasons.size > MOST_REASONS && oldest !== undefined) this.#reasons.delete(oldest);
+  }
+  /** @param except reasons that counted it themselves */
+  passed(route: string, count: number, except: ReadonlyMap<string, unknown>): void {
+    for (const [id, reason] of this.#reasons) {
+      if (reason.route !== route || except.has(id)) continue;
+      const through = reason.through + count;
+      if (reason.messages < FAILING * through) this.#reasons.delete(id);
+      else this.#reasons.set(id, { ...reason, through });
+    }
+  }
+  /** The route goes on. @param doubted what went through had never met the fault: perhaps only some terminals do */
+  mended(route: string, doubted: boolean): void {
+    for (const [id, { route: of }] of this.#reasons) {
+      if (of !== route) continue;
+      this.#reasons.delete(id);
+      if (doubted) this.#acquitted.set(id, this.#elapsed() + ACQUITTED_MS);
+    }
+    for (const [id, until] of this.#acquitted) if (until <= this.#elapsed()) this.#acquitted.delete(id);
+  }
+}
+
+/** What one transaction brought. Made anew for each try: only what was committed is remembered. */
 export class Routes {
   readonly #paused: ReadonlySet<string>;
-  readonly #reasons = new Map<string, Reason>();
+  readonly #memory: RouteMemory;
+  readonly #reasons = new Map<string, Tripped & { readonly lanes: Set<LaneName>; messages: number; again: boolean }>();
+  readonly #through = new Map<string, number>();
 
-  constructor(paused: ReadonlySet<string>) {
+  constructor(paused: ReadonlySet<string>, memory: RouteMemory) {
     this.#paused = paused;
+    this.#memory = memory;
   }
 
   /** The paused route that this message must wait for; null: none. */
@@ -53,18 +115,43 @@ export class Routes {
     this.#reasons.set(id, known);
   }
 
-  /** @param loaded all messages that went through in this transaction; asked only when a reason has enough lanes */
+  /** @param loaded all messages that went through in this transaction; looked at only when something failed lately */
   async tripped(loaded: () => readonly Trial[]): Promise<ReadonlyMap<string, Tripped>> {
     const broken = new Map<string, Tripped>();
-    for (const [id, { lanes, messages, again, ...tripped }] of this.#reasons) {
-      if (again) broken.set(id, tripped);
-      if (lanes.size < (LANES[tripped.fault] ?? Number.POSITIVE_INFINITY)) continue;
-      const only = new Set([tripped.route]);
-      let through = 0;
-      for (const message of loaded()) if ((await message.routeAmong(only)) !== null) through++;
-      if (messages >= FAILING * through && messages > 0) broken.set(id, tripped);
+    const routes = new Set([...this.#memory.routes, ...[...this.#reasons.values()].map(({ route }) => route)]);
+    if (routes.size === 0) return broken;
+    for (const message of loaded())
+      for (const route of routes)
+        if ((await message.routeAmong(new Set([route]))) !== null)
+          this.#through.set(route, (this.#through.get(route) ?? 0) + 1);
+    for (const [id, { again, ...reason }] of this.#reasons) {
+      const { lanes, messages, through } = this.#added(id, reason);
+      const { route, fault, detail } = reason;
+      const isBroken = lanes.size >= (LANES[fault] ?? Number.POSITIVE_INFINITY) && messages >= FAILING * through;
+      if (again || (isBroken && !this.#memory.isAcquitted(id))) broken.set(id, { route, fault, detail });
     }
     return broken;
+  }
+
+  /** The transaction is committed. @param probes messages that went through although their route was paused, with what they had met before */
+  async committed(probes: readonly { readonly trial: Trial; readonly before: FaultCode | null }[]): Promise<void> {
+    for (const { trial, before } of probes)
+      for (const route of this.#paused)
+        if ((await trial.routeAmong(new Set([route]))) !== null) this.#memory.mended(route, before === null);
+    for (const [id, { again: _, ...reason }] of this.#reasons) this.#memory.failed(id, this.#added(id, reason));
+    for (const [route, count] of this.#through) this.#memory.passed(route, count, this.#reasons);
+  }
+
+  #added(id: string, { route, fault, detail, lanes, messages }: Omit<Reason, "through">): Reason {
+    const known = this.#memory.get(id);
+    return {
+      route,
+      fault,
+      detail,
+      lanes: new Set([...(known?.lanes ?? []), ...lanes]),
+      messages: (known?.messages ?? 0) + messages,
+      through: (known?.through ?? 0) + (this.#through.get(route) ?? 0),
+    };
   }
 }
 

@@ -14,7 +14,7 @@ type Options = GlobalOptions & {
   readonly table?: string;
   readonly timeout?: string;
 };
-type State = { readonly pauses: readonly Pause[]; readonly lanesInWork: number };
+type State = { readonly pauses: readonly (Pause & { readonly waiting: number })[]; readonly lanesInWork: number };
 
 /** Between two looks at whether a drain is through. */
 const LOOK_MS = 200;

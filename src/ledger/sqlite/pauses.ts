@@ -1,17 +1,29 @@
-import { later } from "../../base/clock.ts";
+import { later, type Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { SYSTEM, type Actor } from "../../base/ids.ts";
-import { probeInMs, scopeText, type Pause, type Pauses, type PauseScope } from "../pauses.ts";
+import {
+  FORGET_MS,
+  FREED_AT_ONCE,
+  probeInMs,
+  probesUntried,
+  scopeText,
+  type Pause,
+  type Pauses,
+  type PauseScope,
+} from "../pauses.ts";
 import { reconsider } from "./due.ts";
 import { note } from "./events.ts";
+import { pausedRoutes } from "./paused.ts";
 import type { Store } from "./store.ts";
 
 export const pausesOn = (store: Store): Pauses => ({
   list: async () =>
     store.all<Pause>(
-      `select p.kind, p.name, p.since, p.by, p.reason, p.fault, p.probe_at as probeAt,
-              (select count(*) from exception e where p.kind = 'route' and e.route = p.name and e.closed_at is null) as waiting
-       from pause p order by p.since, p.kind, p.name`,
+      "select kind, name, since, by, reason, fault, probe_at as probeAt from pause order by since, kind, name",
+    ),
+  waiting: async () =>
+    store.all<{ route: string; messages: number }>(
+      "select route, count(*) as messages from exception where route is not null and closed_at is null group by route",
     ),
   pause: async (scope, by, reason) =>
     store.write(() => {
@@ -33,7 +45,7 @@ export const pausesOn = (store: Store): Pauses => ({
     store.write(() => {
       if (!find(store, scope)) throw new WaybillError("NOT_FOUND", `${scopeText(scope)} is not paused`);
       lift(store, scope, by, reason);
-      if (scope.kind === "route") freeRoute(store, scope.name);
+      if (scope.kind === "route") freeSome(store, scope.name);
       else reconsiderAll(store, scope);
     }),
   trip: async (route, fault, reason, by) =>
@@ -69,7 +81,7 @@ export function liftTripped(store: Store, route: string, by: Actor): void {
   if (tripped) lift(store, { kind: "route", name: route }, by, "the probe went through");
 }
 
-/** Everything is asked at the claim alone: no lane need be touched for it. */
+/** Everything and routes are asked at the claim alone: no lane need be touched for them. */
 function reconsiderAll(store: Store, { kind, name }: PauseScope): void {
   if (kind !== "terminal" && kind !== "lane") return;
   const lanes = store.all<{ id: number }>(
@@ -81,27 +93,31 @@ function reconsiderAll(store: Store, { kind, name }: PauseScope): void {
   for (const { id } of lanes) reconsider(store, id, store.now());
 }
 
-/** Held messages whose route is paused no more: it was resumed, also while they were on their way here. */
-const STRAY = `from exception where route is not null and closed_at is null
-  and route not in (select name from pause where kind = 'route')`;
-const PROBE_DUE = "from pause where kind = 'route' and probe_at <= ?";
+/** Routes that messages wait for: one step through the index for each, however many wait. */
+function* waitedFor(store: Store): Generator<string> {
+  for (let after = ""; ;) {
+    const row = store.get<{ route: string | null }>("select min(route) as route from exception where route > ?", after);
+    if (!row || row.route === null) return;
+    yield (after = row.route);
+  }
+}
+/** What waits for a route that is paused no more: it was resumed, also while messages were on their way here. */
+const strays = (store: Store): string[] => {
+  const paused = new Set(pausedRoutes(store));
+  return [...waitedFor(store)].filter((route) => !paused.has(route));
+};
+const dueProbes = (store: Store): { name: string; since: Instant; probes: number }[] =>
+  store.all("select name, since, probes from pause where kind = 'route' and probe_at <= ?", store.now());
 
-const hasProbeWork = (store: Store): boolean =>
-  store.get(`select 1 ${PROBE_DUE}`, store.now()) !== undefined || store.get(`select 1 ${STRAY} limit 1`) !== undefined;
+const hasProbeWork = (store: Store): boolean => dueProbes(store).length > 0 || strays(store).length > 0;
 
 function probe(store: Store): boolean {
-  const now = store.now();
   let work = false;
-  for (const { route } of store.all<{ route: string }>(`select distinct route ${STRAY}`)) {
-    freeRoute(store, route);
-    work = true;
-  }
-  for (const { name, probes } of store.all<{ name: string; probes: number }>(`select name, probes ${PROBE_DUE}`, now)) {
-    const oldest = store.get<{ lane: number; seq: number }>(
-      "select lane, seq from exception where route = ? and closed_at is null and verb = 'load' order by id limit 1",
-      name,
-    );
-    if (!oldest) {
+  for (const route of strays(store)) work = freeSome(store, route) || work;
+  for (const { name, since, probes } of dueProbes(store)) {
+    const now = store.now();
+    const first = firstWaiting(store, name, probesUntried(probes)) ?? firstWaiting(store, name, !probesUntried(probes));
+    if (!first && now - since > FORGET_MS) {
       lift(store, { kind: "route", name }, SYSTEM, "nothing waits for it any more; the next message tries it");
       continue;
     }
@@ -110,23 +126,35 @@ function probe(store: Store): boolean {
       later(now, probeInMs(probes + 1)),
       name,
     );
-    store.run("update exception set due_at = ? where lane = ? and seq = ?", now, oldest.lane, oldest.seq);
-    reconsider(store, oldest.lane, now);
+    if (!first) continue;
+    store.run("update exception set due_at = ? where lane = ? and seq = ?", now, first.lane, first.seq);
+    reconsider(store, first.lane, now);
     work = true;
   }
   return work;
 }
 
-function freeRoute(store: Store, route: string): void {
+const firstWaiting = (store: Store, route: string, untried: boolean): { lane: number; seq: number } | undefined =>
+  store.get<{ lane: number; seq: number }>(
+    `select lane, seq from exception where route = ? and closed_at is null and verb = 'load'
+       and fault is ${untried ? "null" : "not null"} order by id limit 1`,
+    route,
+  );
+
+/** True: some were freed. */
+function freeSome(store: Store, route: string): boolean {
   const now = store.now();
-  const lanes = store.all<{ lane: number }>(
-    "select distinct lane from exception where route = ? and closed_at is null",
+  const some = store.all<{ id: number; lane: number }>(
+    "select id, lane from exception where route = ? order by id limit ?",
     route,
+    FREED_AT_ONCE,
   );
-  store.run(
-    "update exception set route = null, due_at = case when due_at is null then null else min(due_at, ?1) end where route = ?2 and closed_at is null",
-    now,
-    route,
-  );
-  for (const { lane } of lanes) reconsider(store, lane, now);
+  for (const { id } of some)
+    store.run(
+      "update exception set route = null, due_at = case when closed_at is null then min(due_at, ?1) end where id = ?2",
+      now,
+      id,
+    );
+  for (const lane of new Set(some.map((each) => each.lane))) reconsider(store, lane, now);
+  return some.length > 0;
 }

@@ -19,8 +19,14 @@ const call = z.object({
 /** Loading that stands still: by a person's word, or since one fault met many lanes. Terminals go on sending all the while. */
 export function pauseRoutes({ ledger, settings, wake }: HubApiParts): readonly Route[] {
   const state = async (): Promise<object> => {
-    const [pauses, lanesInWork] = await Promise.all([ledger.pauses.list(), ledger.pauses.inWork()]);
-    return { pauses, lanesInWork };
+    const [pauses, counts, lanesInWork] = await Promise.all([
+      ledger.pauses.list(),
+      ledger.pauses.waiting(),
+      ledger.pauses.inWork(),
+    ]);
+    const waiting = new Map(counts.map(({ route, messages }) => [route, messages]));
+    const shown = pauses.map((pause) => ({ ...pause, waiting: waiting.get(pause.name) ?? 0 }));
+    return { pauses: shown, lanesInWork };
   };
   /** @throws NOT_FOUND for what is not there: a pause with a slip of the pen in it would stop nothing. */
   const scopeOf = async ({ kind, name }: z.output<typeof call>): Promise<PauseScope> => {
