@@ -52,8 +52,10 @@ export function pauseLook(rule: AlertRules["route-paused"], pauses: Pauses, { cl
     if (!rule) return [];
     const now = clock.now();
     const told = (await pauses.list()).filter(({ fault, since }) => fault !== null || now - since >= rule.personMs);
+    const counts = told.length > 0 ? await pauses.waiting() : [];
     return told.map((pause) => {
-      const { fault, since, by, reason, waiting } = pause;
+      const { fault, since, by, reason, kind, name } = pause;
+      const waiting = (kind === "route" && counts.find(({ route }) => route === name)?.messages) || 0;
       const scope = scopeText(pause);
       const why = fault === null ? `paused by ${by}: ${reason}` : `paused, since many lanes meet ${fault}: ${reason}`;
       const text = `${scope} has been ${why}, since ${isoOf(since)}; ${waiting} messages wait.`;
