@@ -1,71 +1,90 @@
-import type { Command } from "commander";
-import pc from "picocolors";
+import { InvalidArgumentError, type Command } from "commander";
 import { systemRuntime } from "../../base/runtime.ts";
 import type { Overview, TerminalLine } from "../../ledger/port.ts";
-import { operatorOf } from "../operator.ts";
+import { operatorOf, type Operator } from "../operator.ts";
 import type { GlobalOptions } from "../options.ts";
+import { attention, counts, terminalsText, type Standing } from "../overview.ts";
+import type { Output } from "../print.ts";
+import { watch } from "../watch.ts";
 import type { Restores } from "./restores.ts";
-import { count, duration, table, type Output } from "../print.ts";
+
+type StatusOptions = GlobalOptions & { readonly limit: string; readonly watch?: boolean; readonly every: number };
+
+const seconds = (text: string): number => {
+  const n = Number(text);
+  if (!Number.isFinite(n) || n < 0.1 || n > 3_600) throw new InvalidArgumentError("must be from 0.1 to 3600 seconds");
+  return n;
+};
 
 export function addStatus(program: Command, output: Output): void {
   program
     .command("status")
     .description("backlog, lag and dead letters, terminal by terminal")
-    .option("--limit <n>", "how many terminals to show", "100")
-    .addHelpText("after", "\nExamples:\n  waybill status\n  waybill status --json | jq .overview.dead")
+    .option("--limit <n>", "how many terminals to look at", "100")
+    .option("-w, --watch", "look again and again, redrawn in place; q or Ctrl-C ends")
+    .option("--every <seconds>", "how often with --watch", seconds, 1)
+    .addHelpText(
+      "after",
+      "\nExamples:\n  waybill status\n  waybill status --watch\n  waybill status --json | jq .overview.dead",
+    )
     .action(async (_: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions & { readonly limit: string }>();
+      const options = command.optsWithGlobals<StatusOptions>();
       const operator = await operatorOf(options, systemRuntime);
-      const [overview, { terminals }, restores] = await Promise.all([
-        operator.get<Overview>("/api/overview"),
-        operator.get<{ terminals: readonly TerminalLine[] }>("/api/terminals", { limit: options.limit }),
-        operator.get<Restores>("/api/restores", { limit: 1_000 }),
-      ]);
-      if (options.json) return output.out(JSON.stringify({ overview, terminals, restores }));
-      output.out(overviewText(overview, restores, systemRuntime.clock.now()));
-      if (terminals.length > 0) output.out(`\n${terminalsText(terminals, overview, systemRuntime.clock.now())}`);
+      const look = (): Promise<Standing> => standingOf(operator, options.limit);
+      if (options.watch) return watchStatus(look, operator, options, output);
+      const standing = await look();
+      if (options.json) return output.out(JSON.stringify(standing));
+      const now = systemRuntime.clock.now();
+      output.out([...attention(standing), "", counts(standing.overview, now)].join("\n"));
+      if (standing.terminals.length > 0) output.out(`\n${terminalsText(standing, now)}`);
     });
 }
 
-/** What needs attention first, in words; then the counts. */
-function overviewText(overview: Overview, { missing, asks, restored }: Restores, now: number): string {
-  const lines: string[] = [];
-  const refused = asks.filter(({ allowedBy }) => allowedBy === null);
-  if (missing.length > 0)
-    lines.push(pc.red(`Nobody has the messages of ${missing.length} range(s) any more: waybill restores`));
-  if (refused.length > 0)
-    lines.push(pc.red(`${refused.length} install(s) may not send, since another does: waybill restores`));
-  if (restored.length > 0)
-    lines.push(pc.yellow(`${restored.length} terminal(s) were set back to an older copy: waybill restores`));
-  if (overview.dead > 0)
-    lines.push(pc.red(`${count(overview.dead)} message(s) are dead and wait for a person: waybill dead list`));
-  if (overview.held > 0) lines.push(pc.yellow(`${count(overview.held)} message(s) are held behind others`));
-  if (overview.retrying > 0)
-    lines.push(pc.yellow(`${count(overview.retrying)} message(s) were refused and are tried again by themselves`));
-  if (lines.length === 0) lines.push(pc.green("Nothing needs attention."));
-  const oldest =
-    overview.oldestReceivedAt === null ? "" : `, the oldest since ${duration(now - overview.oldestReceivedAt)}`;
-  lines.push(
-    "",
-    `${count(overview.terminals)} terminals · ${count(overview.received)} messages received · ${count(overview.loaded)} loaded · ${count(overview.backlog)} waiting${oldest}`,
-  );
-  return lines.join("\n");
+async function standingOf(operator: Operator, limit: string): Promise<Standing> {
+  const [overview, { terminals }, restores] = await Promise.all([
+    operator.get<Overview>("/api/overview"),
+    operator.get<{ terminals: readonly TerminalLine[] }>("/api/terminals", { limit }),
+    operator.get<Restores>("/api/restores", { limit: 1_000 }),
+  ]);
+  return { overview, terminals, restores };
 }
 
-function terminalsText(terminals: readonly TerminalLine[], overview: Overview, now: number): string {
-  return table(
-    ["terminal", "received", "loaded", "waiting", "retrying", "held", "dead", "lag", "updates behind", "last seen"],
-    terminals.map((line) => [
-      line.terminal,
-      line.received,
-      line.loaded,
-      line.waiting,
-      line.retrying,
-      line.held,
-      line.dead,
-      line.lagMs === null ? null : duration(line.lagMs),
-      Math.max(0, overview.updatesHead - line.appliedThrough),
-      line.lastSeenAt === null ? "never" : `${duration(now - line.lastSeenAt)} ago`,
-    ]),
-  );
+/** With --json one line a look. On a terminal it is drawn in place; q, Ctrl-C and a signal end it, and leave the terminal as it was. */
+async function watchStatus(
+  look: () => Promise<Standing>,
+  operator: Operator,
+  options: StatusOptions,
+  output: Output,
+): Promise<void> {
+  const enough = new AbortController();
+  const end = (): void => enough.abort();
+  const { stdin, stdout } = process;
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, end);
+  const keys = stdin.isTTY && stdout.isTTY && !options.json;
+  const pressed = (key: Buffer): void => {
+    if (["q", "Q", "\u0003", "\u0004", "\u001b"].includes(key.toString())) end();
+  };
+  if (keys) stdin.setRawMode(true).resume().on("data", pressed);
+  try {
+    const asJson = { ...output, out: (): void => undefined };
+    await watch({
+      look: options.json ? told(look, output) : look,
+      address: operator.address,
+      everyMs: options.every * 1_000,
+      runtime: systemRuntime,
+      output: options.json ? asJson : output,
+      terminal: stdout.isTTY && !options.json ? () => ({ columns: stdout.columns, rows: stdout.rows }) : null,
+      stop: enough.signal,
+    });
+  } finally {
+    if (keys) stdin.off("data", pressed).setRawMode(false).pause();
+    for (const signal of signals) process.off(signal, end);
+  }
 }
+
+const told = (look: () => Promise<Standing>, output: Output) => async (): Promise<Standing> => {
+  const standing = await look();
+  output.out(JSON.stringify(standing));
+  return standing;
+};
