@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { Client, Pool, type PoolClient } from "pg";
 import { Cluster } from "../test/kit/cluster.ts";
 import { familyCpu, timed } from "./machine.ts";
@@ -16,6 +16,8 @@ export interface Station extends AsyncDisposable {
   has(saleId: string): Promise<boolean>;
   /** The highest sale id there; "" when there is none. */
   newest(): Promise<string>;
+  /** What a query gives, each row as its values. */
+  rows(sql: string): Promise<readonly (readonly unknown[])[]>;
   /** Sets the prices of articles from…from + count − 1, all in one transaction. */
   price(from: number, count: number, cents: number): Promise<void>;
   /** Rings up sales number from…from + count − 1 of the terminal, each one transaction, at up to four checkouts at once. */
@@ -24,19 +26,27 @@ export interface Station extends AsyncDisposable {
   bulk(sales: readonly Sale[]): Promise<number>;
 }
 
+/** DDL; `options`: what the engine says after a table's columns. */
+export type Ddl = (engine: EngineName, options: string) => string;
+const SHOP: Ddl = (_, options) => schema(options);
+
 /** Where databases of one engine are made. */
 export interface Place extends AsyncDisposable {
   readonly engine: EngineName;
   readonly version: string;
   /** What the server's own processes used since it began; an embedded database has none. */
   cpuSeconds(): number;
-  station(name: string): Promise<Station>;
+  /** @param tables other tables than those of the measurements */
+  station(name: string, tables?: Ddl): Promise<Station>;
   /** A URL for a ledger of its own. */
   ledger(name: string): Promise<string>;
 }
 
 export const openPlace = (engine: EngineName, folder: string): Promise<Place> =>
   engine === "sqlite" ? Promise.resolve(sqlitePlace(folder)) : postgresPlace(folder);
+
+const COUNT = "select (select count(*) from sale) + (select count(*) from sale_line) as n";
+const NEWEST = "select coalesce(max(sale_id), '') as id from sale";
 
 // ── SQLite ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -45,40 +55,45 @@ function sqlitePlace(folder: string): Place {
     engine: "sqlite",
     version: `SQLite ${process.versions["sqlite"] ?? "built in"}`,
     cpuSeconds: () => 0,
-    station: async (name) => sqliteStation(join(folder, `${name}.db`)),
+    station: async (name, tables = SHOP) => sqliteStation(join(folder, `${name}.db`), tables),
     ledger: async (name) => `sqlite:${join(folder, `${name}.db`)}`,
     [Symbol.asyncDispose]: async () => {},
   };
 }
 
-function sqliteStation(file: string): Station {
+function sqliteStation(file: string, tables: Ddl): Station {
   const db = new DatabaseSync(file);
-  db.exec(
-    `pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 10000; ${schema("without rowid")}`,
-  );
-  const header = db.prepare("insert into sale values (?, ?, ?, ?, ?)");
-  const line = db.prepare("insert into sale_line values (?, ?, ?, ?, ?, ?)");
-  const has = db.prepare("select 1 from sale where sale_id = ?");
-  const newest = db.prepare("select coalesce(max(sale_id), '') as id from sale");
-  const price = db.prepare(
-    "insert into price values (?, ?) on conflict (sku) do update set unit_price = excluded.unit_price",
-  );
-  const rows = db.prepare("select (select count(*) from sale) + (select count(*) from sale_line) as n");
+  db.exec("pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 10000");
+  db.exec(tables("sqlite", "without rowid"));
+  const prepared = new Map<string, StatementSync>();
+  const statement = (sql: string): StatementSync => {
+    const made = prepared.get(sql) ?? db.prepare(sql);
+    prepared.set(sql, made);
+    return made;
+  };
   const insert = (sales: readonly Sale[]): void => {
     db.exec("begin immediate");
     for (const one of sales) {
-      header.run(...one.header);
+      statement("insert into sale values (?, ?, ?, ?, ?)").run(...one.header);
+      const line = statement("insert into sale_line values (?, ?, ?, ?, ?, ?)");
       for (const row of one.lines) line.run(...row);
     }
     db.exec("commit");
   };
   return {
     url: `sqlite:${file}`,
-    count: async () => (rows.get() as { n: number }).n,
-    has: async (saleId) => has.get(saleId) !== undefined,
-    newest: async () => (newest.get() as { id: string }).id,
+    count: async () => (statement(COUNT).get() as { n: number }).n,
+    has: async (saleId) => statement("select 1 from sale where sale_id = ?").get(saleId) !== undefined,
+    newest: async () => (statement(NEWEST).get() as { id: string }).id,
+    rows: async (sql) =>
+      statement(sql)
+        .all()
+        .map((row) => Object.values(row)),
     price: async (from, count, cents) => {
       db.exec("begin immediate");
+      const price = statement(
+        "insert into price values (?, ?) on conflict (sku) do update set unit_price = excluded.unit_price",
+      );
       for (let n = from; n < from + count; n++) price.run(`A-${n}`, `${cents / 100}`);
       db.exec("commit");
     },
@@ -102,9 +117,11 @@ async function postgresPlace(folder: string): Promise<Place> {
     engine: "postgres",
     version: `PostgreSQL ${rows[0]?.server_version.split(" ")[0] ?? ""}`,
     cpuSeconds: () => familyCpu(cluster.pid),
-    station: async (name) => {
+    station: async (name, tables = SHOP) => {
       await admin.query(`create database "${name}"`);
-      return postgresStation(cluster.url(name));
+      const station = openPostgres(cluster.url(name));
+      await station.make(tables);
+      return station;
     },
     ledger: async (name) => {
       await admin.query(`create database "${name}"`);
@@ -132,24 +149,16 @@ async function ringOne(client: PoolClient, { header, lines }: Sale): Promise<voi
   await client.query({ name: "ring", text: RING, values: [...header.map(String), ...columns] });
 }
 
-async function postgresStation(url: string): Promise<Station> {
-  const station = openPostgres(url);
-  await station.make();
-  return station;
-}
-
 /** A station whose tables are there already, or are made by `make`. */
-export function openPostgres(url: string): Station & { make(): Promise<void> } {
+export function openPostgres(url: string): Station & { make(tables?: Ddl): Promise<void> } {
   const pool = new Pool({ connectionString: url, max: CHECKOUTS });
   const count = async (): Promise<number> => {
-    const { rows } = await pool.query<{ n: number }>(
-      "select ((select count(*) from sale) + (select count(*) from sale_line))::int as n",
-    );
-    return rows[0]?.n ?? 0;
+    const { rows } = await pool.query<{ n: string }>(COUNT);
+    return Number(rows[0]?.n ?? 0);
   };
   return {
     url,
-    make: async () => void (await pool.query(schema())),
+    make: async (tables = SHOP) => void (await pool.query(tables("postgres", ""))),
     count,
     has: async (saleId) => {
       const { rowCount } = await pool.query({
@@ -160,12 +169,10 @@ export function openPostgres(url: string): Station & { make(): Promise<void> } {
       return rowCount === 1;
     },
     newest: async () => {
-      const { rows } = await pool.query<{ id: string }>({
-        name: "newest",
-        text: "select coalesce(max(sale_id), '') as id from sale",
-      });
+      const { rows } = await pool.query<{ id: string }>({ name: "newest", text: NEWEST });
       return rows[0]?.id ?? "";
     },
+    rows: async (sql) => (await pool.query<unknown[]>({ text: sql, rowMode: "array" })).rows,
     price: async (from, many, cents) => {
       const skus = Array.from({ length: many }, (_, i) => `A-${from + i}`);
       await pool.query(

@@ -218,6 +218,11 @@ export interface LoadTransaction {
   apply(effects: readonly Effect[]): Promise<Applied>;
   /** The rows of these keys as they are now, locked until the end of the transaction; null where absent. Wire form, all columns but generated ones. */
   current(table: string, keys: readonly Row[]): Promise<readonly (Row | null)[]>;
+  /**
+   * Which of these values of these columns some row of the table has now, one word each; columns of a key, a unique
+   * constraint, or named by a foreign key. Locks nothing. What no row can have (null, another type) is not there.
+   */
+  present(table: string, columns: readonly string[], values: readonly Row[]): Promise<readonly boolean[]>;
   /** Runs `work` so that, when it returns "undo", everything it did in this transaction is undone. May be nested. */
   attempt<T>(work: () => Promise<{ readonly keep: boolean; readonly result: T }>): Promise<T>;
   /** Moves the update cursor iff it is still `from`; false: nothing was done. */

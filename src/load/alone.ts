@@ -10,7 +10,8 @@ export type Fared = { readonly fault: Fault | null; readonly notes: readonly Not
  * load is guilty only when it is refused here too. The caller runs it inside `attempt` and undoes it on a fault.
  */
 export async function applyInOrder(tx: LoadTransaction, acts: readonly Act[], late: boolean): Promise<Fared> {
-  if (!late && acts.length > 1 && !acts.some((act) => act.target.looks)) {
+  // A row that is only inserted is most often not there: the insert itself finds out.
+  if (!late && acts.length > 1 && acts.every((act) => !act.target.looks || act.op === "insert")) {
     const fared = await applyAtOnce(tx, acts);
     if (fared) return fared;
   }

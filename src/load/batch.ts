@@ -1,6 +1,7 @@
 import type { LoadTransaction } from "../database/port.ts";
 import type { Fared } from "./alone.ts";
 import type { Note } from "./decide.ts";
+import { foresee, Likewise, type Caution, type Foreseen } from "./foresee.ts";
 import type { LaneWork } from "./lane-work.ts";
 import { Loading, type Trial } from "./message.ts";
 import { pageAhead } from "./page.ts";
@@ -16,11 +17,18 @@ const TRIES_TOGETHER = 6;
  * with all that must come after it, and the rest is tried again. Those taken out are then tried alone, lane by lane in order:
  * they are loaded after all, become exceptions, or wait behind one. So one bad message costs the batch two tries, not its pace.
  */
-export async function loadBatch(tx: LoadTransaction, lanes: readonly LaneWork[], targets: Targets): Promise<void> {
+export async function loadBatch(
+  tx: LoadTransaction,
+  lanes: readonly LaneWork[],
+  targets: Targets,
+  caution: Caution,
+): Promise<void> {
   const queues: Queue[] = [];
   for (const lane of lanes) queues.push(await Queue.of(lane));
-  await loadTogether(tx, queues, targets);
-  for (const queue of queues) await loadApart(tx, queue);
+  caution.fade();
+  const foreseen = await loadTogether(tx, queues, targets, caution);
+  const likewise = await Likewise.of(tx, foreseen);
+  for (const queue of queues) await loadApart(tx, queue, likewise);
 }
 
 const NOT_TRIED = { attempts: 0, fault: null };
@@ -30,8 +38,8 @@ class Queue {
   readonly lane: LaneWork;
   together: Loading[] = [];
   readonly apart: Trial[] = [];
-  /** What those apart touch. */
-  readonly #apart = new OpenIndex();
+  /** What those touch that were set apart since `together` was last gone through. */
+  #apart = new OpenIndex();
 
   private constructor(lane: LaneWork) {
     this.lane = lane;
@@ -40,7 +48,7 @@ class Queue {
   static async of(lane: LaneWork): Promise<Queue> {
     const queue = new Queue(lane);
     for (const whole of lane.prepared.messages) {
-      const behind = lane.open.size > 0 ? lane.open.blocker(whole.lane, whole.seq, await whole.touched()) : null;
+      const behind = await blockerOf(lane, whole);
       const ahead = behind && pageAhead(lane, whole);
       const message = ahead ?? whole;
       const route = behind && !ahead ? null : await lane.routes.pausedFor(message);
@@ -54,8 +62,10 @@ class Queue {
   }
 
   /** Takes the suspects out, and all that must not overtake them. */
-  exclude(suspects: ReadonlySet<Loading>): void {
+  exclude(suspects: Pick<ReadonlySet<Loading>, "has">): void {
+    if (!this.together.some((message) => suspects.has(message))) return;
     const rest: Loading[] = [];
+    this.#apart = new OpenIndex(); // those here were free of all before
     for (const message of this.together) {
       if (suspects.has(message) || this.#isBehindApart(message)) this.#setApart(message);
       else rest.push(message);
@@ -64,7 +74,8 @@ class Queue {
   }
 
   #isBehindApart(message: Loading): boolean {
-    return this.#apart.size > 0 && this.#apart.follows(message.lane, message.seq, message.sets);
+    if (this.#apart.size === 0) return false;
+    return message.mayMeet(this.#apart) && this.#apart.follows(message.lane, message.seq, message.sets);
   }
   #setApart(message: Loading): void {
     this.apart.push(message);
@@ -72,22 +83,40 @@ class Queue {
   }
 }
 
-async function loadTogether(tx: LoadTransaction, queues: readonly Queue[], targets: Targets): Promise<void> {
+/** @returns of those taken out, whose refusal was foreseen */
+async function loadTogether(
+  tx: LoadTransaction,
+  queues: readonly Queue[],
+  targets: Targets,
+  caution: Caution,
+): Promise<ReadonlyMap<Loading, Foreseen>> {
+  const foreseen = new Map<Loading, Foreseen>();
+  const look = async (): Promise<void> => {
+    const all = queues.flatMap((queue) => queue.together);
+    for (const [message, one] of await foresee(tx, all, caution)) {
+      foreseen.set(message, one);
+      caution.saw(one.code, one.act.target.shape.name);
+    }
+    if (foreseen.size > 0) for (const queue of queues) queue.exclude(foreseen);
+  };
+  await look();
   for (let tries = 1; ; tries++) {
     const messages = queues.flatMap((queue) => queue.together);
-    if (messages.length === 0) return;
-    const { suspects, notes } = await tx.attempt(async (): Promise<{ keep: boolean; result: Together }> => {
-      const result = await applyTogether(tx, messages, targets);
-      const early = await beginningEarly(queues, result);
-      const suspects = result.suspects.union(early);
-      return { keep: suspects.size === 0, result: { ...result, suspects } };
+    if (messages.length === 0) return foreseen;
+    const { refused, suspects, notes } = await tx.attempt(async () => {
+      const { suspects: refused, notes } = await applyTogether(tx, messages, targets);
+      const early = await beginningEarly(queues, notes);
+      const suspects = new Set([...refused.keys(), ...early]);
+      return { keep: suspects.size === 0, result: { refused, suspects, notes } };
     });
     if (suspects.size === 0) {
       for (const { lane, together } of queues) for (const message of together) lane.loaded(message, [], false);
       for (const { message, note } of notes)
         queues.find(({ lane }) => lane.claim.lane === message.lane)?.lane.noted(message, [note]);
-      return;
+      return foreseen;
     }
+    for (const { code, table } of refused.values()) caution.saw(code, table);
+    await look(); // what else breaks the same constraints, and what can be foreseen of those that were refused
     for (const queue of queues) {
       const own = queue.together.some((message) => suspects.has(message));
       if (own) queue.exclude(tries < TRIES_TOGETHER ? suspects : new Set(queue.together));
@@ -99,7 +128,7 @@ async function loadTogether(tx: LoadTransaction, queues: readonly Queue[], targe
  * Whose sums would begin too early: a row that is not there begins with the sender's own count, and that holds what an open
  * message before this one is yet to add. Then it would be added twice, so the later one waits.
  */
-async function beginningEarly(queues: readonly Queue[], { notes }: Together): Promise<ReadonlySet<Loading>> {
+async function beginningEarly(queues: readonly Queue[], notes: Together["notes"]): Promise<ReadonlySet<Loading>> {
   const early = new Set<Loading>();
   for (const { message, note } of notes) {
     const lane = queues.find((queue) => queue.lane.claim.lane === message.lane)?.lane;
@@ -113,33 +142,52 @@ async function adderBefore(lane: LaneWork, message: Trial, notes: readonly Note[
   return lane.open.adder(message.lane, message.seq, await message.touched());
 }
 
-async function loadApart(tx: LoadTransaction, { lane, apart }: Queue): Promise<void> {
+async function loadApart(tx: LoadTransaction, { lane, apart }: Queue, likewise: Likewise): Promise<void> {
   const inOrder = apart.toSorted((a, b) => a.seq - b.seq);
   for (const whole of inOrder) {
-    const touched = lane.open.size > 0 ? await whole.touched() : null;
-    const behind = touched && lane.open.blocker(whole.lane, whole.seq, touched);
+    const behind = await blockerOf(lane, whole);
     const ahead = behind && pageAhead(lane, whole);
     if (behind && !ahead) {
       await lane.hold(whole, behind, NOT_TRIED);
       continue;
     }
     const message = ahead ?? whole;
-    const { foregone } = lane.prepared;
-    const fared = foregone ? { fault: foregone, notes: [] } : await tryAlone(tx, lane, message, false);
+    const known =
+      lane.prepared.foregone ??
+      (message === whole && whole instanceof Loading && !isOrphan(lane, whole) ? likewise.faultOf(whole) : null);
+    const fared = known ? { fault: known, notes: [] } : await tryAlone(tx, lane, message, false);
+    if (!known && message instanceof Loading) likewise.tried(message, fared.fault, !fared.fault && !fared.behind);
     await bookFared(lane, message, fared, NOT_TRIED, false);
   }
+}
+
+/** Does it name a parent that an open exception before it makes? Then it may have to wait, whatever else is wrong with it. */
+const isOrphan = ({ open }: LaneWork, message: Loading): boolean =>
+  open.size > 0 && message.mayMeet(open) && open.creator(message.lane, message.seq, message.sets) !== null;
+
+/** The open exception that the message waits behind; null: none. */
+async function blockerOf({ open }: LaneWork, message: Trial): Promise<Blocker | null> {
+  if (open.size === 0 || (message instanceof Loading && !message.mayMeet(open))) return null;
+  return open.blocker(message.lane, message.seq, await message.touched());
 }
 
 /** How a message fared alone; `behind`: whom it has to wait for although nothing was refused. */
 export type FaredAlone = Fared & { readonly behind?: Blocker | null };
 
 /** One message alone, in its own order; wholly done or wholly undone. */
-export const tryAlone = (tx: LoadTransaction, lane: LaneWork, message: Trial, late: boolean): Promise<FaredAlone> =>
-  tx.attempt(async () => {
+export async function tryAlone(
+  tx: LoadTransaction,
+  lane: LaneWork,
+  message: Trial,
+  late: boolean,
+): Promise<FaredAlone> {
+  if (message instanceof Loading && message.fault) return { fault: message.fault, notes: [] }; // nothing to ask the database
+  return tx.attempt(async () => {
     const fared = await message.apply(tx, late);
     const behind = fared.fault ? null : await adderBefore(lane, message, fared.notes);
     return { keep: fared.fault === null && behind === null, result: { ...fared, behind } };
   });
+}
 
 /** Writes down how a message fared that was tried alone. */
 export async function bookFared(

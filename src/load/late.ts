@@ -79,7 +79,7 @@ async function loadWithFollowers(
       return group;
     }
     if (suspects.has(child)) return [];
-    refused = new Set([...refused, ...suspects]);
+    refused = new Set([...refused, ...suspects.keys()]);
   }
   return [];
 }

@@ -6,6 +6,7 @@ import { seq } from "../base/ids.ts";
 import type { Database } from "../database/port.ts";
 import type { Claim, LaneOutcome, LedgerBytes, OpenException } from "../ledger/port.ts";
 import { loadBatch } from "./batch.ts";
+import { Caution } from "./foresee.ts";
 import { LaneWork, type Dice, type Prepared } from "./lane-work.ts";
 import { loadLate } from "./late.ts";
 import type { Fault } from "./plan.ts";
@@ -35,6 +36,7 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
     random: () => random.next(),
   };
   const memory = new RouteMemory(() => clock.elapsed());
+  const caution = new Caution();
   let described: { readonly version: string; readonly targets: Targets } | null = null;
 
   const targetsNow = async (): Promise<Targets> => {
@@ -109,7 +111,7 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
         else lost.push(work.claim);
       }
       for (const work of works) await loadLate(tx, work, targets);
-      await loadBatch(tx, works, targets);
+      await loadBatch(tx, works, targets, caution);
       const broken = await routes.tripped(() => works.flatMap(throughOf));
       if (broken.size > 0) for (const work of works) work.blameRoutes(broken);
       await tx.pass(works.flatMap((work) => work.passed));

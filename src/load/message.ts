@@ -1,10 +1,11 @@
 import type { LoadTransaction } from "../database/port.ts";
 import type { LaneName, Seq } from "../base/ids.ts";
+import type { KeySets } from "../ledger/key-sets.ts";
 import { applyInOrder, type Fared } from "./alone.ts";
 import { planChanges, type Act, type Fault } from "./plan.ts";
 import { personalValues } from "./discreet.ts";
 import type { Line } from "./reading.ts";
-import { Touched } from "./sets.ts";
+import { setsOfAct, setsOfSource, Touched, type OpenIndex } from "./sets.ts";
 import type { Targets } from "./target.ts";
 
 /** From whom messages are: the same for a whole lane. */
@@ -47,6 +48,7 @@ export class Loading implements Trial {
   readonly #line: Line;
   readonly #targets: Targets;
   #touched: Touched | null = null;
+  #parts: readonly KeySets[] | null = null;
 
   constructor(sender: Sender, line: Line, targets: Targets) {
     const plan = planLine(sender, line, targets);
@@ -71,7 +73,7 @@ export class Loading implements Trial {
   get sets(): Touched {
     if (!this.#touched) {
       this.#touched = new Touched();
-      touch(this.#touched, this.acts, this.#line, this.#targets);
+      for (const part of this.parts) this.#touched.add(part);
     }
     return this.#touched;
   }
@@ -83,6 +85,14 @@ export class Loading implements Trial {
   }
   personal(): readonly string[] {
     return personalOf(this.acts, this.#line, this.#targets);
+  }
+  /** The same piece by piece: first in the sender's own words, then of each act. */
+  get parts(): readonly KeySets[] {
+    return (this.#parts ??= [setsOfSource(this.#line.changes, this.#targets), ...this.acts.map(setsOfAct)]);
+  }
+  /** Whether it could have to come after one of these, wherever they stand: quick, and never a no too much. */
+  mayMeet(open: OpenIndex): boolean {
+    return this.parts.some((part) => open.mayMeet(part));
   }
   /** Nothing but rows as they are, as a resync puts them into the lane: each stands for itself. */
   get isPage(): boolean {
@@ -123,8 +133,8 @@ export const planLine = (sender: Sender, line: Line, targets: Targets): ReturnTy
   });
 
 export function touch(touched: Touched, acts: readonly Act[], line: Line, targets: Targets): void {
-  for (const change of line.changes) touched.addSource(change, targets);
-  for (const act of acts) touched.addAct(act);
+  touched.add(setsOfSource(line.changes, targets));
+  for (const act of acts) touched.add(setsOfAct(act));
 }
 
 /** A line may be anything; what is no change has no route. */

@@ -1,9 +1,12 @@
 import type { LaneName, Seq } from "../base/ids.ts";
 import type { KeySets } from "../ledger/key-sets.ts";
-import type { Change, Row } from "../message/change.ts";
+import { field, type Change, type Row } from "../message/change.ts";
 import { sourceText, textOf } from "../message/key.ts";
 import type { Act } from "./plan.ts";
 import type { Targets } from "./target.ts";
+
+const NONE: readonly string[] = [];
+export const NO_SETS: KeySets = { writes: NONE, adds: NONE, creates: NONE, deletes: NONE, parents: NONE };
 
 /** What a message touches, as texts of `message/key.ts`; gathered change by change, so that a message in parts fits too. */
 export class Touched {
@@ -13,41 +16,12 @@ export class Touched {
   readonly deletes = new Set<string>();
   readonly parents = new Set<string>();
 
-  /** The change as the sender named it: all that is known when it cannot be planned, and what a changed transform cannot change. */
-  addSource(change: Change, targets: Targets): void {
-    if (typeof change?.table !== "string" || typeof change.key !== "object" || change.key === null) return;
-    const text = sourceText(change.table, change.key);
-    const policy = targets.bySource.get(change.table)?.rule.conflict.policy;
-    (policy === "add" && change.op === "update" ? this.adds : this.writes).add(text);
-  }
-
-  addAct(act: Act): void {
-    const { forms, rule } = act.target;
-    // Sums commute with each other, but not with the row's making, end or change of name.
-    const commutes = rule.conflict.policy === "add" && act.op === "update" && !act.moves;
-    const keys = commutes ? this.adds : this.writes;
-    const after: Row | null = act.op === "delete" ? null : { ...act.key, ...act.before, ...act.row };
-    const before: Row | null = act.op === "insert" ? null : { ...act.before, ...act.key };
-    const keyAfter = after && textOf(forms.key, after);
-    keys.add(act.text);
-    if (keyAfter) keys.add(keyAfter);
-    if (act.op === "insert" || act.op === "upsert" || act.moves) if (keyAfter) this.creates.add(keyAfter);
-    if (act.op === "delete" || act.moves) this.deletes.add(act.text);
-    for (const unique of forms.uniques) {
-      const [was, is] = [before && textOf(unique, before), after && textOf(unique, after)];
-      if (commutes && was === is) continue;
-      for (const text of [was, is]) if (text) this.writes.add(text);
-      // A foreign key may name a unique value: it comes and goes as the row's key does.
-      if (is && is !== was) this.creates.add(is);
-      if (was && was !== is) this.deletes.add(was);
-    }
-    // While the change is not loaded the row at the centre still names its old parents: those must stay, too.
-    for (const row of [before, after]) {
-      for (const parent of row ? forms.parents : []) {
-        const text = row && textOf(parent, row);
-        if (text && text !== act.text && text !== keyAfter) this.parents.add(text);
-      }
-    }
+  add(sets: KeySets): void {
+    for (const text of sets.writes) this.writes.add(text);
+    for (const text of sets.adds) this.adds.add(text);
+    for (const text of sets.creates) this.creates.add(text);
+    for (const text of sets.deletes) this.deletes.add(text);
+    for (const text of sets.parents) this.parents.add(text);
   }
 
   /** Plain lists, for the ledger. */
@@ -62,7 +36,67 @@ export class Touched {
   }
 }
 
-export const NO_SETS: KeySets = { writes: [], adds: [], creates: [], deletes: [], parents: [] };
+/** The changes as the sender named them: all that is known of what cannot be planned, and what a changed transform cannot change. */
+export function setsOfSource(changes: readonly Change[], targets: Targets): KeySets {
+  const writes: string[] = [];
+  const adds: string[] = [];
+  for (const change of changes) {
+    if (typeof change?.table !== "string" || typeof change.key !== "object" || change.key === null) continue;
+    const policy = targets.bySource.get(change.table)?.rule.conflict.policy;
+    (policy === "add" && change.op === "update" ? adds : writes).push(sourceText(change.table, change.key));
+  }
+  return { ...NO_SETS, writes, adds };
+}
+
+/** What one change touches; a text may stand there twice. */
+export function setsOfAct(act: Act): KeySets {
+  const { forms, rule } = act.target;
+  if (act.op === "insert" && act.row && !act.before && isKeyed(act, act.row)) return setsOfInsert(act, act.row);
+  // Sums commute with each other, but not with the row's making, end or change of name.
+  const commutes = rule.conflict.policy === "add" && act.op === "update" && !act.moves;
+  const after: Row | null = act.op === "delete" ? null : { ...act.key, ...act.before, ...act.row };
+  const before: Row | null = act.op === "insert" ? null : { ...act.before, ...act.key };
+  const keyAfter = after && textOf(forms.key, after);
+  const keys = keyAfter && keyAfter !== act.text ? [act.text, keyAfter] : [act.text];
+  const writes = commutes ? [] : [...keys];
+  const creates = (act.op === "insert" || act.op === "upsert" || act.moves) && keyAfter ? [keyAfter] : [];
+  const deletes = act.op === "delete" || act.moves ? [act.text] : [];
+  for (const unique of forms.uniques) {
+    const [was, is] = [before && textOf(unique, before), after && textOf(unique, after)];
+    if (commutes && was === is) continue;
+    for (const text of [was, is]) if (text) writes.push(text);
+    // A foreign key may name a unique value: it comes and goes as the row's key does.
+    if (is && is !== was) creates.push(is);
+    if (was && was !== is) deletes.push(was);
+  }
+  const parents: string[] = [];
+  // While the change is not loaded the row at the centre still names its old parents: those must stay, too.
+  for (const row of [before, after]) {
+    for (const parent of row ? forms.parents : []) {
+      const text = row && textOf(parent, row);
+      if (text && text !== act.text && text !== keyAfter) parents.push(text);
+    }
+  }
+  return { writes, adds: commutes ? keys : [], creates, deletes, parents };
+}
+
+/** The same for what most changes are: it writes what it makes, and frees nothing. */
+function setsOfInsert({ target: { forms }, text }: Act, row: Row): KeySets {
+  const writes = [text];
+  for (const unique of forms.uniques) {
+    const is = textOf(unique, row);
+    if (is) writes.push(is);
+  }
+  const parents: string[] = [];
+  for (const form of forms.parents) {
+    const parent = textOf(form, row);
+    if (parent && parent !== text) parents.push(parent);
+  }
+  return { writes, adds: NONE, creates: writes, deletes: NONE, parents };
+}
+
+const isKeyed = ({ key, target }: Act, row: Row): boolean =>
+  target.shape.key.every((column) => field(row, column) === field(key, column));
 
 export function joinedSets(a: KeySets | null, b: KeySets): KeySets {
   if (!a) return b;
@@ -170,6 +204,19 @@ export class OpenIndex {
     return search.found() !== null || this.blocker(lane, seq, touched) !== null;
   }
 
+  /** Whether a change of these sets could follow anything here at all, wherever it stands: quick, and never a no too much. */
+  mayMeet({ writes, adds, parents, deletes }: KeySets): boolean {
+    return (
+      this.#unknown.size > 0 ||
+      this.#writes.hasAny(writes) ||
+      this.#adds.hasAny(writes) ||
+      this.#writes.hasAny(adds) ||
+      this.#creates.hasAny(parents) ||
+      this.#deletes.hasAny(parents) ||
+      this.#parents.hasAny(deletes)
+    );
+  }
+
   #rankOf(lane: LaneName): number {
     let rank = this.#lanes.get(lane);
     if (rank === undefined) this.#lanes.set(lane, (rank = this.#lanes.size));
@@ -211,6 +258,10 @@ class TextIndex {
   }
   first(text: string): Opened | undefined {
     return this.#by.get(text)?.[0];
+  }
+  hasAny(texts: readonly string[]): boolean {
+    for (const text of texts) if (this.#by.has(text)) return true;
+    return false;
   }
 }
 

@@ -26,6 +26,7 @@ function watched(database: Database): {
         pass: (rows) => tx.pass(rows),
         unpass: (name, numbers) => tx.unpass(name, numbers),
         current: (table, keys) => tx.current(table, keys),
+        present: (table, columns, values) => tx.present(table, columns, values),
         attempt: (inner) => tx.attempt(inner),
         moveCursor: (from, to) => tx.moveCursor(from, to),
         apply: (effects) => {

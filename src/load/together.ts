@@ -1,15 +1,16 @@
+import type { FaultCode } from "../base/errors.ts";
 import type { Effect, LoadTransaction } from "../database/port.ts";
 import type { Row } from "../message/change.ts";
 import { Round, type NetWrite, type Write } from "../message/net.ts";
 import { applyInOrder } from "./alone.ts";
 import { decide, effectOf, type Note } from "./decide.ts";
 import type { Loading } from "./message.ts";
-import type { Act } from "./plan.ts";
+import type { Act, Fault } from "./plan.ts";
 import type { Targets } from "./target.ts";
 
 /** Whom the database (or a policy) refused something of. With suspects, whatever was written must be undone by the caller. */
 export type Together = {
-  readonly suspects: ReadonlySet<Loading>;
+  readonly suspects: ReadonlyMap<Loading, Pick<Fault, "code"> & { readonly table: string }>;
   readonly notes: readonly { readonly message: Loading; readonly note: Note }[];
 };
 
@@ -23,23 +24,24 @@ export async function applyTogether(
   messages: readonly Loading[],
   targets: Targets,
 ): Promise<Together> {
-  const suspects = new Set<Loading>();
+  const suspects = new Map<Loading, { readonly code: FaultCode; readonly table: string }>();
   const notes: { message: Loading; note: Note }[] = [];
   let net = new Gathering(targets);
 
   const flush = async (): Promise<void> => {
-    const writes = await net.close(tx, (index, note) => {
+    const writes = await net.close(tx, (index, said) => {
       const message = messages[index];
-      if (message && note) notes.push({ message, note });
-      else if (message) suspects.add(message);
+      if (message && "kind" in said) notes.push({ message, note: said });
+      else if (message && "code" in said) suspects.set(message, said);
     });
     net = new Gathering(targets);
     for (const run of suspects.size > 0 ? [] : byTable(writes)) {
       const { refused } = await tx.apply(run.map(({ write }) => write));
-      for (const { index } of refused) {
-        for (const source of run[index]?.sources ?? []) {
+      for (const { index, code } of refused) {
+        const { write, sources = [] } = run[index] ?? {};
+        for (const source of sources) {
           const message = messages[source];
-          if (message) suspects.add(message);
+          if (message) suspects.set(message, { code, table: write?.table ?? "" });
         }
       }
       if (suspects.size > 0) return;
@@ -54,7 +56,7 @@ export async function applyTogether(
         const result = await applyInOrder(tx, message.acts, false);
         return { keep: result.fault === null, result };
       });
-      if (fared.fault) suspects.add(message);
+      if (fared.fault) suspects.set(message, { code: fared.fault.code, table: "" });
       notes.push(...fared.notes.map((note) => ({ message, note })));
       continue;
     }
@@ -109,8 +111,8 @@ class Gathering {
     return true;
   }
 
-  /** Reads the rows that must be looked at and gives all writes in order. `hear`: of a note, or (null) of a change refused by policy. */
-  async close(tx: LoadTransaction, hear: (source: number, note: Note | null) => void): Promise<NetWrite[]> {
+  /** Reads the rows that must be looked at and gives all writes in order. `hear`: of a note, or of a change refused by policy. */
+  async close(tx: LoadTransaction, hear: Hear): Promise<NetWrite[]> {
     const byTable = new Map<string, [string, Looked][]>();
     for (const [text, looked] of this.#looked) {
       const [first] = looked.acts;
@@ -133,19 +135,17 @@ class Gathering {
   }
 }
 
+type Hear = (source: number, said: Note | { readonly code: FaultCode; readonly table: string }) => void;
+
 /** Lets the changes of one row act on it one after the other, in memory, and gives the one write that leaves the same. */
-function fold(
-  { acts, sources }: Looked,
-  present: Row | null,
-  hear: (source: number, note: Note | null) => void,
-): Write | null {
+function fold({ acts, sources }: Looked, present: Row | null, hear: Hear): Write | null {
   let current = present;
   let net: Effect | null = null;
   for (const [at, act] of acts.entries()) {
     const source = sources[at] ?? 0;
     const decision = decide(act, current, false);
     if (decision.kind === "refuse") {
-      hear(source, null);
+      hear(source, { code: decision.fault.code, table: act.target.shape.name });
       return null;
     }
     if (decision.note) hear(source, decision.note);

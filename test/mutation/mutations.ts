@@ -232,8 +232,8 @@ export const MUTATIONS: readonly Mutation[] = [
     "late-after-new",
     "new messages are loaded before those that were passed over",
     "src/load/loader.ts",
-    "      for (const work of works) await loadLate(tx, work, targets);\n      await loadBatch(tx, works, targets);",
-    "      await loadBatch(tx, works, targets);\n      for (const work of works) await loadLate(tx, work, targets);",
+    "      for (const work of works) await loadLate(tx, work, targets);\n      await loadBatch(tx, works, targets, caution);",
+    "      await loadBatch(tx, works, targets, caution);\n      for (const work of works) await loadLate(tx, work, targets);",
     LOAD,
   ),
 
@@ -301,6 +301,23 @@ export const MUTATIONS: readonly Mutation[] = [
     "if (suspects.has(message) || this.#isBehindApart(message)) this.#setApart(message);",
     "if (suspects.size > 0) continue;\n      else if (this.#isBehindApart(message)) this.#setApart(message);",
     LOAD,
+  ),
+
+  breaks(
+    "guilty-by-look",
+    "a message is refused by a look at the database alone, which never refused the like of it",
+    "src/load/foresee.ts",
+    "return one && this.#confirmed.get(constraintOf(one)) === true ? faultOf(one) : null;",
+    "return one ? faultOf(one) : null;",
+    ["src/load/foresee.test.ts"],
+  ),
+  breaks(
+    "old-look",
+    "what was looked up stands although a message was loaded since that makes the row",
+    "src/load/foresee.ts",
+    "if (made.has(text)) this.#faults.delete(other);",
+    "if (made.has(other.lane)) this.#faults.delete(other);",
+    ["src/load/foresee.test.ts"],
   ),
 
   // ── net effect and policies ──────────────────────────────────────────────────────────────────────────────────────

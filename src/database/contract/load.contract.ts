@@ -255,6 +255,32 @@ export function loadContract(engine: string, open: OpenStation): void {
     });
   });
 
+  describe(`load contract: ${engine}: which values are there`, () => {
+    test("present tells for each whether a row has these values now, the transaction's own rows too", async () => {
+      await using station = await shop();
+      await station.run("insert into sale values ('S-1', 14, 'R1', 1)");
+      await station.database.load.transaction(async (tx) => {
+        await tx.apply([effect("insert", "sale_line", { sale_id: "S-1", number: 2 }, {})]);
+        await tx.apply([effect("insert", "sale", sale("S-2"), { receipt: "R2" })]);
+        const receipts = ["R1", "R3", "R2", "R1"].map((receipt) => ({ receipt }));
+        expect(await tx.present("sale", ["receipt"], receipts)).toEqual([true, false, true, true]);
+        const lines = [1, 2].map((number) => ({ number, sale_id: "S-1" }));
+        expect(await tx.present("sale_line", ["sale_id", "number"], lines)).toEqual([false, true]);
+        expect(await tx.present("sale", ["receipt"], [])).toEqual([]);
+      });
+    });
+    test("what no row can have is not there, and the transaction goes on", async () => {
+      await using station = await shop();
+      await station.run("insert into sale values ('S-1', 14, null, 1)");
+      await station.database.load.transaction(async (tx) => {
+        expect(await tx.present("sale", ["receipt"], [{ receipt: null }, {}])).toEqual([false, false]);
+        expect(await tx.present("store", ["id"], [{ id: "fourteen" }, { id: 14 }])).toEqual([false, true]);
+        await tx.apply([effect("insert", "sale", sale("S-2"), {})]);
+      });
+      expect(await station.rows("select count(*) from sale")).toEqual([["2"]]);
+    });
+  });
+
   describe(`load contract: ${engine}: watermarks`, () => {
     test("a lane moves iff its version is still the one given; each move is one version more", async () => {
       await using station = await shop();

@@ -8,7 +8,18 @@ import { CURSOR_TABLE, writeCursor } from "./cursor.ts";
 import { hasOurs, type Catalog } from "./describe.ts";
 import { faultOf, isServerError } from "./errors.ts";
 import { namesIn } from "./refusals.ts";
-import { boundValues, carried, columnwise, keyColumns, rowToWire, sameKey, selectList, unnested } from "./rows.ts";
+import {
+  boundValues,
+  carried,
+  columnwise,
+  keyColumns,
+  namedColumns,
+  rowToWire,
+  sameKey,
+  sameValues,
+  selectList,
+  unnested,
+} from "./rows.ts";
 import { Unfit } from "./values.ts";
 
 /** The loading half of the adapter. Any number of connections may load at once: each lane's row lets one through at a time. */
@@ -201,13 +212,35 @@ class PostgresTransaction implements LoadTransaction {
     return found;
   }
 
+  async present(name: string, names: readonly string[], values: readonly Row[]): Promise<readonly boolean[]> {
+    this.#alive();
+    const table = await this.#catalog.table(name);
+    const columns = namedColumns(table, names);
+    const found = values.map(() => false);
+    if (values.length === 0 || columns.length === 0) return found;
+    const none = columns.map(() => null);
+    const bound = values.map((row) => boundValues(columns, row));
+    const rows = await this.#connection.query(
+      `select v.n from ${unnested(columns.length)} where exists (select from ${table.sql} as t where ${sameValues(columns)})`,
+      ...columnwise(
+        bound.map((row) => (row instanceof Unfit ? none : row)),
+        columns.length,
+      ),
+    );
+    for (const [n] of rows) found[Number(n) - 1] = true;
+    return found;
+  }
+
   async attempt<T>(work: () => Promise<{ readonly keep: boolean; readonly result: T }>): Promise<T> {
     this.#alive();
     const name = `waybill_attempt_${++this.#depth}`;
-    await this.#connection.script(`savepoint ${name}`);
+    // Sent without waiting: it travels with the first statement of the work, which fails too if this one does.
+    const begun = this.#connection.script(`savepoint ${name}`);
+    begun.catch(() => undefined);
     let keep = false;
     try {
       const outcome = await work();
+      await begun;
       keep = outcome.keep;
       return outcome.result;
     } finally {

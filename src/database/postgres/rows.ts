@@ -1,3 +1,4 @@
+import { WaybillError } from "../../base/errors.ts";
 import { field, type Row, type WireValue } from "../../message/change.ts";
 import { quoted, type Connection, type SqlParameter, type TextRow } from "./connection.ts";
 import { column, type PostgresColumn, type PostgresTable } from "./describe.ts";
@@ -7,8 +8,15 @@ import { toSql, toWire, Unfit } from "./values.ts";
 export const carried = (table: PostgresTable): readonly PostgresColumn[] =>
   table.columns.filter((one) => !one.generated);
 
-export const keyColumns = (table: PostgresTable): readonly PostgresColumn[] =>
-  table.key.flatMap((name) => table.columns.find((one) => one.name === name) ?? []);
+/** @throws COLUMN_UNKNOWN */
+export const namedColumns = (table: PostgresTable, names: readonly string[]): readonly PostgresColumn[] =>
+  names.map((name) => {
+    const found = table.columns.find((one) => one.name === name);
+    if (!found) throw new WaybillError("COLUMN_UNKNOWN", `table ${table.name} has no column ${name}`);
+    return found;
+  });
+
+export const keyColumns = (table: PostgresTable): readonly PostgresColumn[] => namedColumns(table, table.key);
 
 export const selectList = (columns: readonly PostgresColumn[]): string =>
   columns.map((one) => column(one.name)).join(", ");
@@ -60,10 +68,9 @@ export function columnwise(rows: readonly (readonly (string | null)[])[], count:
 const escaped = (text: string): string =>
   text.includes('"') || text.includes("\\") ? text.replaceAll(/["\\]/g, "\\$&") : text;
 
-export const sameKey = (table: PostgresTable, first = 0): string =>
-  keyColumns(table)
-    .map((one, i) => `${column(one.name)} = v.c${i + first}::${one.castType}`)
-    .join(" and ");
+export const sameKey = (table: PostgresTable, first = 0): string => sameValues(keyColumns(table), first);
+export const sameValues = (columns: readonly PostgresColumn[], first = 0): string =>
+  columns.map((one, i) => `${column(one.name)} = v.c${i + first}::${one.castType}`).join(" and ");
 
 /** The row of this key in wire form without generated columns; null when it is absent, also when no row can have such a key. */
 export async function rowByKey(connection: Connection, table: PostgresTable, key: Row): Promise<Row | null> {

@@ -7,7 +7,8 @@ import type { Connection } from "./connection.ts";
 import { createCursor, writeCursor } from "./cursor.ts";
 import type { Catalog } from "./describe.ts";
 import { faultOf, isSqliteError, translated } from "./errors.ts";
-import { rowByKey } from "./rows.ts";
+import { boundValues, hasRow, namedColumns, rowByKey } from "./rows.ts";
+import { Unfit } from "./values.ts";
 
 /** The loading half of the adapter. All writes are one connection's, so a transaction holds SQLite's only write lock. */
 export function sqliteLoad(connection: Connection, catalog: Catalog, gate: Gate): Load {
@@ -170,6 +171,17 @@ class SqliteTransaction implements LoadTransaction {
     this.#alive();
     const shape = this.#catalog.table(table);
     return keys.map((key) => rowByKey(this.#connection, shape, key)); // locked: nobody else can write before our commit
+  }
+
+  async present(table: string, names: readonly string[], values: readonly Row[]): Promise<readonly boolean[]> {
+    this.#alive();
+    const shape = this.#catalog.table(table);
+    const columns = namedColumns(shape, names);
+    return values.map((row) => {
+      const bound = boundValues(columns, row);
+      if (bound instanceof Unfit || bound.includes(null)) return false;
+      return hasRow(this.#connection, shape, names, bound);
+    });
   }
 
   async attempt<T>(work: () => Promise<{ readonly keep: boolean; readonly result: T }>): Promise<T> {

@@ -1,4 +1,5 @@
 import type { StatementSync } from "node:sqlite";
+import { WaybillError } from "../../base/errors.ts";
 import { field, type Row, type WireValue } from "../../message/change.ts";
 import { quoted, type Connection, type SqlRow } from "./connection.ts";
 import { column, type SqliteColumn, type SqliteTable } from "./describe.ts";
@@ -13,8 +14,15 @@ export const oneRow = (statement: StatementSync, values: readonly SqlValue[]): S
 /** The columns that are carried: all that the database does not compute by itself. */
 export const carried = (table: SqliteTable): readonly SqliteColumn[] => table.columns.filter((one) => !one.generated);
 
-export const keyColumns = (table: SqliteTable): readonly SqliteColumn[] =>
-  table.key.flatMap((name) => table.columns.find((one) => one.name === name) ?? []);
+/** @throws COLUMN_UNKNOWN */
+export const namedColumns = (table: SqliteTable, names: readonly string[]): readonly SqliteColumn[] =>
+  names.map((name) => {
+    const found = table.columns.find((one) => one.name === name);
+    if (!found) throw new WaybillError("COLUMN_UNKNOWN", `table ${table.name} has no column ${name}`);
+    return found;
+  });
+
+export const keyColumns = (table: SqliteTable): readonly SqliteColumn[] => namedColumns(table, table.key);
 
 export const selectList = (columns: readonly SqliteColumn[]): string =>
   columns.map((one) => column(one.name)).join(", ");

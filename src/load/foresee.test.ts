@@ -1,0 +1,153 @@
+import { describe, expect, test } from "vitest";
+import type { Database, LoadTransaction } from "../database/port.ts";
+import type { Change, Row } from "../message/change.ts";
+import { Centre, Desk, lane, rules } from "./load.test-kit.ts";
+
+const till = lane("till-1");
+const other = lane("till-2");
+const insert = (table: string, row: Row): Change => ({ table, op: "insert", key: { id: row["id"] ?? null }, row });
+
+const SHOP = `
+  create table store (id text primary key);
+  create table sale (id text primary key, store text not null references store (id), receipt integer unique);
+  insert into store values ('s')`;
+const RULES = rules(
+  { store: {}, sale: {} },
+  { retry: { attempts: 1, firstMs: 1, factor: 1, capMs: 1, jitter: 0, codes: null } },
+);
+
+/** The database with the number of effects of each call; `present` may be made to lie. */
+function watched(database: Database, present?: LoadTransaction["present"]) {
+  const seen = { applied: [] as number[], looked: 0 };
+  const transaction: Database["load"]["transaction"] = (work, patience) =>
+    database.load.transaction((tx) => {
+      const watching: LoadTransaction = {
+        moveLane: (to) => tx.moveLane(to),
+        pass: (rows) => tx.pass(rows),
+        unpass: (name, numbers) => tx.unpass(name, numbers),
+        current: (table, keys) => tx.current(table, keys),
+        present: (...asked) => {
+          seen.looked++;
+          return (present ?? tx.present.bind(tx))(...asked);
+        },
+        attempt: (inner) => tx.attempt(inner),
+        moveCursor: (from, to) => tx.moveCursor(from, to),
+        apply: (effects) => {
+          seen.applied.push(effects.length);
+          return tx.apply(effects);
+        },
+      };
+      return work(watching);
+    }, patience);
+  return { database: { describe: () => database.describe(), load: { ...database.load, transaction } }, seen };
+}
+
+/** Sales of which every tenth names a store that is not there, and every tenth a receipt that is taken. */
+function receiveStorm(desk: Desk, from: number, count: number): void {
+  for (let n = from; n < from + count; n++) {
+    const store = n % 10 === 3 ? "nowhere" : "s";
+    const receipt = n % 10 === 7 ? n - 1 : n;
+    desk.receive(n % 20 < 10 ? till : other, [insert("sale", { id: `S-${n}`, store, receipt })]);
+  }
+}
+const faults = (desk: Desk): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const name of [till, other])
+    for (const line of desk.exceptions(name)) {
+      const what = line.slice(line.indexOf(" ") + 1);
+      counts[what] = (counts[what] ?? 0) + 1;
+    }
+  return counts;
+};
+
+describe("a loader that was refused something", () => {
+  test("looks before it writes at the next batch: one write for all, and one try alone for each constraint", async () => {
+    await using centre = await Centre.open(SHOP);
+    const { database, seen } = watched(centre.database);
+    const desk = new Desk(database, RULES);
+    receiveStorm(desk, 0, 200);
+    await desk.load(desk.claims());
+    seen.applied = [];
+    receiveStorm(desk, 200, 200);
+    await desk.load(desk.claims());
+    expect(seen.applied).toEqual([160, 1, 1]);
+    expect(faults(desk)).toEqual({ "dead PARENT_MISSING": 40, "dead UNIQUE_VIOLATED": 40 });
+    expect(centre.rows("select count(*) from sale")).toEqual([[320]]);
+    // In the loader's own words, not the database's: it was not asked about this one.
+    expect(desk.exception(till, 124).detail).toBe(
+      "sale id=S-243: store=nowhere names a row of store that is not there",
+    );
+    expect(desk.exception(till, 128).detail).toBe("sale id=S-247: another row has receipt=246");
+  });
+
+  test("stops looking when nothing was refused for a while, and a healthy stream never looks", async () => {
+    await using centre = await Centre.open(SHOP);
+    const { database, seen } = watched(centre.database);
+    const desk = new Desk(database, RULES);
+    const healthy = async (n: number): Promise<void> => {
+      desk.receive(till, [insert("sale", { id: `S-${n}`, store: "s", receipt: n })]);
+      await desk.load(desk.claims());
+    };
+    await healthy(1);
+    expect(seen.looked).toBe(0);
+    desk.receive(till, [insert("sale", { id: "bad", store: "nowhere", receipt: -1 })]);
+    await desk.load(desk.claims());
+    for (let n = 2; n < 60; n++) await healthy(n);
+    const looked = seen.looked;
+    expect(looked).toBeGreaterThan(10);
+    await healthy(60);
+    expect(seen.looked).toBe(looked);
+  });
+
+  test.each([true, false])(
+    "calls nobody guilty by a look alone: one that always says %s only costs tries",
+    async (word) => {
+      await using centre = await Centre.open(SHOP);
+      const { database } = watched(centre.database, (_table, _columns, values) =>
+        Promise.resolve(values.map(() => word)),
+      );
+      const desk = new Desk(database, RULES);
+      receiveStorm(desk, 0, 200);
+      await desk.load(desk.claims());
+      receiveStorm(desk, 200, 200);
+      await desk.load(desk.claims());
+      expect(faults(desk)).toEqual({ "dead PARENT_MISSING": 40, "dead UNIQUE_VIOLATED": 40 });
+      expect(centre.rows("select count(*) from sale")).toEqual([[320]]);
+    },
+  );
+
+  test("takes a child whose parent comes in the same batch from another lane, and holds one whose parent waits", async () => {
+    await using centre = await Centre.open(SHOP);
+    const desk = new Desk(centre.database, RULES);
+    desk.receive(till, [insert("sale", { id: "S-1", store: "nowhere", receipt: 1 })]);
+    await desk.load(desk.claims());
+    desk.receive(till, [insert("sale", { id: "S-2", store: "new", receipt: 2 })]);
+    desk.receive(other, [insert("store", { id: "new" })]);
+    desk.receive(other, [insert("store", { id: "late" }), insert("sale", { id: "S-3", store: "none", receipt: 3 })]);
+    desk.receive(other, [insert("sale", { id: "S-4", store: "late", receipt: 4 })]);
+    desk.receive(till, [insert("sale", { id: "S-5", store: "late", receipt: 5 })]);
+    desk.receive(till, [insert("sale", { id: "S-6", store: "s", receipt: 1 })]);
+    await desk.load(desk.claims());
+    expect(centre.rows("select id from sale order by id")).toEqual([["S-2"]]);
+    expect(desk.exceptions(till)).toEqual(["1 dead PARENT_MISSING", "3 dead PARENT_MISSING", "4 held behind 1"]);
+    expect(desk.exceptions(other)).toEqual(["2 dead PARENT_MISSING", "3 held behind 2"]);
+  });
+
+  test("tries a message whose parent came into the same transaction after it was looked up", async () => {
+    await using centre = await Centre.open(`${SHOP}; create table badge (id text primary key, number integer unique)`);
+    const desk = new Desk(centre.database, rules({ store: {}, sale: {}, badge: {} }));
+    desk.receive(till, [insert("sale", { id: "S-1", store: "nowhere", receipt: 1 })]);
+    await desk.load(desk.claims());
+    desk.receive(till, [insert("sale", { id: "S-2", store: "none", receipt: 2 })]);
+    // Rows are written by key, so of the two badges this one is refused; it was first, so alone it is loaded, and the store with it.
+    desk.receive(till, [insert("store", { id: "new" }), insert("badge", { id: "z", number: 1 })]);
+    desk.receive(
+      other,
+      [insert("badge", { id: "a", number: 1 })],
+      [insert("sale", { id: "S-3", store: "new", receipt: 3 })],
+    );
+    await desk.load(desk.claims());
+    expect(desk.exceptions(other)).toEqual(["1 retrying UNIQUE_VIOLATED"]);
+    expect(centre.rows("select id from sale")).toEqual([["S-3"]]);
+  });
+});
