@@ -17,7 +17,7 @@ await new Command("fuzz")
     setFlagsFromString("--expose-gc");
     const collect = runInNewContext("gc") as () => void;
     const started = performance.now();
-    const statuses = new Map<number, number>();
+    const statuses = new Map<string, number>();
     let settledHeap = Number.POSITIVE_INFINITY;
     for (let sent = 0, round = 0; sent < count; sent += ROUND, round++) {
       const size = Math.min(ROUND, count - sent);
@@ -33,7 +33,9 @@ await new Command("fuzz")
       if (heap > settledHeap + GROWTH_BYTES)
         throw new Error(`the heap has grown from ${settledHeap} to ${heap} bytes since round 2`);
     }
-    const shown = [...statuses].toSorted(([a], [b]) => a - b).map(([status, times]) => `${status}: ${times}`);
+    const shown = [...statuses]
+      .toSorted(([a], [b]) => a.localeCompare(b))
+      .map(([status, times]) => `${status}: ${times}`);
     console.log(
       `${count} requests and as many texts from seed ${seed} in ${Math.round((performance.now() - started) / 1_000)} s; answers ${shown.join(", ")}`,
     );

@@ -2,7 +2,7 @@ import { envelope11, envelope12, PING, submit } from "../../src/hub/soap/soap.te
 import type { Plain } from "./http.ts";
 
 /** Good requests of a SOAP terminal, both bindings; mutations start from these. */
-export function soapRequests(terminal: string, key: string): readonly Plain[] {
+export function soapRequests(terminal: string, key: string): readonly (() => Plain)[] {
   const within = (name: string, inner: string): string =>
     `<${name} xmlns="urn:waybill:terminal:v1" xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><terminalId>${terminal}</terminalId>${inner}</${name}>`;
   const calls = [
@@ -13,8 +13,8 @@ export function soapRequests(terminal: string, key: string): readonly Plain[] {
     within("AcknowledgeUpdates", "<cursor>0</cursor>"),
   ];
   return calls.flatMap((call) => [
-    soap("basic", "text/xml; charset=utf-8", envelope11(call), terminal, key),
-    soap("ws", "application/soap+xml; charset=utf-8", envelope12(call), terminal, key),
+    () => soap("basic", "text/xml; charset=utf-8", envelope11(call), terminal, key),
+    () => soap("ws", "application/soap+xml; charset=utf-8", envelope12(call), terminal, key),
   ]);
 }
 
