@@ -160,6 +160,19 @@ export function pausesContract(adapter: string, open: OpenSubject): void {
       expect(await pauses.list()).toEqual([]);
     });
 
+    test("a clock that is set back frees nothing that waits for a route, and delays no probe", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      await sent(subject, "a", "b");
+      await ledger.pauses.trip("sale", "COLUMN_UNKNOWN", "no column total", WORKER);
+      await drain(ledger, () => ({ state: "held", attempts: 0, route: "sale" }));
+      await subject.setBack(86_400_000);
+      expect(await ledger.pauses.probe()).toBe(false); // it is the next claim that brings forward
+      expect(await claimAll(ledger)).toEqual([]);
+      expect(await ledger.pauses.probe()).toBe(true);
+      expect((await claimAll(ledger)).flatMap(({ late }) => late)).toMatchObject([{ seq: 1, probe: true }]);
+    });
+
     test("a person's pause of a route takes the place of Waybill's, and is not probed", async () => {
       await using subject = await open();
       const { ledger } = subject;

@@ -1,5 +1,6 @@
 import { later, type Instant } from "../../base/clock.ts";
 import { splitLane, SYSTEM, type LaneName } from "../../base/ids.ts";
+import { NEVER_DUE } from "../pauses.ts";
 import { note } from "./events.ts";
 import type { Tx } from "./tx.ts";
 
@@ -37,8 +38,13 @@ export async function bringForward(tx: Tx, leaseMs: number): Promise<void> {
   const moved = await Promise.all([
     tx.run("update lane_out set leased_until = $1, work_at = $1 where leased_until > $1", later(now, leaseMs)),
     tx.run("update lane_out set not_before = $1 where not_before > $1", now),
-    tx.run("update lane_out set work_at = $1 where leased_by is null and work_at > $1", now),
-    tx.run("update exception set due_at = $1 where due_at > $1", now),
+    tx.run(
+      "update lane_out set work_at = $1 where leased_by is null and work_at > $1 and work_at < $2",
+      now,
+      NEVER_DUE,
+    ),
+    tx.run("update exception set due_at = $1 where due_at > $1 and due_at < $2", now, NEVER_DUE),
+    tx.run("update pause set probe_at = $1 where probe_at > $1", now),
   ]);
   if (moved.some((rows) => rows > 0)) note(tx, "clock set back", SYSTEM, "what waited for a time is due at once");
 }

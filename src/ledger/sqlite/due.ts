@@ -1,5 +1,6 @@
 import { instant, later, type Instant } from "../../base/clock.ts";
 import { SYSTEM } from "../../base/ids.ts";
+import { NEVER_DUE } from "../pauses.ts";
 import { note } from "./events.ts";
 import { laneById, type LaneRow } from "./lane-row.ts";
 import { isPaused } from "./paused.ts";
@@ -42,8 +43,13 @@ export function bringForward(store: Store, now: Instant, leaseMs: number): void 
   const moved =
     store.run("update lane_out set leased_until = ?1, work_at = ?1 where leased_until > ?1", longest) +
     store.run("update lane_out set not_before = ?1 where not_before > ?1", now) +
-    store.run("update lane_out set work_at = ?1 where leased_by is null and work_at > ?1", now) +
-    store.run("update exception set due_at = ?1 where due_at > ?1", now);
+    store.run(
+      "update lane_out set work_at = ?1 where leased_by is null and work_at > ?1 and work_at < ?2",
+      now,
+      NEVER_DUE,
+    ) +
+    store.run("update exception set due_at = ?1 where due_at > ?1 and due_at < ?2", now, NEVER_DUE) +
+    store.run("update pause set probe_at = ?1 where probe_at > ?1", now);
   if (moved > 0) note(store, "clock set back", SYSTEM, "what waited for a time is due at once");
 }
 
