@@ -178,9 +178,9 @@ async function startIngest(hub: BenchHub, rate: number): Promise<Disposable & { 
   for (let i = 0; i < 50; i++) tills.push({ sender: new Sender(`busy-${i}`), key: await hub.key(`busy-${i}`) });
   const began = performance.now();
   let sent = 0;
-  let stopped = false;
+  const stopped = new AbortController();
   const send = async (): Promise<void> => {
-    for (let turn = 0; !stopped; turn++) {
+    for (let turn = 0; !stopped.signal.aborted; turn++) {
       const till = tills[turn % tills.length];
       if (!till) return;
       const { after, chain, body, epoch } = till.sender.next(PER_REQUEST, Date.now());
@@ -198,7 +198,7 @@ async function startIngest(hub: BenchHub, rate: number): Promise<Disposable & { 
   send().catch((thrown: unknown) => process.stderr.write(`ingest: ${String(thrown)}\n`));
   return {
     perSecond: () => (sent * 1_000) / (performance.now() - began),
-    [Symbol.dispose]: () => void (stopped = true),
+    [Symbol.dispose]: () => stopped.abort(),
   };
 }
 

@@ -81,6 +81,17 @@ type Stage = AsyncDisposable & {
   enrol(terminals: number): Promise<void>;
 };
 
+/** The index of searchable values is made at the end, in one sweep. Gives what makes it. */
+function aside(path: string): () => void {
+  const run = (sql: string): void => {
+    using file = new DatabaseSync(path, { timeout: 10_000 });
+    file.exec(sql);
+  };
+  run("drop index message_key_value");
+  return () => run(SEARCH_INDEX);
+}
+const SEARCH_INDEX = "create unique index message_key_value on message_key (value, terminal, lane, seq)";
+
 async function stageOf(url: string, begins: number): Promise<Stage> {
   if (url.startsWith("sqlite:")) {
     let now: Instant = instant(begins);
@@ -94,7 +105,16 @@ async function stageOf(url: string, begins: number): Promise<Stage> {
         select printf('till-%05d', i), json_object('store', printf('%04d', i / 5)), 'enrolled', cast(printf('key %028d', i) as blob),
                cast(printf('key %028d', i) as blob), ${begins}, ${Date.now()} from n`);
     };
-    return { ledger, at, enrol, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() as Promise<void> };
+    const index = aside(url.slice("sqlite:".length));
+    return {
+      ledger,
+      at,
+      enrol,
+      [Symbol.asyncDispose]: async () => {
+        await ledger[Symbol.asyncDispose]();
+        index();
+      },
+    };
   }
   const address = ledgerAddress(url);
   const ledger = await openPostgresLedger(url, systemRuntime);
@@ -102,6 +122,7 @@ async function stageOf(url: string, begins: number): Promise<Stage> {
   const admin = new Client({ connectionString: address.connection });
   await admin.connect();
   await admin.query(`set search_path = "${address.schema}"`);
+  await admin.query("drop index message_key_value");
   const clock = (body: string): Promise<unknown> =>
     admin.query(`create or replace function ledger_now() returns bigint language sql volatile as '${body}'`);
   return {
@@ -118,6 +139,7 @@ async function stageOf(url: string, begins: number): Promise<Stage> {
     },
     [Symbol.asyncDispose]: async () => {
       await clock("select (extract(epoch from clock_timestamp()) * 1000)::bigint");
+      await admin.query(SEARCH_INDEX);
       await admin.query("analyze");
       await admin.end();
       await store.close();
@@ -169,7 +191,7 @@ async function load(ledger: Ledger): Promise<void> {
 }
 const FAULTS = ["NULL_REFUSED", "PARENT_MISSING", "UNIQUE_VIOLATED", "CHECK_VIOLATED"] as const;
 const dead = (n: Seq): LaneOutcome["exceptions"][number] => ({
-  ...{ seq: n, state: "dead", attempts: 1, retryInMs: null, behind: null, tables: ["sale"] },
+  ...{ seq: n, state: "dead", attempts: 1, retryInMs: null, behind: null, route: null, tables: ["sale"] },
   fault: FAULTS[n % FAULTS.length] ?? "NULL_REFUSED",
   detail: `sale ${n}: the centre refused a row`,
   sets: { writes: [`sale ${n}`], adds: [], creates: [], deletes: [], parents: [] },

@@ -31,19 +31,20 @@ export class Ingest {
   /** @param beside runs meanwhile, until it is told to stop */
   async run(groups: number, beside?: (stopped: () => boolean) => Promise<void>): Promise<Rate> {
     const at = Date.now();
-    const ready = Array.from({ length: groups }, (_, g) =>
-      Array.from({ length: GROUP }, (__, i) => this.#senders[(g * GROUP + i) % LANES]!.next(PER_REQUEST, at)),
-    );
+    const laps = LANES / GROUP;
+    const ready = Array.from({ length: groups }, (_, g) => {
+      const from = (g % laps) * GROUP;
+      return this.#senders.slice(from, from + GROUP).map((sender) => sender.next(PER_REQUEST, at));
+    });
     let done = false;
     const other = beside?.(() => done);
     const began = performance.now();
-    // A lane's submissions must come in order: groups in flight together are of different lanes.
-    const perLap = LANES / GROUP;
     let next = 0;
     const worker = async (): Promise<void> => {
       for (let group = ready[next++]; group; group = ready[next++]) await this.#ledger.lanes.append(group);
     };
-    await Promise.all(Array.from({ length: Math.min(IN_FLIGHT, perLap) }, worker));
+    // A lane's submissions must come in order: groups in flight together are of different lanes.
+    await Promise.all(Array.from({ length: Math.min(IN_FLIGHT, laps - 1) }, worker));
     const seconds = (performance.now() - began) / 1_000;
     done = true;
     await other;
@@ -86,7 +87,8 @@ const questions = ({ terminals, messages }: Size): readonly Question[] => {
     },
     {
       what: "receipt of a store, without the terminal",
-      ask: (ledger, turn) => ledger.trail.findAnywhere(String(1 + (turn % each)), { store: storeOf(till(turn)) }, 100),
+      ask: (ledger, turn) =>
+        ledger.trail.findAnywhere(String(1 + (turn % each)), { store: storeOf(till(turn)) }, null, 100),
     },
     {
       what: "one message's life",

@@ -21,8 +21,8 @@ const line = (terminal: string, more: Partial<TerminalLine> = {}): TerminalLine 
 });
 /** As a ledger answers: in order of names, after the one given. */
 const trailOf = (lines: readonly TerminalLine[]): Pick<Trail, "byTerminal"> => ({
-  byTerminal: async (limit, after) =>
-    lines.filter(({ terminal }) => after === null || terminal > after).slice(0, limit),
+  byTerminal: async (limit, after, name = "") =>
+    lines.filter(({ terminal }) => (after === null || terminal > after) && terminal.includes(name)).slice(0, limit),
 });
 const many = Array.from({ length: 2_500 }, (_, i) =>
   line(`t-${String(i).padStart(5, "0")}`, { dead: i === 2_400 ? 1 : 0, lagMs: i }),

@@ -37,19 +37,20 @@ export async function findTerminals(
   limit: number,
   after: TerminalId | null,
 ): Promise<FleetPage> {
-  const text = filter.text.toLowerCase();
   const terminals: FleetLine[] = [];
   let position = after;
-  for (let looked = 0; looked < MOST_LOOKED_AT; looked += PAGE) {
-    const page = await trail.byTerminal(PAGE, position);
+  // Without a health to look for, every line is one of the answer.
+  const size = filter.health === null ? Math.min(limit, PAGE) : PAGE;
+  for (let looked = 0; looked < MOST_LOOKED_AT; looked += size) {
+    const page = await trail.byTerminal(size, position, filter.text);
     for (const line of page) {
       position = line.terminal;
       const health = healthOf(line, now);
-      if (!line.terminal.toLowerCase().includes(text) || (filter.health ?? health) !== health) continue;
+      if ((filter.health ?? health) !== health) continue;
       terminals.push({ ...line, health });
       if (terminals.length === limit) return { terminals, next: position };
     }
-    if (page.length < PAGE) return { terminals, next: null };
+    if (page.length < size) return { terminals, next: null };
   }
   return { terminals, next: position };
 }

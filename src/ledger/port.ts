@@ -489,6 +489,7 @@ export interface Trail {
     after: number,
   ): Promise<{ readonly events: readonly Event[]; readonly next: number | null }>;
   overview(): Promise<Overview>;
-  byTerminal(limit: number, after: TerminalId | null): Promise<readonly TerminalLine[]>;
+  /** In the order of their names, behind `after`; only those whose name holds the text, whatever the case of its letters. */
+  byTerminal(limit: number, after: TerminalId | null, name?: string): Promise<readonly TerminalLine[]>;
   note(kind: string, lane: LaneName | null, actor: Actor, detail: string): Promise<void>;
 }

@@ -141,6 +141,8 @@ export function trailContract(adapter: string, open: OpenSubject): void {
         { terminal: "t1", lane: newer.lane, received: 5, loaded: 3, waiting: 2, dead: 1, retrying: 0, held: 0 },
       ]);
       expect(await ledger.trail.byTerminal(10, old.terminal)).toEqual([]);
+      expect(await ledger.trail.byTerminal(10, null, "T1")).toHaveLength(1);
+      expect(await ledger.trail.byTerminal(10, null, "t2")).toEqual([]);
     });
   });
 }

@@ -23,7 +23,8 @@ export const trailOn = (store: Store): Trail => ({
     store.read((tx) => findAnywhere(tx, storable(searchKey(value)), tags, at === null ? null : storable(at), limit)),
   page: (filter, after) => store.read((tx) => page(tx, filter, after)),
   overview: () => store.read(overview),
-  byTerminal: (limit, after) => store.read((tx) => byTerminal(tx, limit, after)),
+  byTerminal: (limit, after, name = "") =>
+    store.read((tx) => byTerminal(tx, limit, after, storable(name.toLowerCase()))),
   note: (kind, lane, by, detail) =>
     store.write(async (tx) => {
       const row = lane === null ? undefined : await laneByName(tx, lane);
@@ -172,9 +173,9 @@ type LineRow = {
   readonly appliedThrough: UpdateId;
 };
 
-async function byTerminal(tx: Tx, limit: number, after: TerminalId | null): Promise<TerminalLine[]> {
+async function byTerminal(tx: Tx, limit: number, after: TerminalId | null, name: string): Promise<TerminalLine[]> {
   const lines = await tx.all<LineRow>(
-    `with page as (select * from terminal where id > $1 order by id limit $2)
+    `with page as (select * from terminal where id > $1 and strpos(lower(id), $3) > 0 order by id limit $2)
        select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
               coalesce(m.waiting, 0) as waiting, coalesce(m.retrying, 0) as retrying, coalesce(m.held, 0) as held,
               coalesce(m.dead, 0) as dead, o.lag_ms as "lagMs", t.last_seen_at as "lastSeenAt", t.applied_through as "appliedThrough"
@@ -192,6 +193,7 @@ async function byTerminal(tx: Tx, limit: number, after: TerminalId | null): Prom
        order by t.id`,
     after ?? "",
     limit,
+    name,
   );
   return lines.map(({ epoch, ...line }) => ({ ...line, lane: epoch === null ? null : laneName(line.terminal, epoch) }));
 }

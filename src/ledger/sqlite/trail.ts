@@ -45,7 +45,7 @@ export const trailOn = (store: Store): Trail => ({
       .map((row) => ({ lane: laneName(row.terminal, row.epoch), seq: row.seq })),
   page: async (filter, after) => page(store, filter, after),
   overview: async () => overview(store),
-  byTerminal: async (limit, after) => byTerminal(store, limit, after),
+  byTerminal: async (limit, after, name = "") => byTerminal(store, limit, after, name.toLowerCase()),
   note: async (kind, lane, by, detail) =>
     store.write(() => note(store, kind, by, detail, lane === null ? null : (laneByName(store, lane)?.id ?? null))),
 });
@@ -177,10 +177,10 @@ type LineRow = {
   readonly appliedThrough: UpdateId;
 };
 
-function byTerminal(store: Store, limit: number, after: TerminalId | null): TerminalLine[] {
+function byTerminal(store: Store, limit: number, after: TerminalId | null, name: string): TerminalLine[] {
   return store
     .all<LineRow>(
-      `with page as (select * from terminal where id > ? order by id limit ?)
+      `with page as (select * from terminal where id > ?1 and instr(lower(id), ?3) > 0 order by id limit ?2)
        select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
               coalesce(m.waiting, 0) as waiting, coalesce(m.retrying, 0) as retrying, coalesce(m.held, 0) as held,
               coalesce(m.dead, 0) as dead, o.lag_ms as lagMs, t.last_seen_at as lastSeenAt, t.applied_through as appliedThrough
@@ -198,6 +198,7 @@ function byTerminal(store: Store, limit: number, after: TerminalId | null): Term
        order by t.id`,
       after ?? "",
       limit,
+      name,
     )
     .map(({ epoch, ...line }) => ({ ...line, lane: epoch === null ? null : laneName(line.terminal, epoch) }));
 }
