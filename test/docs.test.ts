@@ -1,7 +1,9 @@
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { FAULTS } from "../src/base/errors.ts";
+import { EVENTS } from "../src/ledger/events.ts";
+import { LOG_EVENTS } from "../src/observe/log-events.ts";
 import { PAGES } from "../scripts/docs.ts";
 import { REPO } from "./kit/repo.ts";
 
@@ -24,4 +26,15 @@ test("the launcher knows every Node that the package pins, and needs what the pa
   const launcher = read("bin/waybill.js");
   for (const name of Object.keys(manifest.optionalDependencies)) expect(launcher).toContain(`"${name}"`);
   expect(manifest.engines.node).toBe(`>=${/NEEDED = (\d+)/.exec(launcher)?.[1]}`);
+});
+
+test("every event that a log line or the audit trail may name is told somewhere: no dead words in the catalogues", () => {
+  const catalogues = /observe\/log-events\.ts$|ledger\/events\.ts$|api\/sight\.ts$/;
+  const sources = globSync("src/**/*.ts", { cwd: REPO })
+    .filter((path) => !/\.(test|contract|test-kit)\.ts$/.test(path) && !catalogues.test(path))
+    .map(read)
+    .join("\n");
+  const said = (name: string): boolean => sources.includes(`"${name}"`) || sources.includes(`'${name}'`);
+  const unsaid = [...Object.keys(LOG_EVENTS), ...Object.keys(EVENTS)].filter((name) => !said(name));
+  expect(unsaid).toEqual([]);
 });

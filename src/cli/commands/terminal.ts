@@ -1,21 +1,18 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { folderAt } from "../../base/folder.ts";
-import { instantOf } from "../../base/clock.ts";
 import { configInvalid, fillEnvironment, readConfigFile } from "../../base/config-file.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import { createLog, type LogLevel } from "../../observe/log.ts";
 import { readTerminalConfig, type TerminalConfig } from "../../terminal/config.ts";
-import { readStatus, type TerminalStatus } from "../../terminal/state.ts";
+import { readStatus } from "../../terminal/state.ts";
 import { startTerminal } from "../../terminal/terminal.ts";
 import type { GlobalOptions } from "../options.ts";
-import { duration, table, type Output } from "../print.ts";
+import type { Output } from "../print.ts";
 import { untilStopped } from "../process.ts";
 import { VERSION } from "../version.ts";
-
-/** The agent writes its status at least this often, and a little slack. */
-const SILENT_MS = 60_000;
+import { statusText } from "./terminal-status.ts";
 
 type TerminalOptions = GlobalOptions & {
   readonly id?: string;
@@ -91,34 +88,3 @@ export function addTerminal(program: Command, output: Output): void {
       output.out(options.json ? JSON.stringify(status) : statusText(status, systemRuntime.clock.now()));
     });
 }
-
-/** What has arrived, what waits and why, in the words of a shop. */
-function statusText(status: TerminalStatus, now: number): string {
-  const { up, down } = status;
-  const age = now - (instantOf(status.writtenAt) ?? now);
-  const waiting = up.packedThrough - up.receivedThrough;
-  const lines = [
-    `${status.terminal} → ${status.hub}${age > SILENT_MS ? `   (the agent is not running: it last said something ${duration(age)} ago)` : ""}`,
-    "",
-    `  in the central database  through message ${up.loadedThrough}`,
-    `  stored at the hub        through message ${up.receivedThrough}`,
-    `  waiting here             ${waiting} message(s), and ${up.outboxRows} change(s) not numbered yet${up.oldestAt === null ? "" : `, the oldest since ${up.oldestAt}`}`,
-    `  in trouble at the centre ${up.open.dead} dead, ${up.open.held} held, ${up.open.retrying} retrying`,
-    `  updates applied here     through ${down.appliedThrough}${down.stale > 0 ? `; ${down.stale} row(s) refused by this database` : ""}`,
-    "",
-    table(
-      ["work", "state", "since", "failures", "last error"],
-      Object.entries(status.loops).map(([name, loop]) => [
-        name,
-        loop.state,
-        loop.since,
-        loop.failures,
-        errorText(loop.lastError),
-      ]),
-    ),
-  ];
-  return lines.join("\n");
-}
-
-const errorText = (error: unknown): string =>
-  error === null || error === undefined ? "" : typeof error === "string" ? error : JSON.stringify(error);
