@@ -299,6 +299,9 @@ test.each(ALERT_RULE_NAMES)(
     // What causes a rule to speak may well be a reason for another: a held lane has a dead letter at its head.
     expect([...others].filter((word) => !/ (dead-letters|backlog-old|restored)$/.test(word))).toEqual([]);
     expect(new Set(site.hook.got.map(({ key }) => key)).size).toBe(site.hook.got.length);
+    // By the key a line of the log and what a receiver got are known to be the same.
+    for (const { key } of site.hook.got)
+      expect(site.lines.filter((text) => text.includes(key)).join()).toMatch(/alert\.(raised|cleared)/);
     const [first] = site.hook.got.filter(({ body }) => (JSON.parse(body) as Body).alert.rule === rule);
     expect((JSON.parse(first!.body) as Body).alert.what).toMatch(/^[A-Z0-9].*\.$/);
   },

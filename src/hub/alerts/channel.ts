@@ -26,7 +26,8 @@ const EVENT_OF = {
 } as const;
 
 function logged({ key, kind, alert: { rule, subject, what, count } }: Told, log: Log): void {
-  const facts = { key, rule, subject, what, ...(count === null ? {} : { count }) };
+  // Not `key`: a fact of that name is taken for a secret.
+  const facts = { notice: key, rule, subject, what, ...(count === null ? {} : { count }) };
   if (kind === "raised" || kind === "grown") log.warn(facts, EVENT_OF[kind]);
   else log.info(facts, EVENT_OF[kind]);
 }

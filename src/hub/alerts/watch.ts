@@ -141,11 +141,11 @@ export class AlertWatch {
       const error = asWaybillError(thrown);
       const waitMs = RETRY.firstMs + backoffMs(Math.min(notice.attempts + 1, 32), RETRY, runtime.random);
       const outcome = await ledger.alerts.failed(id, error.what, waitMs);
-      log.warn({ channel, key, attempts: notice.attempts + 1, outcome, error }, "alert.undelivered");
+      log.warn({ channel, notice: key, attempts: notice.attempts + 1, outcome, error }, "alert.undelivered");
       return false;
     }
     await ledger.alerts.delivered(id);
-    log.debug({ channel, key }, "alert.delivered");
+    log.debug({ channel, notice: key }, "alert.delivered");
     return true;
   }
 
