@@ -341,7 +341,7 @@ test.each<Moment>(["before", "after"])(
       "lanes.append",
       "work.claim",
       "load.transaction",
-      "load.transaction.moveLane",
+      "load.transaction.moveLanes",
       "load.transaction.pass",
       "work.settle",
       "exceptions.requeue",

@@ -205,8 +205,11 @@ export interface Load {
 }
 
 export interface LoadTransaction {
-  /** Moves the lane's row to `to.loadedThrough` and `version + 1` iff its version is still `version`; false: nothing was done. */
-  moveLane(to: { readonly lane: LaneName; readonly version: number; readonly loadedThrough: Seq }): Promise<boolean>;
+  /**
+   * Moves each lane's row to its `loadedThrough` and `version + 1` iff its version is still the one given; false: nothing was
+   * done with it. Each lane once. They are locked in one order everywhere, so that two loaders never wait in a circle.
+   */
+  moveLanes(to: readonly LaneMark[]): Promise<readonly boolean[]>;
   /** Writes or replaces the rows of messages passed over. */
   pass(rows: readonly Passed[]): Promise<void>;
   /** Deletes the row of a message that is now loaded. */

@@ -22,7 +22,7 @@ function watched(database: Database, present?: LoadTransaction["present"]) {
   const transaction: Database["load"]["transaction"] = (work, patience) =>
     database.load.transaction((tx) => {
       const watching: LoadTransaction = {
-        moveLane: (to) => tx.moveLane(to),
+        moveLanes: (to) => tx.moveLanes(to),
         pass: (rows) => tx.pass(rows),
         unpass: (name, numbers) => tx.unpass(name, numbers),
         current: (table, keys) => tx.current(table, keys),

@@ -105,9 +105,14 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
     const { works, lost, broken } = await database.load.transaction(async (tx) => {
       const works: LaneWork[] = [];
       const lost: Claim[] = [];
-      for (const work of busy) {
-        const { lane, version } = work.claim;
-        if (await tx.moveLane({ lane, version, loadedThrough: work.centralThrough })) works.push(work);
+      const marks = busy.map(({ claim: { lane, version }, centralThrough: loadedThrough }) => ({
+        lane,
+        version,
+        loadedThrough,
+      }));
+      const moved = await tx.moveLanes(marks);
+      for (const [at, work] of busy.entries()) {
+        if (moved[at]) works.push(work);
         else lost.push(work.claim);
       }
       for (const work of works) await loadLate(tx, work, targets);

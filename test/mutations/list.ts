@@ -311,22 +311,22 @@ const DATABASE = (engine: "postgres" | "sqlite"): readonly Mutation[] => {
     {
       file: `database/${engine}/load.ts`,
       what: "a lane moves whatever its version",
-      find: postgres ? "where lane = $1 and version = $3" : "where l.lane = ? and l.version = ?",
-      replace: postgres ? "where lane = $1 and version <> -$3::bigint" : "where l.lane = ? and l.version <> -?",
+      find: postgres ? "and t.version = v.version returning" : "where l.lane = ? and l.version = ?",
+      replace: postgres ? "and t.version <> -v.version returning" : "where l.lane = ? and l.version <> -?",
       caughtBy: "a lane moves iff its version is still the one given",
     },
     {
       file: `database/${engine}/load.ts`,
       what: "a lane's version does not grow",
-      find: postgres ? "version = version + 1" : "version = l.version + 1",
-      replace: postgres ? "version = version" : "version = l.version",
+      find: postgres ? "version = t.version + 1" : "version = l.version + 1",
+      replace: postgres ? "version = t.version" : "version = l.version",
       caughtBy: "a lane moves iff its version is still the one given",
     },
     {
       file: `database/${engine}/load.ts`,
       what: "a lane that is there is begun again",
-      find: "1) on conflict (lane) do nothing",
-      replace: "1) on conflict (lane) do update set loaded_through = excluded.loaded_through",
+      find: postgres ? "on conflict (lane) do nothing returning" : "1) on conflict (lane) do nothing",
+      replace: `${postgres ? "" : "1) "}on conflict (lane) do update set loaded_through = excluded.loaded_through${postgres ? " returning" : ""}`,
       caughtBy: "a lane moves iff its version is still the one given",
     },
     {

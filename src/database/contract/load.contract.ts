@@ -180,7 +180,7 @@ export function loadContract(engine: string, open: OpenStation): void {
       await expect(
         station.database.load.transaction(async (tx) => {
           await tx.apply([effect("insert", "sale", sale("S-1"), {})]);
-          await tx.moveLane({ lane, version: 0, loadedThrough: seq(5) });
+          await tx.moveLanes([{ lane, version: 0, loadedThrough: seq(5) }]);
           throw wrong;
         }),
       ).rejects.toBe(wrong);
@@ -284,8 +284,10 @@ export function loadContract(engine: string, open: OpenStation): void {
   describe(`load contract: ${engine}: watermarks`, () => {
     test("a lane moves iff its version is still the one given; each move is one version more", async () => {
       await using station = await shop();
-      const move = (version: number, through: number) =>
-        station.database.load.transaction((tx) => tx.moveLane({ lane, version, loadedThrough: seq(through) }));
+      const move = async (version: number, through: number): Promise<boolean | undefined> => {
+        const one = [{ lane, version, loadedThrough: seq(through) }];
+        return (await station.database.load.transaction((tx) => tx.moveLanes(one)))[0];
+      };
       expect(await move(0, 10)).toBe(true);
       expect(await move(0, 20)).toBe(false);
       expect(await move(2, 20)).toBe(false);
@@ -294,6 +296,25 @@ export function loadContract(engine: string, open: OpenStation): void {
       expect(await station.database.load.marks([otherLane, lane])).toEqual([
         { lane: otherLane, loadedThrough: 0, version: 0 },
         { lane, loadedThrough: 20, version: 3 },
+      ]);
+    });
+    test("of several lanes each is moved or not by its own version", async () => {
+      await using station = await shop();
+      const move = (...versions: readonly [number, number]) =>
+        station.database.load.transaction((tx) =>
+          tx.moveLanes([
+            { lane: otherLane, version: versions[0], loadedThrough: seq(7) },
+            { lane, version: versions[1], loadedThrough: seq(8) },
+          ]),
+        );
+      expect(await station.database.load.transaction((tx) => tx.moveLanes([]))).toEqual([]);
+      expect(await move(1, 0)).toEqual([false, true]);
+      expect(await move(0, 0)).toEqual([true, false]);
+      expect(await move(1, 1)).toEqual([true, true]);
+      expect(await move(1, 2)).toEqual([false, true]);
+      expect(await station.database.load.marks([otherLane, lane])).toEqual([
+        { lane: otherLane, loadedThrough: 7, version: 2 },
+        { lane, loadedThrough: 8, version: 3 },
       ]);
     });
     test("messages passed over are written, replaced and taken away with the transaction", async () => {
@@ -326,7 +347,7 @@ export function loadContract(engine: string, open: OpenStation): void {
     });
     test("install may be repeated and changes nothing then", async () => {
       await using station = await shop();
-      await station.database.load.transaction((tx) => tx.moveLane({ lane, version: 0, loadedThrough: seq(3) }));
+      await station.database.load.transaction((tx) => tx.moveLanes([{ lane, version: 0, loadedThrough: seq(3) }]));
       await station.database.load.install();
       expect(await station.database.load.marks([lane])).toEqual([{ lane, loadedThrough: 3, version: 1 }]);
     });

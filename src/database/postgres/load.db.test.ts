@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { describeWith } from "../../../test/kit/needs.ts";
-import { seq } from "../../base/ids.ts";
+import { epoch, laneName, seq, terminalId } from "../../base/ids.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import { effect, lane, SHOP } from "../contract/station.ts";
 import type { Applied, Effect } from "../port.ts";
@@ -182,10 +182,30 @@ describeWith("postgres", "loading on PostgreSQL", (server) => {
     for (let version = 0; version < 10; version++) {
       const moved = await Promise.all(
         databases.map(({ load }) =>
-          load.transaction((tx) => tx.moveLane({ lane, version, loadedThrough: seq(version + 1) })),
+          load.transaction((tx) => tx.moveLanes([{ lane, version, loadedThrough: seq(version + 1) }])),
         ),
       );
-      expect(moved.filter(Boolean)).toHaveLength(1);
+      expect(moved.flat().filter(Boolean)).toHaveLength(1);
+    }
+    await Promise.all(others.map((connection) => connection.close()));
+  });
+
+  test("two hubs that move the same lanes in opposite order, old and new, never wait in a circle", async () => {
+    await using station = await ready(SHOP);
+    const others = Array.from({ length: 4 }, () => new Connection(station.url, { busyMs: 30_000 }));
+    const loads = others.map((connection) => postgresDatabase(connection, systemRuntime.random).load);
+    const lanes = Array.from({ length: 12 }, (_, n) => laneName(terminalId(`t${n}`), epoch("e1")));
+    for (let round = 0; round < 15; round++) {
+      const known = new Map((await station.database.load.marks(lanes)).map((mark) => [mark.lane, mark.version]));
+      const some = lanes.slice(0, 4 + (round % 9)); // some were never moved before
+      const words = await Promise.all(
+        loads.map((load, at) => {
+          const order = at % 2 === 0 ? some : some.toReversed();
+          const marks = order.map((lane) => ({ lane, version: known.get(lane) ?? 0, loadedThrough: seq(round) }));
+          return load.transaction((tx) => tx.moveLanes(marks));
+        }),
+      );
+      expect(words.flat().filter(Boolean)).toHaveLength(some.length);
     }
     await Promise.all(others.map((connection) => connection.close()));
   });

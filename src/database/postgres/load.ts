@@ -148,23 +148,38 @@ class PostgresTransaction implements LoadTransaction {
     this.#applier = applier;
   }
 
-  async moveLane(to: { lane: LaneName; version: number; loadedThrough: Seq }): Promise<boolean> {
+  /**
+   * Three statements that travel together. The rows that are there are locked in their order, and new ones are made in their
+   * order after that. Another hub that moves one of the lanes is waited for; then its version decides, as it is after that hub's commit.
+   */
+  async moveLanes(to: readonly LaneMark[]): Promise<readonly boolean[]> {
     this.#alive();
-    // Another hub that moves the same lane is waited for; then its version decides, as it is after that hub's commit.
-    const moved =
-      to.version === 0
-        ? await this.#connection.run(
-            "insert into public.waybill_lane (lane, loaded_through, version) values ($1, $2, 1) on conflict (lane) do nothing",
-            to.lane,
-            to.loadedThrough,
-          )
-        : await this.#connection.run(
-            "update public.waybill_lane set loaded_through = $2, version = version + 1 where lane = $1 and version = $3",
-            to.lane,
-            to.loadedThrough,
-            to.version,
-          );
-    return moved === 1;
+    if (to.length === 0) return [];
+    const columns = [
+      to.map(({ lane }) => lane),
+      to.map((mark) => mark.loadedThrough),
+      to.map(({ version }) => version),
+    ];
+    const given = "unnest($1::text[], $2::bigint[], $3::bigint[]) as v (lane, through, version)";
+    const [, updated, inserted] = await Promise.all([
+      this.#connection.query(
+        "select from public.waybill_lane where lane = any($1::text[]) order by lane for update",
+        to.map(({ lane }) => lane),
+      ),
+      this.#connection.query(
+        `update public.waybill_lane as t set loaded_through = v.through, version = t.version + 1 from ${given}
+         where t.lane = v.lane and t.version = v.version returning t.lane`,
+        ...columns,
+      ),
+      this.#connection.query(
+        `insert into public.waybill_lane (lane, loaded_through, version)
+         select v.lane, v.through, 1 from ${given} where v.version = 0 order by v.lane
+         on conflict (lane) do nothing returning lane`,
+        ...columns,
+      ),
+    ]);
+    const moved = new Set([...updated, ...inserted].map(([lane]) => lane));
+    return to.map(({ lane }) => moved.has(lane));
   }
 
   async pass(rows: readonly Passed[]): Promise<void> {

@@ -129,22 +129,19 @@ class SqliteTransaction implements LoadTransaction {
     this.#applier = applier;
   }
 
-  async moveLane(to: { lane: LaneName; version: number; loadedThrough: Seq }): Promise<boolean> {
+  async moveLanes(to: readonly LaneMark[]): Promise<readonly boolean[]> {
     this.#alive();
-    const through = BigInt(to.loadedThrough);
-    const moved =
-      to.version === 0
-        ? this.#connection
-            .statement(
-              "insert into waybill_lane (lane, loaded_through, version) values (?, ?, 1) on conflict (lane) do nothing",
-            )
-            .run(to.lane, through)
-        : this.#connection
-            .statement(
-              "update waybill_lane as l set loaded_through = ?, version = l.version + 1 where l.lane = ? and l.version = ?",
-            )
-            .run(through, to.lane, BigInt(to.version));
-    return moved.changes === 1;
+    const insert = this.#connection.statement(
+      "insert into waybill_lane (lane, loaded_through, version) values (?, ?, 1) on conflict (lane) do nothing",
+    );
+    const update = this.#connection.statement(
+      "update waybill_lane as l set loaded_through = ?, version = l.version + 1 where l.lane = ? and l.version = ?",
+    );
+    return to.map(({ lane, loadedThrough, version }) => {
+      const through = BigInt(loadedThrough);
+      const moved = version === 0 ? insert.run(lane, through) : update.run(through, lane, BigInt(version));
+      return moved.changes === 1;
+    });
   }
 
   async pass(rows: readonly Passed[]): Promise<void> {
