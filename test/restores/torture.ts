@@ -1,8 +1,11 @@
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { seq, terminalId } from "../../src/base/ids.ts";
 import type { ExceptionRow } from "../../src/ledger/exceptions.ts";
 import type { MissingRange } from "../../src/ledger/restores.ts";
 import { Dice } from "./virtual-time.ts";
+import type { Stores } from "./stores.ts";
+import { compared } from "./compared.ts";
+import { REAL_TIME } from "./real-time.ts";
 import { World, type Till, type WorldShape } from "./world.ts";
 
 /**
@@ -10,6 +13,7 @@ import { World, type Till, type WorldShape } from "./world.ts";
  * late loads, discards, price changes and stops, with the copy and the restore at some moment of it.
  */
 export type Station = "till" | "ledger" | "centre";
+const COPY = "copy";
 export const STATIONS: readonly Station[] = ["ledger", "centre", "till"];
 
 const SHAPE: WorldShape = {
@@ -37,6 +41,17 @@ const SHAPE: WorldShape = {
   },
 };
 
+/** In real time nobody waits longer than a history should take. */
+const BRISK: Pick<WorldShape, "config" | "agent"> = {
+  config: {
+    ...SHAPE.config,
+    retry: { attempts: 2, firstMs: 100, factor: 1, capMs: 100 },
+    processor: { pollMs: 50, messagesPerLane: 7, lanesPerBatch: 2, leaseMs: 3_000 },
+    publisher: { pollMs: 25 },
+  },
+  agent: { pollMs: 25, waitSeconds: 5, blockedMs: 1_000, retry: { firstMs: 20, factor: 2, capMs: 400 } },
+};
+
 type Bad = { readonly till: string; readonly sale: string; readonly why: "refused" | "late"; readonly clerk: string };
 
 /** A till before it was set back: the sales it had, and whether the hub has messages that its copy does not. */
@@ -46,7 +61,7 @@ export class Torture {
   readonly seed: number;
   readonly station: Station;
   readonly dice: Dice;
-  readonly world: World;
+  #world: World | null = null;
   /** Sales that the centre does not take as they are. */
   readonly bad: Bad[] = [];
   /** Given up by the operator, by sale. */
@@ -57,51 +72,66 @@ export class Torture {
   #packedAtCopy = 0;
   #prices = 0;
 
-  static async run(folder: string, seed: number, station: Station): Promise<Torture> {
-    const torture = new Torture(folder, seed, station);
+  /** @param server where the databases are; without it they are files in the folder, and time is virtual */
+  static async run(folder: string, seed: number, station: Station, server?: Stores): Promise<Torture> {
+    const torture = new Torture(seed, station);
     try {
+      mkdirSync(folder, { recursive: true });
+      await torture.#begin(folder, server);
       await torture.#run();
     } catch (thrown) {
       throw new Error(`${station} ${seed}: ${torture.told.join(" · ")}`, { cause: thrown });
     } finally {
-      await torture.world.close().catch(() => undefined);
+      await torture.#world?.close().catch(() => undefined);
     }
     return torture;
   }
 
-  private constructor(folder: string, seed: number, station: Station) {
-    mkdirSync(folder, { recursive: true });
+  private constructor(seed: number, station: Station) {
     this.seed = seed;
     this.station = station;
     this.dice = new Dice(seed * 7919 + STATIONS.indexOf(station));
+  }
+
+  get world(): World {
+    if (!this.#world) throw new Error("the world has not begun");
+    return this.#world;
+  }
+
+  async #begin(folder: string, server: Stores | undefined): Promise<void> {
     // Some agents keep nothing that is loaded: what a ledger loses then is lost.
     const keepMessages = this.dice.chance(0.3) ? this.dice.below(4) : 10_000;
     this.told.push(`keep ${keepMessages}`);
-    this.world = new World(folder, this.dice, { ...SHAPE, keepMessages });
+    const shape: WorldShape = { ...SHAPE, keepMessages };
+    this.#world = server
+      ? await World.make(folder, this.dice, { ...shape, ...BRISK }, { stores: server, time: REAL_TIME })
+      : await World.make(folder, this.dice, shape);
   }
 
   async #run(): Promise<void> {
     const { world, dice } = this;
     await world.startHub();
     for (const id of ["t1", "t2"]) await (await world.addTill(id)).start();
+    for (const till of world.tills)
+      await world.time.until(`${till.id} captures`, async () => (await till.terminal?.status())?.up.epoch != null);
     await this.#calm();
     await this.#live(5 + dice.below(15));
     if (dice.chance(0.3)) await this.#calm(); // so that lanes are idle when the copy is taken
-    const { path, till } = this.#victim();
-    const copy = join(world.folder, "copy.db");
-    world.copy(path, copy);
+    const { name, till } = this.#victim();
+    await world.copy(name, COPY);
     this.told.push("COPY");
-    const packed = till?.all<{ n: number | null }>("select max(seq) as n from waybill_message");
-    this.#packedAtCopy = packed?.[0]?.n ?? Number.POSITIVE_INFINITY;
+    const [packed] =
+      (await till?.all<{ n: number | string | null }>("select max(seq) as n from waybill_message")) ?? [];
+    this.#packedAtCopy = packed?.n == null ? Number.POSITIVE_INFINITY : Number(packed.n);
     await this.#live(5 + dice.below(25));
     if (dice.chance(0.5)) await this.#calm();
     const hour = dice.chance(0.5);
     if (this.station === "till" && hour) await world.time.pass(3_700_000); // else a person must allow the new epoch
     this.told.push("RESTORE");
-    if (this.station === "ledger") await world.restoreLedger(copy);
-    else if (this.station === "centre") await world.restoreCentre(copy);
+    if (this.station === "ledger") await world.restoreLedger(COPY);
+    else if (this.station === "centre") await world.restoreCentre(COPY);
     else if (till) this.#image = await this.#imageOf(till);
-    if (till) await world.restoreTill(till, copy, () => this.#betweenRestores(till));
+    if (till) await world.restoreTill(till, COPY, () => this.#betweenRestores(till));
     if (dice.chance(0.7)) await this.#live(dice.below(15));
     await this.#settleAll();
     await this.#check().catch(async (cause: unknown) => {
@@ -110,21 +140,22 @@ export class Torture {
   }
 
   async #imageOf(till: Till): Promise<Image> {
-    const before = new Set(till.all<{ sale_id: string }>("select sale_id from sale").map(({ sale_id }) => sale_id));
+    const sold = await till.all<{ sale_id: string }>("select sale_id from sale");
+    const before = new Set(sold.map(({ sale_id }) => sale_id));
     const lane = (await this.world.hub.ledger.lanes.of(till.id as never)).find(({ current }) => current);
     return { till, before, back: (lane?.receivedThrough ?? 0) > this.#packedAtCopy };
   }
 
   /** The shop sells on before the agent is up again: on the old numbers. */
-  #betweenRestores(till: Till): void {
-    for (let sales = this.dice.below(4); sales > 0; sales--) this.#sell(till);
+  async #betweenRestores(till: Till): Promise<void> {
+    for (let sales = this.dice.below(4); sales > 0; sales--) await this.#sell(till);
   }
 
-  #victim(): { path: string; till: Till | null } {
-    if (this.station === "ledger") return { path: this.world.file("ledger.db"), till: null };
-    if (this.station === "centre") return { path: this.world.file("central.db"), till: null };
+  #victim(): { name: string; till: Till | null } {
+    if (this.station === "ledger") return { name: "ledger", till: null };
+    if (this.station === "centre") return { name: "central", till: null };
     const till = this.dice.pick(this.world.tills);
-    return { path: till.path, till };
+    return { name: till.name, till };
   }
 
   async #live(steps: number): Promise<void> {
@@ -136,9 +167,9 @@ export class Torture {
 
   /** Every message any till ever packed, by lane and number: what is told as missing can be looked up. */
   readonly #history = new Map<string, string>();
-  #remember(): void {
+  async #remember(): Promise<void> {
     for (const till of this.world.tills) {
-      const lines = till.all<{ epoch: string; seq: number; bytes: Uint8Array }>(
+      const lines = await till.all<{ epoch: string; seq: number; bytes: Uint8Array }>(
         "select epoch, seq, bytes from waybill_message",
       );
       for (const { epoch, seq, bytes } of lines)
@@ -148,7 +179,7 @@ export class Torture {
 
   async #act(): Promise<void> {
     const { world, dice } = this;
-    this.#remember();
+    await this.#remember();
     const till = dice.pick(world.tills);
     const acts: [number, string, () => unknown][] = [
       [10, "sell", () => this.#sell(till)],
@@ -171,22 +202,21 @@ export class Torture {
     }
   }
 
-  #sell(till: Till): void {
+  async #sell(till: Till): Promise<void> {
     const id = `${till.id}-${String(++this.#sold).padStart(4, "0")}`;
-    till.app.exec(`begin immediate;
-      insert into sale values ('${id}', '${till.id}', ${this.#sold}, 'c0', null);
-      update stock set on_hand = on_hand - 1 where sku = 'tea';
-      commit`);
+    await till.app.transaction(`insert into sale values ('${id}', '${till.id}', ${this.#sold}, 'c0', null);
+      update stock set on_hand = on_hand - 1 where sku = 'tea'`);
   }
 
-  #note(till: Till): void {
-    const good = till
-      .all<{ sale_id: string }>("select sale_id from sale where total >= 0 and clerk = 'c0'")
-      .map(({ sale_id }) => sale_id);
+  async #note(till: Till): Promise<void> {
+    const sold = await till.all<{ sale_id: string }>(
+      "select sale_id from sale where total >= 0 and clerk = 'c0' order by sale_id",
+    );
+    const good = sold.map(({ sale_id }) => sale_id);
     if (good.length === 0) return;
     const id = this.dice.pick(good);
-    if (this.dice.chance(0.2)) till.app.exec(`delete from sale where sale_id = '${id}'`);
-    else till.app.exec(`update sale set note = 'n${this.dice.below(1000)}' where sale_id = '${id}'`);
+    if (this.dice.chance(0.2)) await till.app.run(`delete from sale where sale_id = '${id}'`);
+    else await till.app.run(`update sale set note = 'n${this.dice.below(1000)}' where sale_id = '${id}'`);
   }
 
   /** In a message of its own, so that nothing else is given up with it. */
@@ -195,28 +225,33 @@ export class Torture {
     await this.#packed(till);
     const sale = `${till.id}-${String(++this.#sold).padStart(4, "0")}`;
     const clerk = why === "late" ? `c${this.#sold}` : "c0";
-    till.app.exec(`insert into sale values ('${sale}', '${till.id}', ${why === "late" ? 1 : -1}, '${clerk}', null)`);
+    await till.app.run(
+      `insert into sale values ('${sale}', '${till.id}', ${why === "late" ? 1 : -1}, '${clerk}', null)`,
+    );
     this.bad.push({ till: till.id, sale, why, clerk });
     await this.#packed(till);
   }
 
   #packed(till: Till): Promise<void> {
-    const waits = till.app.prepare("select count(*) as n from waybill_outbox");
-    return this.world.time.until(`${till.id} packs`, () => waits.get()?.["n"] === 0).then(() => this.#remember());
+    const done = async (): Promise<boolean> => {
+      const [row] = await till.all<{ n: number }>("select count(*) as n from waybill_outbox");
+      return Number(row?.n) === 0;
+    };
+    return this.world.time.until(`${till.id} packs`, done).then(() => this.#remember());
   }
 
   /** A missing clerk comes, and what failed for it is tried again. */
   async #heal(): Promise<void> {
     for (const { clerk, why } of this.bad) {
       if (why !== "late" || (this.clerks.has(clerk) && this.dice.chance(0.8))) continue;
-      this.#bringClerk(clerk);
+      await this.#bringClerk(clerk);
       break;
     }
     await this.#requeue();
   }
-  #bringClerk(clerk: string): void {
+  async #bringClerk(clerk: string): Promise<void> {
     this.clerks.add(clerk);
-    this.world.centre.exec(`insert or ignore into clerk values ('${clerk}')`);
+    await this.world.centre.run(`insert into clerk values ('${clerk}') on conflict do nothing`);
   }
 
   async #requeue(): Promise<void> {
@@ -246,13 +281,14 @@ export class Torture {
     await this.world.operator("POST", `/api/exceptions/${lane}/${seq}/discard`, { reason: "rung up by mistake" });
   }
 
-  #price(): void {
+  async #price(): Promise<void> {
     const sku = `s${this.dice.below(6)}`;
-    this.world.centre.exec(`insert or replace into price values ('${sku}', '${++this.#prices}.50')`);
+    await this.world.centre.run(`insert into price values ('${sku}', '${++this.#prices}.50')
+      on conflict (sku) do update set price = excluded.price`);
   }
 
   async #away(till: Till): Promise<void> {
-    this.#remember();
+    await this.#remember();
     if (till.running) await till.stop();
     else await till.start();
   }
@@ -298,7 +334,7 @@ export class Torture {
   }
 
   async #isCalm(): Promise<boolean> {
-    this.#remember();
+    await this.#remember();
     const { world } = this;
     await this.#allow();
     const { ledger } = world.hub;
@@ -317,14 +353,15 @@ export class Torture {
   }
 
   /** Every price of the centre is at every till as it is there. */
-  #pricesAgree(): boolean {
+  async #pricesAgree(): Promise<boolean> {
     const at = (rows: { sku: string; price: string }[]): Map<string, string> =>
       new Map(rows.map(({ sku, price }) => [sku, price]));
-    const centre = at(this.world.rows("select sku, price from price"));
-    return this.world.tills.every((till) => {
-      const here = at(till.all("select sku, price from price"));
-      return [...centre].every(([sku, price]) => here.get(sku) === price);
-    });
+    const centre = at(await this.world.rows("select sku, price from price"));
+    for (const till of this.world.tills) {
+      const here = at(await till.all("select sku, price from price"));
+      if (![...centre].every(([sku, price]) => here.get(sku) === price)) return false;
+    }
+    return true;
   }
 
   async #settleAll(): Promise<void> {
@@ -332,8 +369,8 @@ export class Torture {
     await this.#calm();
     await this.#giveUpMissing();
     // What people had entered at the centre since the copy, they enter again.
-    for (const { clerk, why } of this.bad) if (why === "late") this.#bringClerk(clerk);
-    for (const clerk of this.clerks) this.#bringClerk(clerk);
+    for (const { clerk, why } of this.bad) if (why === "late") await this.#bringClerk(clerk);
+    for (const clerk of this.clerks) await this.#bringClerk(clerk);
     await this.#requeue();
     await this.world.time.pass(90_000);
     await this.#calm();
@@ -345,18 +382,25 @@ export class Torture {
     const { world } = this;
     await this.#noteMissing();
     const refused = new Set(this.bad.filter(({ why }) => why === "refused").map(({ sale }) => sale));
-    const sold = world.tills.flatMap((till) => till.all<{ sale_id: string }>("select * from sale"));
+    const sold = (
+      await Promise.all(world.tills.map((till) => till.all<{ sale_id: string }>("select * from sale")))
+    ).flat();
     const told = ({ sale_id }: { sale_id: string }): boolean => !refused.has(sale_id) && !this.#lostSales.has(sale_id);
-    const centre = world.rows<{ sale_id: string }>("select * from sale order by sale_id").filter(told);
+    const centre = (await world.rows<{ sale_id: string }>("select * from sale order by sale_id")).filter(told);
     const expected = sold.filter(told).toSorted((a, b) => (a.sale_id < b.sale_id ? -1 : 1));
     if (this.#image === null) same("sales at the centre", centre, expected);
     else await this.#checkRolledBack(this.#image, centre, expected);
-    if (this.#image !== null) return;
-    const left = world.tills.map(
-      (till) => 1000 - (till.all<{ on_hand: number }>("select on_hand from stock")[0]?.on_hand ?? 0),
-    );
-    const taken = left.reduce((sum, one) => sum + one, 0);
-    same("stock", world.rows("select on_hand from stock"), [{ on_hand: 1_000_000 - taken + this.#lostTea }]);
+    for (const till of world.tills) await compared(world, till);
+    if (this.#image !== null) {
+      same("stock", await world.rows("select on_hand from stock"), [
+        { on_hand: 1_000_000 + (await this.#loadedTea()) },
+      ]);
+      return;
+    }
+    let taken = 0;
+    for (const till of world.tills)
+      taken += 1000 - ((await till.all<Stock>("select on_hand from stock"))[0]?.on_hand ?? 0);
+    same("stock", await world.rows("select on_hand from stock"), [{ on_hand: 1_000_000 - taken + this.#lostTea }]);
     const open = await this.#open();
     const states = new Map<string, string>();
     for (const row of [...open, ...(await this.#given())]) {
@@ -371,6 +415,31 @@ export class Torture {
     if (open.length !== refused.size - [...refused].filter((sale) => this.discarded.has(sale)).length)
       throw new Error(`open: ${JSON.stringify(open)} for ${[...refused].join()}`);
   }
+  /** What the messages that took effect say of the tea, added up: each of them once, whatever was restored. */
+  async #loadedTea(): Promise<number> {
+    const { ledger } = this.world.hub;
+    const passed = new Set(
+      [...(await this.#open()), ...(await this.#given())].map(({ lane, seq }) => `${lane}/${seq}`),
+    );
+    let sum = 0;
+    for (const till of this.world.tills) {
+      for (const { lane, loadedThrough } of await ledger.lanes.of(terminalId(till.id))) {
+        for (let at = 1; at <= loadedThrough;) {
+          const pieces = await ledger.bytes.read(lane, seq(at), loadedThrough, 0, 1 << 20);
+          if (pieces.length === 0) break;
+          for (const piece of pieces) {
+            for (const text of Buffer.from(piece.bytes).toString("utf8").trimEnd().split("\n")) {
+              const line = JSON.parse(text) as Line & { seq: number };
+              if (line.seq >= at && !passed.has(`${lane}/${line.seq}`)) sum -= teaIn(line);
+            }
+            at = piece.through + 1;
+          }
+        }
+      }
+    }
+    return sum;
+  }
+
   /** Of the till that was set back: its rows just before. */
   #image: Image | null = null;
 
@@ -397,7 +466,12 @@ export class Torture {
     const strange = centre.filter(({ sale_id }) => !known.has(sale_id));
     if (strange.length > 0) throw new Error(`sales that nobody sold: ${JSON.stringify(strange)}`);
     const restored = await this.world.hub.ledger.restores.restored(null, 10);
-    if (back && restored[0]?.terminal !== till.id) throw new Error(`${till.id} is not called restored`);
+    // It is restored no longer once a comparison has found both sides equal, which is told.
+    const told = (await this.world.hub.ledger.trail.recent(1_000, null)).filter(
+      ({ kind, detail }) => kind === "restore settled" && detail.startsWith(`${till.id}: both sides are equal`),
+    );
+    if (back && restored[0]?.terminal !== till.id && told.length === 0)
+      throw new Error(`${till.id} is not called restored`);
     const others = (rows: readonly { sale_id: string }[]) => rows.filter(({ sale_id }) => !sale_id.startsWith(till.id));
     same("sales of the other till", others(centre), others(expected));
   }
@@ -430,18 +504,10 @@ export class Torture {
       for (let n = from; n <= through; n++) {
         const text = this.#history.get(`${lane}/${n}`);
         if (text === undefined) throw new Error(`${lane}/${n} is told as ${state}, but was never packed`);
-        const line = JSON.parse(text) as {
-          changes: {
-            table: string;
-            key: { sale_id: string };
-            before?: { on_hand: number };
-            row?: { on_hand: number };
-          }[];
-        };
+        const line = JSON.parse(text) as Line;
         const own = line.changes.filter(({ table }) => table === "sale").map(({ key }) => key.sale_id);
         for (const sale of own) this.#lostSales.add(sale);
-        for (const { table, before, row } of line.changes)
-          if (table === "stock" && before && row) this.#lostTea += before.on_hand - row.on_hand;
+        this.#lostTea += teaIn(line);
       }
     }
     return missing;
@@ -459,3 +525,19 @@ function same(what: string, found: readonly unknown[], expected: readonly unknow
   if (extra.length + missing.length > 0)
     throw new Error(`${what}: too much ${extra.join(" ") || "nothing"}; missing ${missing.join(" ") || "nothing"}`);
 }
+
+type Stock = { readonly on_hand: number };
+type Line = {
+  readonly changes: readonly {
+    readonly table: string;
+    readonly key: { readonly sale_id: string };
+    readonly before?: Stock;
+    readonly row?: Stock;
+  }[];
+};
+/** How much a message took from the shelf. */
+const teaIn = ({ changes }: Line): number =>
+  changes.reduce(
+    (sum, { table, before, row }) => (table === "stock" && before && row ? sum + before.on_hand - row.on_hand : sum),
+    0,
+  );

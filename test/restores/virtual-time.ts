@@ -30,6 +30,14 @@ export class Dice implements Random {
   }
 }
 
+/** What of time the histories need. `pass`: so much of it goes by; `through`: it goes by until the work is done. */
+export type WorldTime = Clock &
+  Timers & {
+    pass(ms: number): Promise<void>;
+    until(what: string, done: () => boolean | Promise<boolean>, limitMs?: number): Promise<void>;
+    through<T>(what: string, work: Promise<T>): Promise<T>;
+  };
+
 type Sleeper = { readonly at: number; readonly wake: () => void };
 
 /** Turns of the event loop after which everything that goes on without a wait has gone on. */
@@ -39,7 +47,7 @@ const TURNS = 6;
  * A clock that stands still while anything works, and jumps to the next wake-up when all wait. An hour of waiting costs
  * nothing, and which of several sleepers wakes first is drawn: another seed is another order of events.
  */
-export class VirtualTime implements Clock, Timers {
+export class VirtualTime implements WorldTime {
   readonly #dice: Dice;
   #ms = 0;
   #sleepers: Sleeper[] = [];

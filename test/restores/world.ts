@@ -1,5 +1,3 @@
-import { copyFileSync, existsSync, rmSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
 import { WaybillError } from "../../src/base/errors.ts";
 import { actor, terminalId } from "../../src/base/ids.ts";
 import type { HttpRequest, HttpResponse, Network } from "../../src/base/network.ts";
@@ -15,13 +13,14 @@ import { Engine } from "../../src/hub/engine.ts";
 import { checkHubConfig, hubSettings } from "../../src/hub/load-config.ts";
 import { openCentral } from "../../src/hub/open-central.ts";
 import type { HubSettings } from "../../src/hub/settings.ts";
-import { openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
+import { openLedger } from "../../src/ledger/open.ts";
 import type { Ledger } from "../../src/ledger/port.ts";
 import { createLog, silentLog, type Log } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { readTerminalConfig } from "../../src/terminal/config.ts";
 import { startTerminal, type Terminal } from "../../src/terminal/terminal.ts";
-import { VirtualTime, type Dice } from "./virtual-time.ts";
+import { SqliteStores, type App, type Stores } from "./stores.ts";
+import { VirtualTime, type Dice, type WorldTime } from "./virtual-time.ts";
 
 const log: Log = process.env["RESTORES_LOG"] === undefined ? silentLog : createLog({ level: "debug", form: "json" });
 
@@ -44,7 +43,7 @@ class Hub {
   }
 
   static async start(settings: HubSettings, runtime: Runtime): Promise<Hub> {
-    const ledger = await openSqliteLedger(settings.ledgerUrl.slice("sqlite:".length), runtime);
+    const ledger = await openLedger(settings.ledgerUrl, runtime);
     const central = await openCentral(settings, runtime);
     const updates = new UpdateSignal();
     const metrics = new Metrics();
@@ -55,7 +54,11 @@ class Hub {
       const terminal = await ledger.terminals.get(terminalId(id));
       if (terminal) engine.enrolled(terminal);
     };
-    const wake = { received: () => engine.received(), enrolled: (id: string) => void enrolled(id) };
+    const wake = {
+      received: () => engine.received(),
+      enrolled: (id: string) => void enrolled(id),
+      ordered: () => engine.reconciler.ordered(),
+    };
     const api = createHubApi({ ledger, settings, runtime, log, metrics, wake, updates });
     await engine.start(halt.signal);
     return new Hub({ ledger, central, engine, api }, halt);
@@ -76,39 +79,34 @@ export type WorldShape = {
   readonly central: string;
   readonly config: Pick<HubConfig, "tables"> & Partial<HubConfig>;
   readonly keepMessages?: number;
+  /** Further settings of the agents. */
+  readonly agent?: Readonly<Record<string, unknown>>;
 };
 
 /** A till: its application's connection, and an agent that may be stopped and started. */
 export class Till {
   readonly id: string;
-  readonly path: string;
+  /** Its database. */
+  readonly name: string;
+  readonly state: string;
   readonly #world: World;
   readonly #token: string;
-  readonly #state: string;
-  app: DatabaseSync;
+  app: App;
   terminal: Terminal | null = null;
   #stop: Stop | null = null;
 
-  constructor(
-    world: World,
-    id: string,
-    token: string,
-    path = world.file(`${id}.db`),
-    state = world.file(`${id}.agent`),
-  ) {
+  /** @param app its application's connection with the database `name` */
+  constructor(world: World, of: { id: string; token: string; name: string; state: string }, app: App) {
     this.#world = world;
-    this.id = id;
-    this.path = path;
-    this.#token = token;
-    this.#state = state;
-    this.app = connect(path);
+    this.id = of.id;
+    this.name = of.name;
+    this.state = of.state;
+    this.#token = of.token;
+    this.app = app;
   }
 
   get running(): boolean {
     return this.#stop !== null;
-  }
-  get state(): string {
-    return this.#state;
   }
 
   async start(): Promise<void> {
@@ -118,13 +116,14 @@ export class Till {
     const config = readTerminalConfig({
       hub: "http://hub.test",
       terminal: this.id,
-      database: `sqlite:${this.path}`,
-      state: this.#state,
+      database: this.#world.stores.url(this.name),
+      state: this.state,
       token: this.#token,
       pollMs: 500,
       waitSeconds: 25,
       statusMs: 600_000,
       keepMessages: this.#world.shape.keepMessages ?? 10_000,
+      ...this.#world.shape.agent,
     });
     const open = (url: string) => openDatabase(url, { ...runtime, busyMs: 1_000, alone: `agent ${this.id}` });
     const starting = startTerminal({ config, runtime, log: log.child({ till: this.id }), stop, open });
@@ -139,45 +138,64 @@ export class Till {
     if (stopping) await this.#world.time.through(`the end of ${this.id}`, stopping);
   }
 
-  all<T>(sql: string): T[] {
-    return this.app.prepare(sql).all() as T[];
+  all<T>(sql: string): Promise<T[]> {
+    return this.app.all<T>(sql);
   }
 }
 
 /**
- * A hub, a centre and some tills in one process and one virtual time, on real SQLite files, which can be copied while
- * they are in use and put back: every station with all of its code, only sockets and threads are left out.
+ * A hub, a centre and some tills in one process, on real databases that can be copied while they are in use and put back: every
+ * station with all of its code, only sockets and threads are left out. On files the time is one of its own; on a server it is real.
  */
 export class World {
   readonly folder: string;
   readonly shape: WorldShape;
-  readonly time: VirtualTime;
+  readonly stores: Stores;
+  readonly time: WorldTime;
   readonly runtime: Runtime;
   readonly tills: Till[] = [];
   readonly settings: HubSettings;
-  centre: DatabaseSync;
+  centre: App;
   #hub: Hub | null = null;
 
-  constructor(folder: string, dice: Dice, shape: WorldShape) {
+  static async make(
+    folder: string,
+    dice: Dice,
+    shape: WorldShape,
+    on: { readonly stores: Stores; readonly time: WorldTime } = {
+      stores: new SqliteStores(folder),
+      time: new VirtualTime(dice),
+    },
+  ): Promise<World> {
+    const centre = await on.stores.make("central", shape.central);
+    if (on.stores.url("ledger").startsWith("postgres")) await (await on.stores.make("ledger", "")).close();
+    return new World(folder, dice, shape, on, centre);
+  }
+
+  private constructor(
+    folder: string,
+    dice: Dice,
+    shape: WorldShape,
+    on: { readonly stores: Stores; readonly time: WorldTime },
+    centre: App,
+  ) {
     this.folder = folder;
     this.shape = shape;
-    this.time = new VirtualTime(dice);
+    this.stores = on.stores;
+    this.time = on.time;
     this.runtime = { clock: this.time, timers: this.time, random: dice, network: this.#network() };
     const config = {
-      ledger: "sqlite:./ledger.db",
-      central: "sqlite:./central.db",
+      ledger: on.stores.url("ledger"),
+      central: on.stores.url("central"),
       port: 0,
       tokens: [{ name: "anna", role: "operator" as const, token: OPERATOR }],
       limits: { freeDiskMib: 0 },
       ...shape.config,
     };
     this.settings = hubSettings(checkHubConfig(config, folder, {}));
-    this.centre = make(this.file("central.db"), shape.central);
+    this.centre = centre;
   }
 
-  file(name: string): string {
-    return `${this.folder}/${name}`;
-  }
   get hub(): Hub {
     if (!this.#hub) throw new Error("the hub is down");
     return this.#hub;
@@ -196,8 +214,12 @@ export class World {
   }
 
   async addTill(id: string): Promise<Till> {
-    make(this.file(`${id}.db`), this.shape.till).close();
-    const till = new Till(this, id, await this.token(id));
+    const app = await this.stores.make(id, this.shape.till);
+    const till = new Till(
+      this,
+      { id, name: id, token: await this.token(id), state: `${this.folder}/${id}.agent` },
+      app,
+    );
     this.tills.push(till);
     return till;
   }
@@ -209,37 +231,29 @@ export class World {
     return token;
   }
 
-  /** The files of a database as they are at this moment, whoever uses them: a copy of a running machine's disk. */
-  copy(path: string, to: string): void {
-    for (const end of ENDS) {
-      rmSync(`${to}${end}`, { force: true });
-      if (existsSync(`${path}${end}`)) copyFileSync(`${path}${end}`, `${to}${end}`);
-    }
-  }
-  /** Puts a copy in the place of a database that nobody has open. */
-  putBack(copy: string, path: string): void {
-    for (const end of ["", "-wal", "-shm"]) rmSync(`${path}${end}`, { force: true });
-    for (const end of ENDS) if (existsSync(`${copy}${end}`)) copyFileSync(`${copy}${end}`, `${path}${end}`);
+  /** The database `name` as it is, whoever uses it, kept as `to`. */
+  copy(name: string, to: string): Promise<void> {
+    return this.time.through(`the copy of ${name}`, this.stores.copy(name, to));
   }
   async restoreLedger(copy: string): Promise<void> {
     await this.stopHub();
-    this.putBack(copy, this.file("ledger.db"));
+    await this.stores.putBack(copy, "ledger");
     await this.startHub();
   }
   async restoreCentre(copy: string): Promise<void> {
     await this.stopHub();
-    this.centre.close();
-    this.putBack(copy, this.file("central.db"));
-    this.centre = connect(this.file("central.db"));
+    await this.centre.close();
+    await this.stores.putBack(copy, "central");
+    this.centre = await this.stores.connect("central");
     await this.startHub();
   }
   /** The till's machine from an image: `between` is what its application does before the agent is up again. */
-  async restoreTill(till: Till, copy: string, between: () => void): Promise<void> {
+  async restoreTill(till: Till, copy: string, between: () => Promise<void>): Promise<void> {
     await till.stop();
-    till.app.close();
-    this.putBack(copy, till.path);
-    till.app = connect(till.path);
-    between();
+    await till.app.close();
+    await this.stores.putBack(copy, till.name);
+    till.app = await this.stores.connect(till.name);
+    await between();
     await till.start();
   }
 
@@ -259,17 +273,18 @@ export class World {
     return JSON.parse(text) as T;
   }
 
-  rows<T>(sql: string): T[] {
-    return this.centre.prepare(sql).all() as T[];
+  rows<T>(sql: string): Promise<T[]> {
+    return this.centre.all<T>(sql);
   }
 
   async close(): Promise<void> {
     for (const till of this.tills) {
       await till.stop();
-      till.app.close();
+      await till.app.close();
     }
     await this.stopHub();
-    this.centre.close();
+    await this.centre.close();
+    await this.stores.close();
   }
 
   #network(): Network {
@@ -295,18 +310,4 @@ export class World {
     };
     return { request: call };
   }
-}
-
-const ENDS = ["", "-wal"];
-
-export function connect(path: string): DatabaseSync {
-  const db = new DatabaseSync(path, { timeout: 1_000 });
-  db.exec("pragma synchronous = off; pragma foreign_keys = on");
-  return db;
-}
-
-function make(path: string, schema: string): DatabaseSync {
-  const db = new DatabaseSync(path, { timeout: 1_000 });
-  db.exec(`pragma journal_mode = wal; pragma foreign_keys = on; ${schema}`);
-  return db;
 }
