@@ -52,6 +52,21 @@ describe("slices of a batch of updates", () => {
     expect(new Slicer([entry(1_006, 1, lane(2))], after.cursor, updateId(1_006)).done).toBe(true);
   });
 
+  test("I11: of the transaction that was applied last, given again, each row's last state alone is applied", () => {
+    const tx = "central/e1/8";
+    const price = (sku: string, value: number): Change => ({
+      table: "price",
+      op: "upsert",
+      key: { sku },
+      row: { value },
+    });
+    const changes = [price("a", 3), price("b", 1), price("a", 4)];
+    const again = { id: updateId(1_001), tx, changes };
+    const values = (slicer: Slicer): unknown[] => slicer.peek(9).map(({ change: { row } }) => row?.["value"]);
+    expect(values(new Slicer([again], at(0), updateId(1_001)))).toEqual([3, 1, 4]);
+    expect(values(new Slicer([again], { ...at(9), seen: tx }, updateId(1_001)))).toEqual([4, 1, 4]);
+  });
+
   test("a cursor inside an entry that is no longer sent skips nothing of the next one", () => {
     const slicer = new Slicer([entry(9, 2)], at(6, 3), updateId(9));
     expect(skus(slicer.peek(10))).toEqual([9000, 9001]);

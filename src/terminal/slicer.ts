@@ -2,6 +2,7 @@ import { updateId, type UpdateId } from "../base/ids.ts";
 import type { Cursor } from "../database/port.ts";
 import type { Change } from "../message/change.ts";
 import { placeOf } from "../wire/updates.ts";
+import { rowName } from "./plan-updates.ts";
 
 /** One entry of the update log as it came. Neighbours with the same `tx` are parts of one central transaction. */
 export type Entry = { readonly id: UpdateId; readonly tx: string; readonly changes: readonly Change[] };
@@ -22,7 +23,10 @@ export class Slicer {
 
   /** @param through the hub attests that the entries are all there are for us after the cursor, up to this id */
   constructor(entries: readonly Entry[], from: Cursor, through: UpdateId) {
-    this.#entries = entries.filter((entry) => entry.id > from.id && !wasApplied(entry.tx, from.seen));
+    this.#entries = withLastStates(
+      entries.filter((entry) => entry.id > from.id && !wasApplied(entry.tx, from.seen)),
+      from.seen,
+    );
     this.#through = through;
     this.#cursor = from;
     const first = this.#entries[0];
@@ -105,11 +109,27 @@ export class Slicer {
 
 /**
  * A restored log gives again, under new ids, what it had given before: state that was newer here would go back. The numbers of
- * the centre's lane tell. The last one itself is applied again: the cursor may have stood inside it.
+ * the centre's lane tell. The last one itself is applied again: the cursor may have stood inside it; see `withLastStates`.
  */
 function wasApplied(tx: string, seen: string | null): boolean {
   const [is, was] = [placeOf(tx), seen === null ? null : placeOf(seen)];
   return is !== null && was !== null && is.lane === was.lane && is.number < was.number;
+}
+
+/**
+ * The transaction that was applied last may come again, and may have been applied in part or whole. Updates carry state, so each
+ * change of a row in it stands for the row's last one there: whatever slice ends where, no row goes back. As many changes as
+ * before, since cursors count them. A row that changes its key needs its changes as they are.
+ */
+function withLastStates(entries: readonly Entry[], seen: string | null): readonly Entry[] {
+  const again = entries.filter(({ tx }) => tx === seen).flatMap(({ changes }) => changes);
+  if (again.length === 0 || again.some(({ op }) => op === "update")) return entries;
+  const last = new Map(again.map((change) => [rowName(change.table, change.key), change]));
+  return entries.map((entry) =>
+    entry.tx === seen
+      ? { ...entry, changes: entry.changes.map((change) => last.get(rowName(change.table, change.key)) ?? change) }
+      : entry,
+  );
 }
 
 /** The change at `offset` of entry `index` is the next. */

@@ -142,6 +142,8 @@ export function unrest(world: World): string | null {
     if (!received || received["n"] !== lane?.["packed"])
       return `the ledger has ${String(received?.["n"] ?? "nothing")} of ${String(lane?.["packed"])} messages of ${id}`;
   }
+  const paused = prepared(world.onLedger, "select kind, name from pause where fault is null").get();
+  if (paused) return `paused: ${String(paused["kind"])} ${String(paused["name"])}`;
   const open = prepared(
     world.onLedger,
     "select i.lane, received_through as r, loaded_through as l from lane_in i join lane_out o on o.lane = i.lane where l < r",

@@ -5,7 +5,7 @@ import type { Change } from "../../src/message/change.ts";
 import { HAPPENINGS, type Happening } from "./faults.ts";
 import type { Life } from "./life.ts";
 import { ITEMS, OPERATOR_TOKEN } from "./shape.ts";
-import { prepared } from "./statements.ts";
+import { prepared, rowsOf } from "./statements.ts";
 import type { World } from "./world.ts";
 
 /** Lets everything begin to happen: work, faults, and people. */
@@ -84,7 +84,7 @@ function happen(world: World, kind: Happening): void {
     case "freezeHub":
       world.counts.frozen++;
       world.tell("the hub stands still");
-      world.hub?.life.freeze(dice.between(0, 25_000));
+      if (world.hubs.length > 0) dice.pick(world.hubs).life.freeze(dice.between(0, 25_000));
       return;
     case "freezeAgent":
       world.counts.frozen++;
@@ -95,8 +95,7 @@ function happen(world: World, kind: Happening): void {
       world.counts.jumped++;
       const ms = dice.between(-1, 1) * dice.pick([1_000, 60_000, 86_400_000, 400 * 86_400_000]);
       if (dice.chance(0.5)) {
-        world.hubSkewMs += ms;
-        if (world.hub) world.hub.life.skewMs += ms;
+        world.jumpHubs(ms);
       } else {
         till.skewMs += ms;
         if (till.agent) till.agent.life.skewMs += ms;
@@ -128,6 +127,7 @@ type Exception = { readonly lane: string; readonly seq: number; readonly state: 
 export async function operate(world: World, how: "now and then" | "until none is left"): Promise<void> {
   const life = world.life("anna", 0);
   const { dice } = world;
+  if (how === "now and then" && dice.chance(0.15)) return pause(world, life);
   const list = await ask(
     life,
     "GET",
@@ -137,6 +137,31 @@ export async function operate(world: World, how: "now and then" | "until none is
   const { rows } = jsonOf(list) as { rows: readonly Exception[] };
   for (const row of how === "now and then" ? rows.slice(0, 1 + dice.below(2)) : rows)
     await decide(world, life, row, how);
+}
+
+/** Loading of everything, a terminal or a table stands still for a while; sometimes until all is healed. */
+async function pause(world: World, life: Life): Promise<void> {
+  const { dice, scheduler } = world;
+  const scope = dice.pick([
+    { kind: "everything", name: "" },
+    { kind: "terminal", name: dice.pick(world.tills).id },
+    { kind: "route", name: dice.pick(["sale", "item"]) },
+  ]);
+  world.counts.paused++;
+  world.tell(`anna pauses ${scope.kind} ${scope.name}`);
+  await ask(life, "POST", "/api/pauses", { ...scope, reason: "schema change" }).catch(() => undefined);
+  if (dice.chance(0.2)) return;
+  scheduler.in(dice.between(0, 20_000), "anna", () => {
+    world.tell(`anna resumes ${scope.kind} ${scope.name}`);
+    void ask(life, "POST", "/api/pauses/resume", { ...scope, reason: "done" }).catch(() => undefined);
+  });
+}
+
+/** What people have paused goes on. */
+export async function resumeAll(world: World): Promise<void> {
+  const life = world.life("anna", 0);
+  for (const { kind, name } of rowsOf(world.onLedger, "select kind, name from pause where fault is null"))
+    await ask(life, "POST", "/api/pauses/resume", { kind, name, reason: "done" }).catch(() => undefined);
 }
 
 async function decide(

@@ -12,6 +12,7 @@ import { openSqliteBytes, openSqliteLedger } from "../../src/ledger/sqlite/ledge
 import { createLoader } from "../../src/load/loader.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import type { CallFaults, Life } from "./life.ts";
+import type { LedgerParts } from "./shared-ledger.ts";
 import type { Server } from "./network.ts";
 import { tellTime } from "./time.ts";
 
@@ -75,9 +76,10 @@ export class HubProcess implements Server {
     settings: HubSettings,
     life: Life,
     faults: HubFaults,
+    given: LedgerParts | null,
   ): Promise<HubProcess> {
-    const ledger = await openSqliteLedger(paths.ledger, life.runtime);
-    const bytes = await openSqliteBytes(paths.ledger, life.runtime);
+    const ledger = given?.ledger ?? (await openSqliteLedger(paths.ledger, life.runtime));
+    const bytes = given?.bytes ?? (await openSqliteBytes(paths.ledger, life.runtime));
     const connection = new Connection(paths.central, { busyMs: 0 });
     tellTime(connection.db, life.runtime.clock);
     return new HubProcess(

@@ -1,6 +1,6 @@
 import { checkAtRest, unrest, Watch } from "./checks.ts";
 import type { Files } from "./files.ts";
-import { begin, operate } from "./happenings.ts";
+import { begin, operate, resumeAll } from "./happenings.ts";
 import { World } from "./world.ts";
 
 export type SeedOptions = { readonly seed: number; readonly steps: number; readonly files: Files };
@@ -24,7 +24,7 @@ const LOOK_EVERY = 8;
 export async function simulate({ seed, steps, files }: SeedOptions): Promise<SeedResult> {
   await using world = await World.make(seed, files);
   const watch = new Watch(world);
-  await world.startHub();
+  for (let n = 0; n < world.hubCount; n++) await world.startHub();
   begin(world);
   while (world.scheduler.steps < steps && !world.broken) await step(world, watch);
   if (!world.broken) await heal(world, watch);
@@ -56,8 +56,8 @@ async function heal(world: World, watch: Watch): Promise<void> {
   const until = world.scheduler.steps + REST_STEPS;
   let calmFor = 0;
   while (!world.broken) {
-    if (world.hub) world.hub.life.faulty = false;
-    else await world.startHub();
+    for (const hub of world.hubs) hub.life.faulty = false;
+    await world.startHub();
     for (const till of world.tills) {
       if (till.agent) till.agent.life.faulty = false;
       else world.startAgent(till);
@@ -70,6 +70,7 @@ async function heal(world: World, watch: Watch): Promise<void> {
     if (calmFor >= 8) return;
     if (world.scheduler.steps > until)
       return world.broke(`the world does not come to rest: ${why ?? "at rest just now"}`);
+    if (why?.startsWith("paused")) void resumeAll(world);
     if (why?.startsWith("dead")) void operate(world, "until none is left");
   }
 }

@@ -15,6 +15,7 @@ import { EPOCH_MS, Life } from "./life.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
 import { CONFIG, ITEMS, STOCK } from "./shape.ts";
+import { SharedLedger } from "./shared-ledger.ts";
 import { AgentProcess, MemoryFolder, TillProgram } from "./till.ts";
 import { tellTime } from "./time.ts";
 import { Truth } from "./truth.ts";
@@ -59,15 +60,19 @@ export class World implements AsyncDisposable {
     parted: 0,
     frozen: 0,
     jumped: 0,
-    acts: 0,
+    paused: 0,
     requeued: 0,
     edited: 0,
     discarded: 0,
     locked: 0,
     restored: 0,
   };
-  hub: HubProcess | null = null;
+  /** Those that run, of `hubCount`; several of them work on one ledger that outlives them. */
+  hubs: readonly HubProcess[] = [];
+  readonly hubCount: number;
   hubSkewMs = 0;
+  #shared: SharedLedger | null = null;
+  #booting = 0;
   /** Set by whatever must never be; the run ends with it. */
   broken: Violation | null = null;
   healing = false;
@@ -89,9 +94,12 @@ export class World implements AsyncDisposable {
     this.dice = new Dice(String(seed));
     this.scheduler = new Scheduler(this.dice.fork("ties"));
     this.plan = drawFaults(this.dice.fork("plan"));
-    this.network = new SimulatedNetwork(this.scheduler, this.dice.fork("network"), this.plan.network, () =>
-      this.hub?.open ? this.hub : null,
-    );
+    const balancer = this.dice.fork("balancer");
+    this.hubCount = balancer.chance(0.3) ? 2 : 1;
+    this.network = new SimulatedNetwork(this.scheduler, this.dice.fork("network"), this.plan.network, () => {
+      const open = this.hubs.filter((hub) => hub.open);
+      return open.length === 0 ? null : balancer.pick(open);
+    });
     this.network.onFault = (what) => this.tell(what);
     this.#folder = files.world();
     this.paths = { ledger: this.#folder.file("ledger", "ledger"), central: this.#folder.file("central", "central") };
@@ -142,12 +150,21 @@ export class World implements AsyncDisposable {
 
   // ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** A hub that runs, one that answers requests rather than another. */
+  get hub(): HubProcess | null {
+    return this.hubs.find(({ open }) => open) ?? this.hubs[0] ?? null;
+  }
+
+  /** Until there are as many as there should be. */
   async startHub(): Promise<void> {
-    if (this.hub) return;
+    if (this.hubs.length + this.#booting >= this.hubCount) return;
+    this.#booting++;
     const life = this.life("hub", this.hubSkewMs);
     this.tell("the hub starts");
-    const hub = await HubProcess.boot(this.paths, this.settings, life, this.plan);
-    this.hub = hub;
+    if (this.hubCount > 1) this.#shared ??= await SharedLedger.open(this.paths.ledger, this.life("ledger", 0));
+    const hub = await HubProcess.boot(this.paths, this.settings, life, this.plan, this.#shared?.connect() ?? null);
+    this.#booting--;
+    this.hubs = [...this.hubs, hub];
     hub.start().catch((thrown: unknown) => {
       const error = asWaybillError(thrown);
       this.tell(`the hub's start ends with ${error.message}`);
@@ -155,12 +172,25 @@ export class World implements AsyncDisposable {
     });
   }
   async killHub(): Promise<void> {
-    const { hub } = this;
-    if (!hub) return;
+    if (this.hubs.length === 0) return;
+    const hub = this.dice.pick(this.hubs);
     this.counts.killedHub++;
     this.tell("the hub is killed");
-    this.hub = null;
+    this.hubs = this.hubs.filter((each) => each !== hub);
     await hub.kill();
+  }
+  /** All of them, and the ledger's own process: a file is about to take another's place. */
+  async #endHubs(): Promise<void> {
+    const { hubs } = this;
+    this.hubs = [];
+    for (const hub of hubs) await hub.kill();
+    await this.#shared?.[Symbol.asyncDispose]();
+    this.#shared = null;
+  }
+  jumpHubs(ms: number): void {
+    this.hubSkewMs += ms;
+    for (const { life } of this.hubs) life.skewMs += ms;
+    if (this.#shared) this.#shared.life.skewMs += ms;
   }
   startAgent(till: Till): void {
     if (till.agent) return;
@@ -197,7 +227,8 @@ export class World implements AsyncDisposable {
   async restore(what: "ledger" | "central"): Promise<void> {
     const back = this.#backups.get(what);
     if (!back) return;
-    await this.killHub();
+    this.tell("the hubs are killed");
+    await this.#endHubs();
     this.counts.restored++;
     this.tell(`the ${what} is restored from its backup`);
     if (what === "ledger") this.onLedger.close();
@@ -254,7 +285,7 @@ export class World implements AsyncDisposable {
       till.agent?.kill();
       till.app.close();
     }
-    await this.hub?.kill();
+    await this.#endHubs();
     for (const db of [this.centre, this.onCentre, this.onLedger]) db.close();
     this.#folder[Symbol.dispose]();
   }
