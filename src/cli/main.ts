@@ -23,6 +23,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   reconcile: async () => (await import("./commands/reconcile.ts")).addReconcile,
   restores: async () => (await import("./commands/restores.ts")).addRestores,
   retention: async () => (await import("./commands/retention.ts")).addRetention,
+  operator: async () => (await import("./commands/operator.ts")).addOperator,
   audit: async () => (await import("./commands/audit.ts")).addAudit,
   capture: async () => (await import("./commands/capture.ts")).addCapture,
   soap: async () => (await import("./commands/soap.ts")).addSoap,
@@ -32,7 +33,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
 };
 
 /** All commands, or only the one that the words ask for. */
-async function program(words: readonly string[], output: Output): Promise<Command> {
+export async function program(words: readonly string[], output: Output): Promise<Command> {
   const root = new Command("waybill")
     .description(
       "Keeps a fleet of remote SQL databases and one central database in step, and accounts for every change.",
@@ -51,7 +52,7 @@ async function program(words: readonly string[], output: Output): Promise<Comman
       "after",
       "\nStart here:\n  waybill demo                     a chain of five shops on this machine\n  waybill status                   backlog, lag, dead letters\n  waybill trace t1 4711            one message's life\n\nExit codes: 0 done, 1 fault, 2 wrong words or config, 3 not found, 4 cannot be reached.",
     );
-  const asked = words.filter((word) => Object.hasOwn(COMMANDS, word));
+  const asked = [...new Set(words.filter((word) => Object.hasOwn(COMMANDS, word)))];
   const helped = words.some((word) => ["help", "--help", "-h"].includes(word));
   // One word alone may also be the value of an option; commander then finds the right one among those that were loaded.
   const names = asked.length === 0 || helped ? Object.keys(COMMANDS) : asked;

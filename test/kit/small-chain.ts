@@ -60,8 +60,12 @@ export class SmallChain implements AsyncDisposable {
     const captured = "select count(*) as n from sqlite_master where type = 'trigger' and tbl_name = 'sale'";
     await until(() => Number(this.rows(`${terminal}.db`, captured)[0]?.["n"]) > 0, { what: "triggers" });
   }
+  /** The admin's token that lies beside the ledger. */
+  async token(): Promise<string> {
+    return (await readOperatorToken(`sqlite:${this.dir.file("ledger.db")}`)) ?? "";
+  }
   async operator<T>(path: string, body?: unknown): Promise<T> {
-    const token = await readOperatorToken(`sqlite:${this.dir.file("ledger.db")}`);
+    const token = await this.token();
     const answer = await fetch(`${this.address}${path}`, {
       method: body === undefined ? "GET" : "POST",
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import pc from "picocolors";
+import { WaybillError } from "../../base/errors.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import type { RepairPreview } from "../../hub/api/operator/reconciles.ts";
 import type { Difference, Reconcile, TableReport } from "../../ledger/reconciles.ts";
@@ -15,12 +16,12 @@ export type ReconcileAnswer = Reconcile & {
 };
 type OrderOptions = GlobalOptions & {
   readonly table?: readonly string[];
-  readonly reason: string;
+  readonly reason?: string;
   readonly mend?: boolean;
   readonly detach?: boolean;
 };
 type RepairOptions = GlobalOptions & {
-  readonly reason: string;
+  readonly reason?: string;
   readonly only?: readonly string[];
   readonly removals?: boolean;
   readonly preview?: boolean;
@@ -37,7 +38,7 @@ export function addReconcile(program: Command, output: Output): void {
     .option("--table <name...>", "these tables only, by their names at the terminal")
     .option("--mend", "send again at once what differs")
     .option("--detach", "do not wait for the result")
-    .option("--reason <text>", "why; kept in the audit trail under your name", "compared by an operator")
+    .option("--reason <text>", "why; kept in the audit trail under your name")
     .addHelpText(
       "after",
       [
@@ -56,7 +57,7 @@ export function addReconcile(program: Command, output: Output): void {
         output.out(options.json ? JSON.stringify(found) : listText(found.reconciles, systemRuntime.clock.now()));
         return;
       }
-      const { table: tables, reason, mend = false } = options;
+      const { table: tables, reason = "compared by an operator", mend = false } = options;
       const order = { reason, mend, ...(tables === undefined ? {} : { tables }) };
       const path = `/api/terminals/${encodeURIComponent(terminal)}/reconcile`;
       const ordered = await operator.post<Reconcile>(path, order);
@@ -83,11 +84,12 @@ export function addReconcile(program: Command, output: Output): void {
     .option("--only <number...>", "these differences only, by their numbers")
     .option("--removals", "also take rows away at the terminal that the centre does not give it")
     .option("--preview", "only tell what would be done")
-    .requiredOption("--reason <text>", "why; kept in the audit trail under your name")
+    .option("--reason <text>", "why; kept in the audit trail under your name")
     .action(async (id: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<RepairOptions>();
       const operator = await operatorOf(options, systemRuntime);
-      const { only, removals = false, reason } = options;
+      const { only, removals = false } = options;
+      const reason = reasonOf(options);
       const call = { reason, removals, ...(only === undefined ? {} : { numbers: only.map(Number) }) };
       const path = `/api/reconciles/${encodeURIComponent(id)}/repair`;
       const preview = await operator.post<RepairPreview>(path, { ...call, preview: true });
@@ -103,14 +105,21 @@ export function addReconcile(program: Command, output: Output): void {
     .command("cancel")
     .description("end one before its time")
     .argument("<id>")
-    .requiredOption("--reason <text>", "why; kept in the audit trail under your name")
+    .option("--reason <text>", "why; kept in the audit trail under your name")
     .action(async (id: string, _: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions & { readonly reason: string }>();
+      const options = command.optsWithGlobals<GlobalOptions & { readonly reason?: string }>();
+      const reason = reasonOf(options);
       const operator = await operatorOf(options, systemRuntime);
       const path = `/api/reconciles/${encodeURIComponent(id)}/cancel`;
-      const ended = await operator.post<Reconcile>(path, { reason: options.reason });
+      const ended = await operator.post<Reconcile>(path, { reason });
       output.out(options.json ? JSON.stringify(ended) : `${id} is cancelled.`);
     });
+}
+
+/** It stands on `reconcile` too, which is given its value, so commander cannot ask for it here. */
+function reasonOf({ reason }: { readonly reason?: string }): string {
+  if (reason === undefined) throw new WaybillError("USAGE", "--reason says why, for the audit trail");
+  return reason;
 }
 
 /** Tells how far it is until it is over, then what came of it. */

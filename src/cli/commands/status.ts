@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from "commander";
+import { asWaybillError } from "../../base/errors.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import type { Overview, TerminalLine } from "../../ledger/port.ts";
 import { operatorOf, type Operator } from "../operator.ts";
@@ -44,9 +45,15 @@ async function standingOf(operator: Operator, limit: string): Promise<Standing> 
   const [overview, { terminals }, restores] = await Promise.all([
     operator.get<Overview>("/api/overview"),
     operator.get<{ terminals: readonly TerminalLine[] }>("/api/terminals", { limit }),
-    operator.get<Restores>("/api/restores", { limit: 1_000 }),
+    operator.get<Restores>("/api/restores", { limit: 1_000 }).catch(withoutRestores),
   ]);
   return { overview, terminals, restores };
+}
+
+/** Whoever may only look is told the rest all the same. */
+function withoutRestores(thrown: unknown): Restores {
+  if (asWaybillError(thrown).code !== "FORBIDDEN") throw thrown;
+  return { missing: [], asks: [], restored: [] };
 }
 
 /** With --json one line a look. On a terminal it is drawn in place; q, Ctrl-C and a signal end it, and leave the terminal as it was. */
