@@ -40,7 +40,7 @@ export function webhookChannel(
   };
 }
 
-export const signatureOf = (secret: string, seconds: number, body: string): string =>
+const signatureOf = (secret: string, seconds: number, body: string): string =>
   createHmac("sha256", secret).update(`${seconds}.${body}`).digest("hex");
 
 async function post(
