@@ -19,8 +19,10 @@ export type Picture = {
 };
 
 const LOOK_EVERY_MS = 1_000;
-/** A walk over all terminals: done only while somebody watches, and not at every look. */
+/** A walk over all terminals, while somebody watches; not at every look. */
 const FLEET_EVERY_MS = 3_000;
+/** And while nobody does, so that whoever comes is told at once. */
+const FLEET_READY_MS = 30_000;
 /** The ledger has a new minute once a minute. */
 const LAG_EVERY_MS = 10_000;
 const LAG_OVER_MS = 15 * 60_000;
@@ -32,18 +34,24 @@ const STREAM_MS = 5 * 60_000;
 export class Watch implements Disposable {
   readonly recent = new Recent();
   readonly #parts: BrowserSideParts;
-  readonly #timer: Disposable;
+  readonly #timers: readonly Disposable[];
   readonly #ended = new AbortController();
   #streams = 0;
   #newest: { readonly picture: Promise<Picture>; readonly at: number } | null = null;
   #lag: { readonly lag: Picture["lag"]; readonly at: number } | null = null;
   #fleet: { readonly summary: FleetSummary; readonly at: number } | null = null;
+  #walking: Promise<FleetSummary> | null = null;
 
   constructor(parts: BrowserSideParts) {
     this.#parts = parts;
     const { ledger, runtime, log } = parts;
     const look = async (): Promise<void> => this.recent.add(runtime.clock.now(), await ledger.trail.overview());
-    this.#timer = runtime.timers.every(LOOK_EVERY_MS, look, (error) => log.warn({ error }, "capacity.unknown"));
+    const complain = (error: unknown): void => log.warn({ error }, "capacity.unknown");
+    const ready = async (): Promise<void> => void (await this.#walk());
+    this.#timers = [
+      runtime.timers.every(LOOK_EVERY_MS, look, complain),
+      runtime.timers.every(FLEET_READY_MS, ready, complain),
+    ];
   }
 
   /** Server-sent events, the first at once. Ends when `signal` is raised or the hub shuts down. @throws OVERLOADED */
@@ -60,7 +68,7 @@ export class Watch implements Disposable {
   }
   [Symbol.dispose](): void {
     this.end();
-    this.#timer[Symbol.dispose]();
+    for (const timer of this.#timers) timer[Symbol.dispose]();
   }
 
   async *#pictures(signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -115,12 +123,30 @@ export class Watch implements Disposable {
     return this.#lag.lag;
   }
 
+  /**
+   * The last walk's, while the next one is under way: over ten thousand terminals it takes long enough to be noticed by whoever opens the
+   * page. Only the first of all is waited for.
+   */
   async #summary(): Promise<FleetSummary> {
+    const { runtime, log } = this.#parts;
+    const known = this.#fleet;
+    if (!known) return this.#walk();
+    if (runtime.clock.elapsed() - known.at >= FLEET_EVERY_MS)
+      this.#walk().catch((error: unknown) => log.warn({ error }, "capacity.unknown"));
+    return known.summary;
+  }
+
+  #walk(): Promise<FleetSummary> {
     const { ledger, runtime } = this.#parts;
-    const at = runtime.clock.elapsed();
-    if (this.#fleet && at - this.#fleet.at < FLEET_EVERY_MS) return this.#fleet.summary;
-    const summary = await summarise(ledger.trail, runtime.clock.now());
-    this.#fleet = { summary, at };
-    return summary;
+    this.#walking ??= (async () => {
+      try {
+        const summary = await summarise(ledger.trail, runtime.clock.now());
+        this.#fleet = { summary, at: runtime.clock.elapsed() };
+        return summary;
+      } finally {
+        this.#walking = null;
+      }
+    })();
+    return this.#walking;
   }
 }
