@@ -64,6 +64,9 @@ function options() {
   }
 }
 
+/** As a shell says it of a program that was interrupted. */
+const BROKEN_OFF = 130;
+
 const values = options();
 if (values.help) process.stdout.write(HELP);
 else process.exitCode = await main();
@@ -93,6 +96,13 @@ async function main(): Promise<number> {
     await using opened = new AsyncDisposableStack();
     const places = new Map<EngineName, Awaited<ReturnType<typeof openPlace>>>();
     for (const kind of kinds) places.set(kind, opened.use(await openPlace(kind, folder)));
+    // Its own PostgreSQL is in nobody's process group: stopped by hand, or it would outlive a run that is broken off.
+    const leave = (): void =>
+      void opened.disposeAsync().finally(() => {
+        rmSync(folder, { recursive: true, force: true });
+        process.exit(BROKEN_OFF);
+      });
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, leave);
     const place = (kind: EngineName) => places.get(kind) ?? wrong(`no ${kind}`);
     versions = [...places.values()].map(({ version }) => version).join(", ");
     let names = 0;

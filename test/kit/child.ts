@@ -33,12 +33,21 @@ export type Child = AsyncDisposable & {
 export const spawnWaybill = (args: readonly string[], options: ChildOptions = {}): Child =>
   spawnChild(process.execPath, [join(REPO, "bin/waybill.js"), ...args], options);
 
+/** They end with this process, however it ends short of SIGKILL. */
+const running = new Set<() => void>();
+process.on("exit", () => {
+  for (const kill of running) kill();
+});
+
 export function spawnChild(program: string, args: readonly string[], options: ChildOptions = {}): Child {
   const child = spawn(program, args, {
     cwd: options.cwd ?? REPO,
     env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
   });
+  const kill = (): void => void child.kill("SIGKILL");
+  running.add(kill);
+  child.once("close", () => running.delete(kill));
   const written = { stdout: "", stderr: "" };
   const lines = { stdout: new Lines(), stderr: new Lines() };
   for (const stream of ["stdout", "stderr"] as const) {
