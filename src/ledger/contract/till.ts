@@ -217,6 +217,8 @@ export async function drain(
           const given = refuse(n);
           if (given) exceptions.push(passedOver(n, given));
         }
+        for (const item of claim.late)
+          if (item.order.verb === "discard") exceptions.push(passedOver(item.seq, { state: "discarded", fault: null }));
         return loaded(claim, { exceptions });
       }),
     );
