@@ -62,3 +62,12 @@ test("an invitation is good for a quarter of an hour", async () => {
   const accepted = await sessions.accept(await sessions.invite(), request());
   expect(accepted.session).toMatchObject({ actor: "operator:local", role: "admin" });
 });
+test("hubs of one ledger agree: a link used at one is not offered again by the other", async () => {
+  const [here, there] = [hub(), hub()];
+  const link = await here.invite();
+  expect(await here.invite(), "the same while it stands").toBe(link);
+  await there.accept(link, request());
+  const next = await here.invite();
+  expect(next).not.toBe(link);
+  await there.accept(next, request());
+});

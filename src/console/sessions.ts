@@ -20,7 +20,6 @@ const LOCAL = actor("operator:local");
 /** `cookie` goes to the browser alone, the session's proof to its page. */
 export type SignedIn = { readonly session: Session; readonly cookie: string };
 type Parts = Pick<BrowserSideParts, "ledger" | "runtime" | "log">;
-type Invitation = { readonly secret: string; readonly until: number };
 
 /**
  * Who is signed in. Sessions are kept in the ledger, so that every hub knows them and a restart ends none; of each cookie and
@@ -29,7 +28,8 @@ type Invitation = { readonly secret: string; readonly until: number };
 export class Sessions {
   readonly #parts: Parts;
   readonly #brake: Brake;
-  #invitation: Invitation | null = null;
+  /** The last one made here. Whether it still stands, the ledger knows: another hub may have seen it used. */
+  #invitation: string | null = null;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -70,15 +70,15 @@ export class Sessions {
     return (await this.#parts.ledger.access.operators()).length === 0;
   }
 
-  /** The same secret until it is used here or too old: whoever prints it may ask every second. */
+  /** The same secret until it was used, at whichever hub, or is too old: whoever prints it may ask every second. */
   async invite(): Promise<string> {
-    const now = this.#parts.runtime.clock.elapsed();
-    if (this.#invitation === null || this.#invitation.until <= now) {
-      const secret = this.#secret();
-      this.#invitation = { secret, until: now + INVITATION_MS };
-      await this.#parts.ledger.access.invite(secretHash(secret), INVITATION_MS);
-    }
-    return this.#invitation.secret;
+    const { access } = this.#parts.ledger;
+    const known = this.#invitation;
+    if (known !== null && (await access.isInvited(secretHash(known)))) return known;
+    const secret = this.#secret();
+    this.#invitation = secret;
+    await access.invite(secretHash(secret), INVITATION_MS);
+    return secret;
   }
 
   /** The session of a request's cookie, if it has one that still counts. */
@@ -98,7 +98,6 @@ export class Sessions {
     const good = await this.#brake.guard("", async () => {
       return (await this.#parts.ledger.access.useInvitation(secretHash(secret))) || null;
     });
-    if (this.#invitation?.secret === secret) this.#invitation = null;
     if (good === null)
       throw new WaybillError("UNAUTHENTICATED", "this link was used before or is too old; ask for another");
   }

@@ -71,6 +71,8 @@ export interface Access {
 
   /** A secret that signs in once. Those too old are forgotten. */
   invite(hash: Uint8Array, validMs: number): Promise<void>;
+  /** Whether it would be good now; nothing is used up. */
+  isInvited(hash: Uint8Array): Promise<boolean>;
   /** Whether it was good; it is used up then. */
   useInvitation(hash: Uint8Array): Promise<boolean>;
 }

@@ -149,9 +149,13 @@ export function accessContract(adapter: string, open: OpenSubject): void {
       const { access } = subject.ledger;
       await access.invite(hash(1), 1_000);
       await access.invite(hash(2), 1_000);
+      const stands = (): Promise<readonly boolean[]> => Promise.all([1, 2, 3].map((n) => access.isInvited(hash(n))));
+      expect(await stands()).toEqual([true, true, false]);
       const used = await Promise.all([1, 2, 3].map(() => access.useInvitation(hash(1))));
       expect(used.filter(Boolean)).toHaveLength(1);
+      expect(await stands()).toEqual([false, true, false]);
       await subject.advance(1_000);
+      expect(await stands()).toEqual([false, false, false]);
       expect(await access.useInvitation(hash(2))).toBe(false);
       expect(await access.useInvitation(hash(3))).toBe(false);
     });

@@ -106,6 +106,12 @@ export const accessOn = (store: Store): Access => ({
       await tx.run("delete from invitation where expires_at <= $1", tx.now());
       await tx.run("insert into invitation (hash, expires_at) values ($1, $2)", hash, later(tx.now(), validMs));
     }),
+  isInvited: (hash) =>
+    store.read(
+      async (tx) =>
+        (await tx.get("select 1 as one from invitation where hash = $1 and expires_at > $2", hash, tx.now())) !==
+        undefined,
+    ),
   useInvitation: (hash) =>
     store.write(
       async (tx) => (await tx.run("delete from invitation where hash = $1 and expires_at > $2", hash, tx.now())) === 1,

@@ -84,6 +84,8 @@ export const accessOn = (store: Store): Access => ({
       store.run("insert into invitation (hash, expires_at) values (?, ?)", hash, later(store.now(), validMs));
     });
   },
+  isInvited: async (hash) =>
+    store.get("select 1 from invitation where hash = ? and expires_at > ?", hash, store.now()) !== undefined,
   useInvitation: async (hash) =>
     store.write(() => store.run("delete from invitation where hash = ? and expires_at > ?", hash, store.now()) === 1),
 });
