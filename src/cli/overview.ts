@@ -1,5 +1,6 @@
 import pc from "picocolors";
 import type { Overview, TerminalLine } from "../ledger/port.ts";
+import { waitText, type Standstill } from "../hub/api/waits.ts";
 import type { Restores } from "./commands/restores.ts";
 import { count, duration, table, type Cell } from "./print.ts";
 import { cut, sparkline, type Size } from "./screen.ts";
@@ -9,14 +10,22 @@ export type Standing = {
   readonly overview: Overview;
   readonly terminals: readonly TerminalLine[];
   readonly restores: Restores;
+  readonly standstill: Standstill;
 };
 
 /** What needs attention, worst first, in words; one calm line when nothing does. */
 export function attention({
   overview,
   restores: { missing, asks, restored },
-}: Pick<Standing, "overview" | "restores">): string[] {
+  standstill: { pauses, breaker },
+}: Pick<Standing, "overview" | "restores" | "standstill">): string[] {
   const lines: string[] = [];
+  if (breaker && breaker.kind !== "closed") {
+    const { since, fault } = breaker;
+    lines.push(pc.red(waitText({ kind: "breaker", target: "central", since, fault })));
+  }
+  for (const { kind, name, since, by, reason, fault } of pauses)
+    lines.push(pc.yellow(waitText({ kind: "paused", scope: { kind, name }, since, by, reason, fault })));
   const refused = asks.filter(({ allowedBy }) => allowedBy === null);
   if (missing.length > 0)
     lines.push(pc.red(`Nobody has the messages of ${missing.length} range(s) any more: waybill restores`));

@@ -28,6 +28,7 @@ const watched = (more: Partial<Watched> = {}): Watched => ({
   },
   terminals: Array.from({ length: 40 }, (_, n) => line(n + 1, n === 29 ? { dead: 1, held: 2 } : {})),
   restores: { missing: [], asks: [], restored: [] },
+  standstill: { pauses: [], breaker: null },
   rates: { received: [0, 5, 10], loaded: [1, 2, 3] },
   silent: null,
   ...more,

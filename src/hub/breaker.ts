@@ -22,6 +22,9 @@ const LEAST_WAIT_MS = 20;
 
 export type Tell = (kind: "breaker opened" | "breaker probed" | "breaker closed", detail: string) => void;
 
+/** 2, 4, 8 …: the trail of an outage stays short, however long it lasts. */
+const isRound = (failures: number): boolean => Number.isInteger(Math.log2(failures));
+
 /**
  * Guards one target that may be away. After a failure nothing is tried for a while that doubles up to 30 s (with jitter);
  * then one probe at a time decides. It counts failures of the target only: no attempt of any message.
@@ -80,7 +83,8 @@ export class Breaker {
     const facts = { target: this.#target, fault, failures, since: isoOf(since), retryInMs: waitMs };
     this.#log.warn(facts, "breaker.opened");
     if (failures === 1) this.#tell("breaker opened", `${this.#target}: ${fault}`);
-    else this.#tell("breaker probed", `${this.#target}: ${fault}, ${failures} failures in a row`);
+    else if (isRound(failures))
+      this.#tell("breaker probed", `${this.#target}: ${fault}, ${failures} failures in a row`);
     return waitMs;
   }
 

@@ -67,6 +67,7 @@ export class Engine {
       metrics,
       tracing,
       onPublished,
+      paused: () => this.pauses.everything,
     });
     this.#versions = new VersionWatch({
       work: ledger.work,
@@ -74,6 +75,7 @@ export class Engine {
       runtime,
       log,
       doubted: () => this.processor.received(),
+      paused: () => this.pauses.everything,
     });
     this.reconciler = new Reconciler({
       ledger,

@@ -169,6 +169,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
       retention,
       roles,
       health,
+      breaker: () => engine.processor.breaker.state,
       ...(alerts && settings.alerts
         ? { alerts: { settings: settings.alerts, test: (name) => alerts.test(name) } }
         : {}),

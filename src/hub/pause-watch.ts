@@ -7,7 +7,8 @@ import { WELL, degraded, type Health } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 
-const LOOK_MS = 500;
+/** Pauses hold in every process within this time. */
+export const LOOK_MS = 1_000;
 
 export type PauseWatchParts = {
   readonly pauses: Pauses;
@@ -62,6 +63,11 @@ export class PauseWatch implements Disposable {
     for (const { kind, name } of now) if (kind === "route") metrics.set("waybill_route_paused", 1, { table: name });
     if (gone.length > 0) onWork();
     this.#known = now;
+  }
+
+  /** A person stopped everything: the centre is left alone altogether. */
+  get everything(): boolean {
+    return this.#known.some(({ kind }) => kind === "everything");
   }
 
   get health(): Health {

@@ -21,6 +21,8 @@ const LEAST_WAIT_MS = 5;
 /** How often and how long an outcome is told to a ledger that does not take it; after that the centre tells it, at the next claim. */
 const SETTLE_TRIES = 6;
 const SETTLE_RETRY: BackoffPolicy = { firstMs: 100, factor: 3, capMs: 5_000 };
+/** A probe of a target that is away is small, yet shows whether several lanes meet the same. */
+const PROBE_LANES = 4;
 const NOTHING: LoadReport = { outcomes: [], moved: [], tripped: [], changes: 0 };
 
 export type ProcessorParts = {
@@ -131,7 +133,10 @@ export class Processor {
 
   async #claim(): Promise<readonly Claim[]> {
     const { work, worker, settings } = this.#parts;
-    const claims = await work.claim(worker, this.#size.next, settings.leaseMs);
+    const { next } = this.#size;
+    if (this.#breaker.state.kind !== "closed")
+      return work.claim(worker, { ...next, lanes: Math.min(next.lanes, PROBE_LANES) }, settings.leaseMs);
+    const claims = await work.claim(worker, next, settings.leaseMs);
     this.#size.claimed(claims.length);
     return claims;
   }

@@ -34,6 +34,8 @@ export type PublisherParts = {
   readonly tracing?: Tracing;
   /** Called after entries for these audiences became readable in the update log. */
   readonly onPublished: (audiences: readonly string[]) => void;
+  /** True while the centre is to be left alone; without it never. */
+  readonly paused?: () => boolean;
 };
 
 /**
@@ -85,7 +87,7 @@ export class Publisher {
   /** Until `stop` is raised; then what is under way is finished. Never rejects. */
   async run(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
-      const waitMs = await this.#guarded();
+      const waitMs = this.#parts.paused?.() ? this.#parts.settings.pollMs : await this.#guarded();
       if (waitMs > 0) await this.#wake.wait(waitMs, stop);
     }
   }

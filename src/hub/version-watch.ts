@@ -21,6 +21,8 @@ export type VersionWatchParts = {
   readonly log: Log;
   /** Called when lanes became due. */
   readonly doubted: () => void;
+  /** True while the centre is to be left alone; without it never. */
+  readonly paused?: () => boolean;
 };
 
 /**
@@ -47,7 +49,7 @@ export class VersionWatch {
     const { log, runtime } = this.#parts;
     for (let failures = 0; !stop.aborted;) {
       try {
-        await this.look(stop);
+        if (!this.#parts.paused?.()) await this.look(stop);
         failures = 0;
       } catch (thrown) {
         failures++;

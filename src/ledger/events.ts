@@ -30,7 +30,7 @@ export const EVENTS = {
   "route paused": "one fault met many lanes: messages of this table wait, untried, until a probe goes through",
   resumed: "it goes on: a person said so, or the probe of a route went through",
   "breaker opened": "a target did not answer; nothing is tried and nothing is judged meanwhile",
-  "breaker probed": "a target was asked again and still did not answer",
+  "breaker probed": "a target was asked again and still did not answer; told at 2, 4, 8 … failures in a row",
   "breaker closed": "the target answers again",
   // lanes, terminals, updates
   "epoch opened": "a terminal began to number from 1",

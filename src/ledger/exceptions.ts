@@ -46,6 +46,8 @@ export type ExceptionRow = {
   readonly attempts: number;
   readonly dueAt: Instant | null;
   readonly behind: { readonly lane: LaneName; readonly seq: Seq; readonly on: string } | null;
+  /** The paused route that it waits for; null: none. */
+  readonly route: string | null;
   readonly tables: readonly string[];
   readonly since: Instant;
   /** The message's trace id; null when it is not known. */

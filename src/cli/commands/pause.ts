@@ -18,6 +18,8 @@ type State = { readonly pauses: readonly (Pause & { readonly waiting: number })[
 
 /** Between two looks at whether a drain is through. */
 const LOOK_MS = 200;
+/** Every process has heard of a pause by then, and what forwards the centre's own changes has ended its turn. */
+const HEARD_MS = 2_500;
 
 export function addPause(program: Command, output: Output): void {
   scoped(program.command("pause"))
@@ -63,7 +65,7 @@ export function addDrain(program: Command, output: Output): void {
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       const operator = await operatorOf(options, systemRuntime);
-      const state = await drained(operator, reasonOf(options), Number(options.timeout) * 1_000);
+      const state = await drained(operator, output, reasonOf(options), secondsOf(options) * 1_000);
       output.out(
         options.json
           ? JSON.stringify(state)
@@ -94,15 +96,26 @@ function reasonOf({ reason }: Options): string {
   return reason;
 }
 
-async function drained(operator: Operator, reason: string, timeoutMs: number): Promise<State> {
+function secondsOf({ timeout }: Options): number {
+  const seconds = Number(timeout);
+  if (!(seconds > 0)) throw new WaybillError("USAGE", `--timeout: ${timeout} is no number of seconds above 0`);
+  return seconds;
+}
+
+/** Tells how many lanes are still in work each time that it changes. @throws UNAVAILABLE when the time is over; all stays paused */
+async function drained(operator: Operator, output: Output, reason: string, timeoutMs: number): Promise<State> {
   const before = await operator.get<State>("/api/pauses");
   if (!before.pauses.some(({ kind }) => kind === "everything"))
     await operator.post<State>("/api/pauses", { kind: "everything", reason });
-  const until = systemRuntime.clock.elapsed() + timeoutMs;
-  for (;;) {
+  const begun = systemRuntime.clock.elapsed();
+  for (let told = 0; ;) {
     const state = await operator.get<State>("/api/pauses");
-    if (state.lanesInWork === 0) return state;
-    if (systemRuntime.clock.elapsed() > until)
+    const passed = systemRuntime.clock.elapsed() - begun;
+    if (state.lanesInWork === 0 && passed >= HEARD_MS) return state;
+    if (state.lanesInWork > 0 && state.lanesInWork !== told)
+      output.err(`${state.lanesInWork} lane(s) are still in work …`);
+    told = state.lanesInWork;
+    if (passed > Math.max(timeoutMs, HEARD_MS))
       throw new WaybillError("UNAVAILABLE", `${state.lanesInWork} lane(s) are still in work; everything stays paused`);
     await systemRuntime.timers.sleep(LOOK_MS);
   }

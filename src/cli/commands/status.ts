@@ -2,6 +2,7 @@ import { InvalidArgumentError, type Command } from "commander";
 import { asWaybillError } from "../../base/errors.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import type { Overview, TerminalLine } from "../../ledger/port.ts";
+import type { Standstill } from "../../hub/api/waits.ts";
 import { operatorOf, type Operator } from "../operator.ts";
 import type { GlobalOptions } from "../options.ts";
 import { attention, counts, terminalsText, type Standing } from "../overview.ts";
@@ -42,12 +43,13 @@ export function addStatus(program: Command, output: Output): void {
 }
 
 async function standingOf(operator: Operator, limit: string): Promise<Standing> {
-  const [overview, { terminals }, restores] = await Promise.all([
+  const [overview, { terminals }, restores, standstill] = await Promise.all([
     operator.get<Overview>("/api/overview"),
     operator.get<{ terminals: readonly TerminalLine[] }>("/api/terminals", { limit }),
     operator.get<Restores>("/api/restores", { limit: 1_000 }).catch(withoutRestores),
+    operator.get<Standstill>("/api/pauses"),
   ]);
-  return { overview, terminals, restores };
+  return { overview, terminals, restores, standstill };
 }
 
 /** Whoever may only look is told the rest all the same. */

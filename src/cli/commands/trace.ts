@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import pc from "picocolors";
 import { isoOf } from "../../base/clock.ts";
 import { systemRuntime } from "../../base/runtime.ts";
+import { waitText } from "../../hub/api/waits.ts";
 import type { TraceAnswer, TracedMessage } from "../../hub/api/trace.ts";
 import type { ExceptionRow } from "../../ledger/exceptions.ts";
 import type { Event } from "../../ledger/port.ts";
@@ -40,6 +41,7 @@ const messagesText = ({ messages, traceLink }: TraceAnswer): string =>
 
 function messageText(message: TracedMessage, link: string | null): string {
   const lines = [`${pc.bold(`${message.lane}/${message.seq}`)}  ${message.state}: ${message.headline}`];
+  lines.push(...message.waits.map((wait) => `  ${pc.yellow(waitText(wait))}`));
   if (message.exception) lines.push(...exceptionText(message.exception));
   if (message.trace !== null)
     lines.push(pc.dim(`  trace ${link === null ? message.trace : link.replace("{trace}", message.trace)}`));

@@ -6,6 +6,7 @@ import type { Log } from "../../observe/log.ts";
 import type { Metrics } from "../../observe/metrics.ts";
 import type { AlertSettings } from "../alerts/settings.ts";
 import type { Tracing } from "../../observe/tracing.ts";
+import type { BreakerState } from "../breaker.ts";
 import type { Central } from "../central.ts";
 import type { RetentionKeeper } from "../retention-keeper.ts";
 import type { HubRole } from "../roles.ts";
@@ -52,6 +53,8 @@ export type HubApiParts = {
   };
   /** For /readyz; without it the hub is ready whenever it can answer. */
   readonly health?: () => Promise<HealthReport> | HealthReport;
+  /** The breaker of the centre, where this process loads. */
+  readonly breaker?: () => BreakerState;
   /** Without it nothing is refused for a full backlog or disk. */
   readonly capacity?: () => Promise<Capacity>;
   /** Takes away what is over and beyond its time; without it only when a person asks. */

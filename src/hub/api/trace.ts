@@ -15,6 +15,7 @@ import { headline, type MessageState, type StateKind } from "../../message/lifec
 import { contextOfLine } from "../../observe/trace-context.ts";
 import { payloadOf, type Payload } from "./payload.ts";
 import type { Sight } from "./sight.ts";
+import { waitsOf, type Standstill, type WaitReason } from "./waits.ts";
 
 /** One message's waybill, as far as the hub knows it. */
 export type TracedMessage = {
@@ -26,6 +27,8 @@ export type TracedMessage = {
   readonly exception: ExceptionRow | null;
   /** The message it waits behind, when it is held. */
   readonly waitsFor: ExceptionRow["behind"];
+  /** All that it waits for now. */
+  readonly waits: readonly WaitReason[];
   /** Its trace id, for the tracing tool and the log; null when its sender named none. */
   readonly trace: string | null;
   readonly events: readonly Event[];
@@ -50,9 +53,10 @@ export async function traceMessages(
   terminal: TerminalId,
   what: string,
   sight: Sight,
+  standstill: Standstill,
 ): Promise<TraceAnswer> {
   const places = await placesOf(ledger, terminal, what, sight);
-  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place, sight)))).filter(
+  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place, sight, standstill)))).filter(
     (message) => message !== null,
   );
   if (messages.length > 0) return { terminal, what, messages };
@@ -76,9 +80,10 @@ export async function traceAnywhere(
   tags: Readonly<Record<string, string>>,
   at: string | null,
   sight: Sight,
+  standstill: Standstill,
 ): Promise<Omit<TraceAnswer, "terminal">> {
   const places = await placesAnywhere(ledger, value, tags, at, sight);
-  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place, sight)))).filter(
+  const messages = (await Promise.all(places.map((place) => traceOne(ledger, place, sight, standstill)))).filter(
     (message) => message !== null,
   );
   if (messages.length > 0) return { what: value, messages };
@@ -133,7 +138,12 @@ async function foundBy(
   return places.filter((_, i) => found[i]);
 }
 
-async function traceOne(ledger: Ledger, { lane, seq: number }: Place, sight: Sight): Promise<TracedMessage | null> {
+async function traceOne(
+  ledger: Ledger,
+  { lane, seq: number }: Place,
+  sight: Sight,
+  standstill: Standstill,
+): Promise<TracedMessage | null> {
   const state = await ledger.trail.state(lane, number);
   if (state === null) return null;
   const [row, happened, stored] = await Promise.all([
@@ -146,13 +156,15 @@ async function traceOne(ledger: Ledger, { lane, seq: number }: Place, sight: Sig
   const waitsFor = exception?.behind ?? null;
   const trace = contextOfLine(Buffer.from(stored.lines[0] ?? ""))?.traceId ?? null;
   const told = toldOf(state, exception, events);
-  return { lane, seq: number, state, headline: told, exception, waitsFor, trace, events, payload };
+  const waits = waitsOf(lane, state, exception, standstill);
+  return { lane, seq: number, state, headline: told, exception, waitsFor, waits, trace, events, payload };
 }
 
 /** The state in one line, from what the ledger keeps of it. */
 function toldOf(kind: StateKind, exception: ExceptionRow | null, events: readonly Event[]): string {
   // Who holds the lease is the processor's business, and over by the time that it is read.
   if (kind === "processing") return "being loaded now";
+  if (kind === "held" && exception?.route != null) return `waits until the route ${exception.route} goes on`;
   return headline(stateOf(kind, exception, events));
 }
 

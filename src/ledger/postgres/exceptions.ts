@@ -3,6 +3,7 @@ import type { Instant } from "../../base/clock.ts";
 import { laneName, splitLane, type Epoch, type Seq, type TerminalId } from "../../base/ids.ts";
 import type { StateKind } from "../../message/lifecycle.ts";
 import type { ExceptionFilter, ExceptionGroup, ExceptionRow, Exceptions } from "../exceptions.ts";
+import { NEVER_DUE } from "../pauses.ts";
 import type { KeySets } from "../key-sets.ts";
 import { searchKey } from "../search-key.ts";
 import { lockTerminals } from "./due.ts";
@@ -70,6 +71,7 @@ type StoredRow = {
   readonly since: Instant;
   readonly trace: string | null;
   readonly revision: number | null;
+  readonly route: string | null;
 };
 
 const SELECT = `
@@ -77,7 +79,7 @@ const SELECT = `
          case when o.leased_by is not null and e.claimed_fence = o.fence and e.verb = 'load' and e.closed_at is null
            then 'processing' else e.state end as state,
          b.terminal as "behindTerminal", b.epoch as "behindEpoch", e.behind_seq as "behindSeq", e.behind_on as "behindOn",
-         e.tables, e.since, e.trace, e.revision
+         e.tables, e.since, e.trace, e.revision, e.route
   from exception e join lane l on l.id = e.lane join lane_out o on o.lane = e.lane left join lane b on b.id = e.behind_lane`;
 
 const ONE = `${SELECT} where l.terminal = $1 and l.epoch = $2 and e.seq = $3`;
@@ -136,11 +138,12 @@ const shown = async (tx: Tx, row: StoredRow): Promise<ExceptionRow> => ({
   fault: row.fault,
   detail: row.detail,
   attempts: row.attempts,
-  dueAt: row.dueAt,
+  dueAt: row.dueAt === NEVER_DUE ? null : row.dueAt,
   behind:
     row.behindTerminal === null || row.behindEpoch === null || row.behindSeq === null
       ? null
       : { lane: laneName(row.behindTerminal, row.behindEpoch), seq: row.behindSeq, on: row.behindOn ?? "" },
+  route: row.route,
   tables: JSON.parse(row.tables) as string[],
   since: row.since,
   trace: row.trace,

@@ -5,6 +5,7 @@ import type { StateKind } from "../../message/lifecycle.ts";
 import type { ExceptionFilter, ExceptionGroup, ExceptionRow, Exceptions } from "../exceptions.ts";
 import { countFollowers, NOBODY_WAITS, waitingBehind } from "./followers.ts";
 import { laneByName } from "./lane-row.ts";
+import { NEVER_DUE } from "../pauses.ts";
 import type { KeySets } from "../key-sets.ts";
 import { searchKey } from "../search-key.ts";
 import { discardOne, requeueOne, revisions } from "./orders.ts";
@@ -61,6 +62,7 @@ type StoredRow = {
   readonly since: Instant;
   readonly trace: string | null;
   readonly revision: number | null;
+  readonly route: string | null;
 };
 
 const SELECT = `
@@ -68,7 +70,7 @@ const SELECT = `
          case when o.leased_by is not null and e.claimed_fence = o.fence and e.verb = 'load' and e.closed_at is null
            then 'processing' else e.state end as state,
          b.terminal as behindTerminal, b.epoch as behindEpoch, e.behind_seq as behindSeq, e.behind_on as behindOn,
-         e.tables, e.since, e.trace, e.revision
+         e.tables, e.since, e.trace, e.revision, e.route
   from exception e join lane l on l.id = e.lane join lane_out o on o.lane = e.lane left join lane b on b.id = e.behind_lane`;
 
 // Each part of the filter is always there and says yes when nobody asked: one statement, prepared once.
@@ -125,11 +127,12 @@ const shown = (store: Store, row: StoredRow): ExceptionRow => ({
   fault: row.fault,
   detail: row.detail,
   attempts: row.attempts,
-  dueAt: row.dueAt,
+  dueAt: row.dueAt === NEVER_DUE ? null : row.dueAt,
   behind:
     row.behindTerminal === null || row.behindEpoch === null || row.behindSeq === null
       ? null
       : { lane: laneName(row.behindTerminal, row.behindEpoch), seq: row.behindSeq, on: row.behindOn ?? "" },
+  route: row.route,
   tables: JSON.parse(row.tables) as string[],
   since: row.since,
   trace: row.trace,

@@ -17,7 +17,7 @@ const call = z.object({
 });
 
 /** Loading that stands still: by a person's word, or since one fault met many lanes. Terminals go on sending all the while. */
-export function pauseRoutes({ ledger, settings, wake }: HubApiParts): readonly Route[] {
+export function pauseRoutes({ ledger, settings, wake, breaker }: HubApiParts): readonly Route[] {
   const state = async (): Promise<object> => {
     const [pauses, counts, lanesInWork] = await Promise.all([
       ledger.pauses.list(),
@@ -26,7 +26,7 @@ export function pauseRoutes({ ledger, settings, wake }: HubApiParts): readonly R
     ]);
     const waiting = new Map(counts.map(({ route, messages }) => [route, messages]));
     const shown = pauses.map((pause) => ({ ...pause, waiting: waiting.get(pause.name) ?? 0 }));
-    return { pauses: shown, lanesInWork };
+    return { pauses: shown, lanesInWork, breaker: breaker?.() ?? null };
   };
   /** @throws NOT_FOUND for what is not there: a pause with a slip of the pen in it would stop nothing. */
   const scopeOf = async ({ kind, name }: z.output<typeof call>): Promise<PauseScope> => {
@@ -48,11 +48,12 @@ export function pauseRoutes({ ledger, settings, wake }: HubApiParts): readonly R
   };
   return [
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/pauses",
-        summary: "What stands still, since when, by whom and why; and how many lanes are in work",
+        summary:
+          "What stands still, since when, by whom and why; how many lanes are in work, and the breaker of the centre",
         answer: { status: 200 },
         faults: [],
       },

@@ -6,6 +6,7 @@ import { json } from "../http.ts";
 import type { HubApiParts } from "../parts.ts";
 import { queryOf, route, type Route } from "../route.ts";
 import { traceAnywhere, traceMessages } from "../trace.ts";
+import { standstillOf, type Standstill } from "../waits.ts";
 import { count, time } from "./query.ts";
 
 const eventsQuery = z.object({
@@ -33,7 +34,8 @@ const findQuery = z.object({
 });
 
 /** What happened: one message's life, and everything, newest first. */
-export function trailRoutes({ ledger, settings }: HubApiParts): readonly Route[] {
+export function trailRoutes({ ledger, settings, breaker }: HubApiParts): readonly Route[] {
+  const standstill = (): Promise<Standstill> => standstillOf(ledger, breaker?.() ?? null);
   const traceLink = settings.tracing?.link ?? null;
   return [
     route(
@@ -48,7 +50,7 @@ export function trailRoutes({ ledger, settings }: HubApiParts): readonly Route[]
       },
       async ({ caller: { sight }, params }) => {
         const [terminal, what] = [terminalId(params["terminal"] ?? ""), params["what"] ?? ""];
-        return json(200, { ...(await traceMessages(ledger, terminal, what, sight)), traceLink });
+        return json(200, { ...(await traceMessages(ledger, terminal, what, sight, await standstill())), traceLink });
       },
     ),
     route(
@@ -79,7 +81,7 @@ export function trailRoutes({ ledger, settings }: HubApiParts): readonly Route[]
       async ({ caller: { sight }, request }) => {
         const { value, tag, at = null } = queryOf(findQuery, request);
         const tags = Object.fromEntries(tag) as Record<string, string>;
-        return json(200, { ...(await traceAnywhere(ledger, value, tags, at, sight)), traceLink });
+        return json(200, { ...(await traceAnywhere(ledger, value, tags, at, sight, await standstill())), traceLink });
       },
     ),
     route(
