@@ -11,6 +11,7 @@ import type { TraceAnswer, TracedMessage } from "../src/hub/api/trace.ts";
 export type { Event, ExceptionRow, FleetPage, Minute, Picture, Point, Role, TraceAnswer, TracedMessage };
 export type Session = { readonly actor: string; readonly role: Role; readonly proof: string };
 export type TerminalPage = {
+  readonly restored: { readonly at: number; readonly reason: string } | null;
   readonly terminal: Terminal;
   readonly lanes: readonly (Omit<LaneStatus, "chain"> & { readonly chain: string })[];
   readonly refusedUpdates: readonly {

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { currentSession, may, signOut, whenSignedOut, type Picture, type Role, type Session } from "./api.ts";
+import { Alerts } from "./alerts.tsx";
 import { Audit } from "./audit.tsx";
 import { BulkDetail, Bulks } from "./bulk.tsx";
 import { DeadLetters } from "./dead-letters.tsx";
@@ -15,6 +16,7 @@ import { SignIn } from "./sign-in.tsx";
 import { TerminalDetail } from "./terminal-detail.tsx";
 import { Terminals } from "./terminals.tsx";
 import { applyTheme, storedTheme, THEMES, type Theme } from "./theme.ts";
+import { UpdateDetail, Updates } from "./updates.tsx";
 import { Empty, Page } from "./ui.tsx";
 
 /** Where a link with a secret leads: who follows one enters anew, whoever they were. */
@@ -59,7 +61,13 @@ const SCREENS: readonly Screen[] = [
       return id === undefined ? <Bulks /> : <BulkDetail key={id} id={id} />;
     },
   },
-  { names: ["audit"], label: "Audit", show: () => <Audit /> },
+  {
+    names: ["updates"],
+    label: "Updates",
+    show: ([id], query) => (id === undefined ? <Updates query={query} /> : <UpdateDetail key={id} id={id} />),
+  },
+  { names: ["alerts"], label: "Alerts", show: (_, query) => <Alerts query={query} /> },
+  { names: ["audit"], label: "Audit", show: (_, query) => <Audit query={query} /> },
   { names: ["people"], label: "People", needs: "admin", show: () => <People /> },
   { names: ["settings"], label: "Settings", needs: "operator", show: () => <Settings /> },
 ];

@@ -1,63 +1,43 @@
 import type { ReactNode } from "react";
-import { EVENTS, type EventKind } from "../src/ledger/events.ts";
-import type { Event } from "./api.ts";
-import { when } from "./format.ts";
-import { useBeat } from "./live.tsx";
-import { usePages } from "./pages.ts";
-import { to } from "./place.ts";
-import { Card, Empty, Failure, Page, Waiting } from "./ui.tsx";
-import { VirtualList } from "./virtual-list.tsx";
+import { EVENTS } from "../src/ledger/events.ts";
+import { may, query as queryText } from "./api.ts";
+import { Log } from "./log.tsx";
+import { go, to } from "./place.ts";
+import { Filter, Page } from "./ui.tsx";
 
-const PAGE = 200;
+const FILTERS = ["terminal", "actor", "kind"] as const;
 
-export function Audit(): ReactNode {
-  const pages = usePages<{ events: readonly Event[] }, Event, number>(
-    `?limit=${PAGE}`,
-    useBeat(2),
-    (address, before) => `/api/events${address}${before === null ? "" : `&before=${before}`}`,
-    ({ events }) => ({ rows: events, next: events.length < PAGE ? null : (events.at(-1)?.id ?? null) }),
-  );
+/** Everything that happened and who did it, by terminal, actor and kind; an operator can take it along as a file. */
+export function Audit({ query }: { readonly query: URLSearchParams }): ReactNode {
+  const filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name)]));
+  const change = (changed: Readonly<Record<string, string | null>>): void =>
+    go(`${to("audit")}${queryText({ ...filter, ...changed })}`);
   return (
-    <Page title="Audit" lead="Everything that happened, newest first, and who did it.">
-      {pages.error !== null && <Failure error={pages.error} again={pages.again} />}
-      <Card flush>
-        {pages.loading ? (
-          <Waiting />
-        ) : pages.rows.length === 0 ? (
-          <Empty title="Nothing has happened yet." />
-        ) : (
-          <VirtualList
-            label="Events"
-            rows={pages.rows}
-            rowHeight={52}
-            keyOf={(event) => String(event.id)}
-            render={(event) => <EventLine event={event} />}
-            onEnd={pages.loadMore}
-          />
-        )}
-      </Card>
-    </Page>
-  );
-}
-
-function EventLine({ event }: { readonly event: Event }): ReactNode {
-  const meaning = Object.hasOwn(EVENTS, event.kind) ? EVENTS[event.kind as EventKind] : "";
-  const [terminal = "", epoch = ""] = (event.lane ?? "").split("/");
-  const numbers = event.from === event.through ? String(event.from) : `${event.from}–${event.through}`;
-  return (
-    <div className="row event-grid">
-      <time className="n">{when(event.at)}</time>
-      <strong>{event.kind}</strong>
-      <span className="clip">
-        {event.lane !== null && event.from > 0 && (
-          <a href={to("message", terminal, epoch, String(event.from))}>
-            {terminal} № {numbers}
+    <Page
+      title="Audit"
+      lead="Everything that happened, newest first, and who did it."
+      aside={
+        may("operator") && (
+          <a href={`/api/audit${queryText({ ...filter, format: "csv" })}`} download="waybill-audit.csv">
+            Download as CSV
           </a>
-        )}
-        {event.lane !== null && event.from === 0 && <a href={to("terminals", terminal)}>{terminal}</a>}
-        <small title={event.detail || meaning}>{event.detail || meaning}</small>
-      </span>
-      <span className="faint clip">{event.actor}</span>
-    </div>
+        )
+      }
+    >
+      <div className="filters">
+        <Filter label="Terminal" value={filter["terminal"]} change={(terminal) => change({ terminal })} />
+        <Filter label="Who, such as operator:anna" value={filter["actor"]} change={(actor) => change({ actor })} />
+        <label>
+          <span className="unseen">Kind</span>
+          <select value={filter["kind"] ?? ""} onChange={({ target }) => change({ kind: target.value })}>
+            <option value="">Every kind</option>
+            {Object.keys(EVENTS).map((kind) => (
+              <option key={kind}>{kind}</option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <Log filter={filter} empty="Nothing fits." />
+    </Page>
   );
 }

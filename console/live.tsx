@@ -1,4 +1,5 @@
-import { createContext, useContext, useEffect, useState, type ReactNode } from "react";
+import { createContext, useContext, useEffect, useRef, useState, type ReactNode } from "react";
+import { changed, type Change } from "../src/console/changes.ts";
 import { currentSession, get, type Picture } from "./api.ts";
 
 /** Whether what is shown is of now. */
@@ -30,6 +31,12 @@ function watchHub(tell: Told): () => void {
     opened.addEventListener("picture", (event: MessageEvent<string>) =>
       tell(() => ({ picture: JSON.parse(event.data) as Picture, liveness: "live" })),
     );
+    opened.addEventListener("changes", (event: MessageEvent<string>) =>
+      tell(({ picture }) => ({
+        picture: picture && changed(picture, JSON.parse(event.data) as readonly Change[]),
+        liveness: "live",
+      })),
+    );
     opened.addEventListener("blind", () => tell(({ picture }) => ({ picture, liveness: "blind" })));
     opened.addEventListener("error", () => {
       tell(({ picture }) => ({ picture, liveness: "lost" }));
@@ -49,6 +56,29 @@ function watchHub(tell: Told): () => void {
   };
 }
 
+/**
+ * One question at a time: while an answer is on its way another is not asked, so that a hub that needs longer than a beat
+ * still gets to answer. What is asked is given up when one of `of` changes, or nobody waits any more.
+ */
+export function useQuestion(of: readonly unknown[]): (ask: (signal: AbortSignal) => Promise<void>) => void {
+  const going = useRef<AbortController | null>(null);
+  useEffect(
+    () => () => {
+      going.current?.abort();
+      going.current = null;
+    },
+    of,
+  );
+  return (ask) => {
+    if (going.current !== null) return;
+    const mine = new AbortController();
+    going.current = mine;
+    void ask(mine.signal).finally(() => {
+      if (going.current === mine) going.current = null;
+    });
+  };
+}
+
 export type Loaded<T> = {
   readonly value: T | null;
   readonly error: Error | null;
@@ -65,17 +95,18 @@ export function useAnswer<T>(path: string | null, beat: number | string = 0): Lo
     error: null,
   });
   const [asked, setAsked] = useState(0);
+  const question = useQuestion([path, asked]);
   useEffect(() => {
-    if (path === null) return undefined;
-    const gone = new AbortController();
-    get<T>(path, gone.signal).then(
-      (value) => setAnswer({ path, value, error: null }),
-      (error: Error) => {
-        if (!gone.signal.aborted)
-          setAnswer((before) => ({ path, value: before.path === path ? before.value : null, error }));
-      },
+    if (path === null) return;
+    question((signal) =>
+      get<T>(path, signal).then(
+        (value) => setAnswer({ path, value, error: null }),
+        (error: Error) => {
+          if (!signal.aborted)
+            setAnswer((before) => ({ path, value: before.path === path ? before.value : null, error }));
+        },
+      ),
     );
-    return () => gone.abort();
   }, [path, beat, asked]);
   const mine = answer.path === path;
   return {

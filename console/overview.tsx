@@ -8,6 +8,7 @@ import { count, duration, rate } from "./format.ts";
 import { dayOf, ratesOf } from "./flow.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
 import { Ask } from "./messages.tsx";
+import { Pauses } from "./pauses.tsx";
 import { to } from "./place.ts";
 import { TerminalHead, TerminalRow } from "./terminals.tsx";
 import { Badge, Card, Empty, Failure, Figure, Page, Waiting } from "./ui.tsx";
@@ -33,6 +34,7 @@ function Now({ picture }: { readonly picture: Picture }): ReactNode {
   return (
     <>
       <Attention picture={picture} />
+      <Pauses />
       <Ask what="" at="" />
       <div className="figures">
         <Figure

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { get } from "./api.ts";
+import { useQuestion } from "./live.tsx";
 
 type Page<T, Next> = { readonly rows: readonly T[]; readonly next: Next | null };
 export type Pages<T> = {
@@ -33,19 +34,23 @@ export function usePages<Answer, T, Next extends string | number>(
   const busy = useRef(false);
   const mine = state.address === address;
   const deep = mine && state.pages > 1;
+  const question = useQuestion([address, deep, asked]);
   useEffect(() => {
-    if (deep) return undefined;
-    const gone = new AbortController();
-    get<Answer>(pageAt(address, null), gone.signal).then(
-      (answer) => setState({ address, ...read(answer), pages: 1, error: null }),
-      (error: Error) => {
-        if (!gone.signal.aborted)
-          setState((before) =>
-            before.address === address ? { ...before, error } : { address, rows: [], next: null, pages: 0, error },
-          );
-      },
+    if (deep) return;
+    question((signal) =>
+      get<Answer>(pageAt(address, null), signal).then(
+        (answer) => {
+          // Somebody went on meanwhile: what they read does not move.
+          if (!signal.aborted) setState({ address, ...read(answer), pages: 1, error: null });
+        },
+        (error: Error) => {
+          if (!signal.aborted)
+            setState((before) =>
+              before.address === address ? { ...before, error } : { address, rows: [], next: null, pages: 0, error },
+            );
+        },
+      ),
     );
-    return () => gone.abort();
     // The two functions describe the same endpoint at every call.
   }, [address, deep ? "deep" : beat, asked]);
   const { next } = state;

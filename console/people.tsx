@@ -3,7 +3,7 @@ import { ROLES, type ApiToken, type Operator, type Role } from "../src/ledger/ac
 import { path, post } from "./api.ts";
 import { when } from "./format.ts";
 import { useAnswer } from "./live.tsx";
-import { Act, Badge, Card, Empty, Failure, Page, useAct, Waiting, type Tone } from "./ui.tsx";
+import { Act, Badge, Card, Empty, Failure, Field, Page, useAct, Waiting, type Tone } from "./ui.tsx";
 
 const ROLE_TONES: Readonly<Record<Role, Tone>> = { viewer: "calm", operator: "info", admin: "good" };
 const ROLE_MEANS: Readonly<Record<Role, string>> = {
@@ -125,28 +125,6 @@ function NewToken({ done }: { readonly done: () => void }): ReactNode {
         </p>
       )}
     </form>
-  );
-}
-
-function Field(given: {
-  readonly label: string;
-  readonly value: string;
-  readonly change: (value: string) => void;
-  readonly type?: string;
-  readonly autoComplete: string;
-}): ReactNode {
-  const id = useId();
-  return (
-    <div className="field">
-      <label htmlFor={id}>{given.label}</label>
-      <input
-        id={id}
-        type={given.type ?? "text"}
-        autoComplete={given.autoComplete}
-        value={given.value}
-        onChange={(event) => given.change(event.target.value)}
-      />
-    </div>
   );
 }
 

@@ -1,11 +1,14 @@
 import type { ReactNode } from "react";
-import { path, query, type ExceptionRow, type TerminalPage } from "./api.ts";
-import { ExceptionLine } from "./dead-letters.tsx";
-import { ago, count, duration, updatesBehind, when } from "./format.ts";
+import { path, post, query, type ExceptionRow, type TerminalPage } from "./api.ts";
+import { ExceptionLine, titleOf } from "./dead-letters.tsx";
+import { NewKey } from "./enrol.tsx";
+import { ago, count, counted, duration, updatesBehind, when } from "./format.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
-import { to } from "./place.ts";
-import { Badge, Card, Empty, Failure, Figure, Page, Waiting } from "./ui.tsx";
+import { Log } from "./log.tsx";
 import { Ask } from "./messages.tsx";
+import { PauseButton, Pauses, usePauses } from "./pauses.tsx";
+import { to } from "./place.ts";
+import { Act, Badge, Card, Empty, Failure, Figure, Page, Waiting } from "./ui.tsx";
 
 export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
   const beat = useBeat(2);
@@ -22,6 +25,15 @@ export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
     >
       {error !== null && <Failure error={error} again={again} />}
       {loading && <Waiting />}
+      {value?.restored !== undefined && value.restored !== null && (
+        <div className="notice warn" role="status">
+          <span>
+            It was set back to an older copy {when(value.restored.at)}: {value.restored.reason}. Its rows are compared
+            with the centre; nobody has said yet that both are equal.
+          </span>
+        </div>
+      )}
+      <Pauses only={({ kind, name }) => kind !== "route" && (kind === "everything" || name.split("/")[0] === id)} />
       {value !== null && <Facts page={value} />}
       <Ask what="" at={id} />
       <Card title="Off the happy path" flush>
@@ -42,21 +54,25 @@ export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
         <Card title="Updates this terminal refused" flush>
           <ul className="rows" aria-label="Refused updates">
             {value.refusedUpdates.map((refusal) => (
-              <li key={refusal.id} className="row event-grid">
-                <span className="n">{refusal.id}</span>
-                <Badge tone="bad">{refusal.code}</Badge>
-                <span>{refusal.detail}</span>
-                <time>{when(refusal.at)}</time>
+              <li key={`${refusal.id} ${refusal.code} ${refusal.detail}`} className="row event-grid">
+                <time className="n">{when(refusal.at)}</time>
+                <a href={to("updates", String(refusal.id))}>Update {refusal.id}</a>
+                <span className="clip">
+                  <span>{titleOf(refusal.code)}</span>
+                  <small title={refusal.detail}>{refusal.detail}</small>
+                </span>
               </li>
             ))}
           </ul>
         </Card>
       )}
+      <Log title="What happened here" filter={{ terminal: id }} empty="Nothing of late." />
+      {value !== null && <Keys page={value} again={again} />}
     </Page>
   );
 }
 
-const Tags = ({ tags }: { readonly tags: Readonly<Record<string, string>> }): ReactNode => (
+export const Tags = ({ tags }: { readonly tags: Readonly<Record<string, string>> }): ReactNode => (
   <>
     {Object.entries(tags).map(([name, value]) => (
       <span key={name} className="tag">
@@ -66,11 +82,42 @@ const Tags = ({ tags }: { readonly tags: Readonly<Record<string, string>> }): Re
   </>
 );
 
+/** What may be done with the terminal as a whole. */
+function Keys({ page: { terminal }, again }: { readonly page: TerminalPage; readonly again: () => void }): ReactNode {
+  const pauses = usePauses();
+  const isPaused = pauses.value?.pauses.some(({ kind, name }) => kind === "terminal" && name === terminal.id) ?? false;
+  if (pauses.value === null) return null; // a viewer
+  return (
+    <Card title="This terminal">
+      <p className="fine">
+        Enrolled {when(terminal.enrolledAt)}; its key is {terminal.state === "revoked" ? "revoked" : "valid"}. While it
+        is paused it goes on sending, and nothing of it is loaded.
+      </p>
+      <div className="buttons">
+        <PauseButton scope={{ kind: "terminal", name: terminal.id }} isPaused={isPaused} done={pauses.again} />
+        <NewKey terminal={terminal.id} tags={terminal.tags} />
+        {terminal.state === "enrolled" && (
+          <Act
+            label="Revoke the key"
+            question={`Nothing more is taken from ${terminal.id} until it is enrolled anew. Revoke its key?`}
+            act={() => post(path("api", "terminals", terminal.id, "revoke"), {})}
+            done={again}
+          />
+        )}
+      </div>
+    </Card>
+  );
+}
+
 function Facts({ page: { terminal, lanes } }: { readonly page: TerminalPage }): ReactNode {
   const { picture } = useLive();
   const now = picture?.at ?? 0;
   const current = lanes.find((lane) => lane.current);
   const behind = updatesBehind(picture?.overview.updatesHead ?? 0, terminal.appliedThrough);
+  const way =
+    current === undefined || current.receivedThrough === current.loadedThrough
+      ? "all of it is loaded"
+      : `${counted(current.receivedThrough - current.loadedThrough, "message")} on the way`;
   return (
     <div className="figures">
       <Figure
@@ -78,20 +125,20 @@ function Facts({ page: { terminal, lanes } }: { readonly page: TerminalPage }): 
         value={current === undefined ? "–" : count(current.receivedThrough)}
         note={current === undefined || current.receivedAt === null ? "nothing yet" : ago(current.receivedAt, now)}
       />
-      <Figure
-        label="Loaded through"
-        value={current === undefined ? "–" : count(current.loadedThrough)}
-        note={current === undefined || current.loadedAt === null ? "nothing yet" : ago(current.loadedAt, now)}
-      />
+      <Figure label="Loaded through" value={current === undefined ? "–" : count(current.loadedThrough)} note={way} />
       <Figure
         label="Updates behind"
         value={behind === null ? "–" : count(behind)}
-        note={behind === 0 ? "has every update" : "going down to it"}
+        note={behind === null ? "has taken none yet" : behind === 0 ? "has every update" : "going down to it"}
       />
       <Figure
         label="Last seen"
         value={terminal.lastSeenAt === null ? "never" : ago(terminal.lastSeenAt, now)}
-        note={[terminal.version === null ? null : `version ${terminal.version}`, skewText(terminal.skewMs)]
+        note={[
+          terminal.state === "revoked" ? "key revoked" : null,
+          terminal.version === null ? null : `version ${terminal.version}`,
+          skewText(terminal.skewMs),
+        ]
           .filter((note) => note !== null)
           .join(" · ")}
         {...(terminal.state === "revoked" ? { tone: "bad" as const } : {})}
@@ -99,7 +146,6 @@ function Facts({ page: { terminal, lanes } }: { readonly page: TerminalPage }): 
     </div>
   );
 }
-
 /** Below this a clock is right: the network's own delay is in the measure. */
 const RIGHT_MS = 2_000;
 function skewText(skewMs: number | null): string | null {

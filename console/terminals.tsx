@@ -1,6 +1,7 @@
 import { useState, type ReactNode } from "react";
 import { HEALTHS, type FleetHealth, type FleetLine } from "../src/console/fleet.ts";
-import { query, type FleetPage } from "./api.ts";
+import { may, query, type FleetPage } from "./api.ts";
+import { EnrolForm } from "./enrol.tsx";
 import { ago, count, counted, duration, updatesBehind } from "./format.ts";
 import { useBeat, useLive } from "./live.tsx";
 import { usePages } from "./pages.ts";
@@ -17,6 +18,7 @@ export const HEALTH_TONES: Readonly<Record<FleetHealth, Tone>> = {
 
 export function Terminals({ health }: { readonly health: string | null }): ReactNode {
   const [text, setText] = useState("");
+  const [isEnrolling, setEnrolling] = useState(false);
   const settled = useSettled(text);
   const { picture } = useLive();
   const chosen = HEALTHS.find((each) => each === health) ?? null;
@@ -32,7 +34,16 @@ export function Terminals({ health }: { readonly health: string | null }): React
     <Page
       title="Terminals"
       lead={picture === null ? undefined : `${counted(picture.overview.terminals, "terminal")} enrolled`}
+      aside={
+        may("operator") &&
+        !isEnrolling && (
+          <button type="button" onClick={() => setEnrolling(true)}>
+            Enrol a terminal
+          </button>
+        )
+      }
     >
+      {isEnrolling && <EnrolForm done={() => setEnrolling(false)} />}
       <div className="filters">
         <label>
           <span className="unseen">Name of a terminal</span>
@@ -66,7 +77,7 @@ export function Terminals({ health }: { readonly health: string | null }): React
         ) : pages.rows.length === 0 ? (
           <Empty title="No terminal fits.">
             {settled === "" && chosen === null
-              ? "A terminal is enrolled with a token that `waybill enroll` prints."
+              ? "A terminal is enrolled with a token, made here or by `waybill enroll`."
               : "Try another name or health."}
           </Empty>
         ) : (

@@ -200,6 +200,28 @@ export function Filter({
   );
 }
 
+export function Field(given: {
+  readonly label: string;
+  readonly value: string;
+  readonly change: (value: string) => void;
+  readonly type?: string;
+  readonly autoComplete: string;
+}): ReactNode {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>{given.label}</label>
+      <input
+        id={id}
+        type={given.type ?? "text"}
+        autoComplete={given.autoComplete}
+        value={given.value}
+        onChange={(event) => given.change(event.target.value)}
+      />
+    </div>
+  );
+}
+
 export const Progress = ({
   label,
   done,

@@ -19,7 +19,7 @@ export function VirtualList<T>({
   readonly rowHeight: number;
   readonly keyOf: (row: T) => string;
   readonly render: (row: T) => ReactNode;
-  readonly onEnd?: () => void;
+  readonly onEnd?: (() => void) | undefined;
 }): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 800 });

@@ -239,6 +239,41 @@ describeWith("browser", "the console in a browser, over the demo", (executablePa
     expect(await page.locator(".timeline").innerText()).toContain("loaded late");
   });
 
+  test("a terminal is paused and resumed with a reason, its log says so, and it gets a new key", MINUTE, async () => {
+    await page.goto(`${address}#/terminals/till-001`);
+    await page.getByRole("button", { name: "Pause", exact: true }).click();
+    await page.getByLabel("Reason").fill("the till is being moved");
+    await page.keyboard.press("Enter");
+    const paused = page.getByRole("list", { name: "What is paused" });
+    await paused.getByText("the till is being moved").waitFor();
+    await paused.getByRole("button", { name: "Resume" }).click();
+    await page.getByLabel("Reason").fill("it stands again");
+    await page.keyboard.press("Enter");
+    await paused.waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "New key" }).click();
+    await page.getByText("Put it as").waitFor();
+    await page.goto(`${address}#/audit?kind=resumed`);
+    await page.getByRole("list", { name: "Events" }).getByText("it stands again").waitFor();
+  });
+
+  test("a new terminal is enrolled by a token that is shown once", MINUTE, async () => {
+    await page.goto(`${address}#/terminals`);
+    await page.getByRole("button", { name: "Enrol a terminal" }).click();
+    await page.getByLabel("Name (any when left out)").fill("till-099");
+    await page.getByLabel("Tags, such as store:014").fill("store:099");
+    await page.getByRole("button", { name: "Make a token" }).click();
+    await page.getByText("into the config of till-099").waitFor();
+  });
+
+  test("an update shows how far it has come, and which terminals are slowest", MINUTE, async () => {
+    await page.goto(`${address}#/updates`);
+    const updates = page.getByRole("list", { name: "Updates" });
+    await updates.getByText("applied everywhere").or(updates.getByText("pending")).first().waitFor();
+    await updates.getByRole("link").first().click();
+    await page.getByRole("heading", { name: /^Update \d+$/ }).waitFor();
+    await page.getByRole("list", { name: "Terminals of this update" }).getByText("till-001").waitFor();
+  });
+
   test("no screen breaks a serious rule of accessibility, in light or dark", { timeout: 120_000 }, async () => {
     const screens = [
       ["#/", "Overview"],
@@ -249,6 +284,8 @@ describeWith("browser", "the console in a browser, over the demo", (executablePa
       ["#/people", "People"],
       ["#/settings", "Settings"],
       ["#/dead/bulk", "Acts on many"],
+      ["#/updates", "Updates"],
+      ["#/alerts", "Alerts"],
       ["#/messages?what=1&at=till-001", "Messages"],
     ] as const;
     for (const colorScheme of ["light", "dark"] as const) {

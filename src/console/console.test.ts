@@ -165,13 +165,17 @@ describe("what is served", () => {
   });
 });
 
-test("the stream tells the overview at once, and ends when the hub shuts down", async () => {
+test("the stream tells the overview at once, then what has changed of it, and ends when the hub shuts down", async () => {
   await using own = await openApi({ parts: { browser: serveConsole } });
   const response = await fetch(`${own.address}/api/stream`, { headers: { authorization: `Bearer ${VIEWER}` } });
   expect(response.headers.get("content-type")).toBe("text/event-stream");
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   const first = await reader?.read();
   expect(first?.value).toMatch(/^event: picture\ndata: \{.*"overview":\{.*\}\n\n$/s);
+  // Then only what has changed: the time does, and nothing that stayed is told again.
+  const [, changes = ""] = /^event: changes\ndata: (\[.*\])\n\n$/s.exec((await reader?.read())?.value ?? "") ?? [];
+  expect(JSON.parse(changes)).toContainEqual([["at"], expect.any(Number)]);
+  expect(changes).not.toContain("terminals");
   const closed = own.close();
   let last = await reader?.read();
   while (last?.done === false) last = await reader?.read();

@@ -136,7 +136,7 @@ function liveRoutes({ ledger, runtime }: BrowserSideParts, watch: Watch): readon
       {
         method: "GET",
         path: "/api/stream",
-        summary: "The overview once a second, as server-sent events",
+        summary: "The overview as server-sent events: whole at first, then once a second what has changed of it",
         answer: { status: 200 },
         faults: ["OVERLOADED"],
       },

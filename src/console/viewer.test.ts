@@ -104,6 +104,7 @@ function filled(path: string): readonly string[] {
     epoch: ["E1"],
     seq: ["1", "2", "3", "4"],
     what: WHATS,
+    update: ["1"],
   };
   let paths: readonly string[] = [path];
   for (const [place, name = ""] of path.matchAll(/\{([^}]+)\}/g))

@@ -4,10 +4,11 @@ import type { BrowserSideParts } from "../hub/api/browser-side.ts";
 import { lagAt, sumOf } from "../ledger/history.ts";
 import type { Overview } from "../ledger/port.ts";
 import { down, type HealthReport } from "../observe/health.ts";
+import { changesBetween } from "./changes.ts";
 import { summarise, type FleetSummary } from "./fleet.ts";
 import { Recent, type Rates } from "./recent.ts";
 
-/** What a browser is told once a second. */
+/** What a browser knows: told whole at first, then what has changed of it once a second. */
 export type Picture = {
   readonly at: number;
   readonly overview: Overview;
@@ -74,23 +75,17 @@ export class Watch implements Disposable {
   async *#pictures(signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { clock, timers } = this.#parts.runtime;
     const began = clock.elapsed();
+    let known: Picture | null = null;
     this.#streams++;
     try {
       while (!signal.aborted && clock.elapsed() - began < STREAM_MS) {
-        yield Buffer.from(await this.#told());
+        const picture = await this.#shared().catch(() => null);
+        yield Buffer.from(told(known, picture));
+        known = picture ?? known;
         await timers.sleep(LOOK_EVERY_MS, signal);
       }
     } finally {
       this.#streams--;
-    }
-  }
-
-  /** A ledger that does not answer is told as such (the look once a second logs it); the stream goes on. */
-  async #told(): Promise<string> {
-    try {
-      return `event: picture\ndata: ${JSON.stringify(await this.#shared())}\n\n`;
-    } catch {
-      return `event: blind\ndata: ${JSON.stringify(down("the ledger does not answer"))}\n\n`;
     }
   }
 
@@ -149,4 +144,11 @@ export class Watch implements Disposable {
     })();
     return this.#walking;
   }
+}
+
+/** The event for who knows `known`. A ledger that does not answer is told as such (the look once a second logs it). */
+function told(known: Picture | null, picture: Picture | null): string {
+  if (picture === null) return `event: blind\ndata: ${JSON.stringify(down("the ledger does not answer"))}\n\n`;
+  if (known === null) return `event: picture\ndata: ${JSON.stringify(picture)}\n\n`;
+  return `event: changes\ndata: ${JSON.stringify(changesBetween(known, picture))}\n\n`;
 }

@@ -80,3 +80,5 @@ export type NewEvent = {
 
 /** How much of the trail one page of it looks at. */
 export const PAGE_EVENTS = 2_000;
+/** The same for a person who looks back for what is rare: one terminal of thousands. */
+export const LOOKED_BACK_EVENTS = 20_000;

@@ -11,6 +11,7 @@ import type { Reconciles } from "./reconciles.ts";
 import type { Restores } from "./restores.ts";
 import type { Seat, Seats } from "./seats.ts";
 import type { Retention } from "./retention.ts";
+import type { UpdateSpread } from "./spread.ts";
 import type { KeySets } from "./key-sets.ts";
 
 /**
@@ -319,7 +320,7 @@ export type UpdateEntry = {
 };
 export type StoredUpdate = UpdateEntry & { readonly id: UpdateId };
 
-export interface UpdateLog {
+export interface UpdateLog extends UpdateSpread {
   /**
    * Appends what the central lane `source` holds in (after, through]; false when another publisher was first, or has taken
    * `seat` since: nothing was written.
@@ -431,6 +432,7 @@ export type EventFilter = {
   readonly kind?: string;
   readonly actor?: Actor;
 };
+export type EventPage = { readonly events: readonly Event[]; readonly next: number | null };
 export type Overview = {
   readonly terminals: number;
   readonly received: number;
@@ -462,6 +464,8 @@ export interface Trail {
   of(lane: LaneName, seq: Seq): Promise<readonly Event[]>;
   /** Newest first. */
   recent(limit: number, before: number | null): Promise<readonly Event[]>;
+  /** Newest first, before the event `before`; pages are as those of `page`. */
+  newest(filter: EventFilter, limit: number, before: number | null): Promise<EventPage>;
   /** From the SQL view `message_state`; null when there is no such message. */
   state(lane: LaneName, seq: Seq): Promise<StateKind | null>;
   /** Messages of the terminal that carry this value in a searchable column, newest first. */
@@ -484,10 +488,7 @@ export interface Trail {
    * Oldest first, behind the event `after`. A page looks at a bounded stretch of the trail, so it may hold few events or none
    * and yet have a `next`; null: that was all.
    */
-  page(
-    filter: EventFilter,
-    after: number,
-  ): Promise<{ readonly events: readonly Event[]; readonly next: number | null }>;
+  page(filter: EventFilter, after: number): Promise<EventPage>;
   overview(): Promise<Overview>;
   /** In the order of their names, behind `after`; only those whose name holds the text, whatever the case of its letters. */
   byTerminal(limit: number, after: TerminalId | null, name?: string): Promise<readonly TerminalLine[]>;

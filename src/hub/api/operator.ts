@@ -11,6 +11,7 @@ import { settingsRoutes } from "./operator/settings.ts";
 import { pauseRoutes } from "./operator/pauses.ts";
 import { terminalRoutes } from "./operator/terminals.ts";
 import { trailRoutes } from "./operator/trail.ts";
+import { updateRoutes } from "./operator/updates.ts";
 import type { HubApiParts } from "./parts.ts";
 import type { Route } from "./route.ts";
 
@@ -24,6 +25,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
     ...exceptionRoutes(parts),
     ...bulkRoutes(parts),
     ...trailRoutes(parts),
+    ...updateRoutes(parts),
     ...restoreRoutes(parts),
     ...alertRoutes(parts),
     ...retentionRoutes(parts),

@@ -178,6 +178,22 @@ export function deskContract(adapter: string, open: OpenSubject): void {
       expect(await all({ actor: ANNA })).toEqual(["drill"]);
       expect(await all({ kind: "dead" })).toHaveLength(4);
       expect(await all({ kind: "dead", terminal: new Till("b").terminal })).toHaveLength(2);
+      const back = async (filter: EventFilter, limit: number): Promise<number[]> => {
+        const ids: number[] = [];
+        for (let before: number | null = null, more = true; more; more = before !== null) {
+          const page: Awaited<ReturnType<typeof ledger.trail.newest>> = await ledger.trail.newest(
+            filter,
+            limit,
+            before,
+          );
+          ids.push(...page.events.map(({ id }) => id));
+          before = page.next;
+        }
+        return ids;
+      };
+      expect(await back({}, 3)).toEqual((await ledger.trail.recent(999, null)).map(({ id }) => id));
+      expect(await back({ kind: "dead", terminal: new Till("b").terminal }, 1)).toHaveLength(2);
+      expect(await back({ actor: ANNA }, 5)).toHaveLength(1);
       const { at } = (await ledger.trail.recent(1, null))[0]!;
       expect(await all({ since: at })).toEqual(["drill"]);
       expect(await all({ until: at })).toEqual(whole.slice(0, -1));

@@ -65,6 +65,51 @@ export function updatesContract(adapter: string, open: OpenSubject): void {
       expect(await ids(T2)).toEqual([1, 2]);
     });
 
+    test("each entry tells how far it has come among the terminals it is for, and who is furthest behind", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      const { updates } = ledger;
+      const names = ["a", "b", "c", "d"].map((name) => terminalId(`spread-${name}`));
+      const [a, b, c, d] = names as [TerminalId, TerminalId, TerminalId, TerminalId];
+      for (const [i, terminal] of names.slice(0, 3).entries())
+        await enrolled(ledger, terminal, 40 + i, { store: i === 2 ? "015" : "014" });
+      const [all, store, own] = await updates.publish(
+        [entry("all"), entry("store:014"), { ...entry("all"), origin: a }, entry("nobody:1")],
+        API,
+      );
+      await enrolled(ledger, d, 50, { store: "014" }); // later: it has them with its first rows
+      await updates.acknowledge(b, own!, [{ id: store!, code: "CHECK_VIOLATED", detail: "price < 0" }]);
+      await updates.acknowledge(c, all!, []);
+      const spread = async (audience: string | null) =>
+        (await updates.newest(audience, 10, null)).map(({ id, reach, applied, refused }) => [
+          id,
+          reach,
+          applied,
+          refused,
+        ]);
+      expect(await spread(null)).toEqual([
+        [4, 0, 0, 0],
+        [own, 2, 1, 0],
+        [store, 2, 0, 1],
+        [all, 3, 2, 0],
+      ]);
+      expect(await spread("store:014")).toEqual([[store, 2, 0, 1]]);
+      expect((await updates.newest(null, 1, own!))[0]).toMatchObject({ id: store, audience: "store:014", count: 1 });
+      const first = await updates.reach(all!, 2, null);
+      expect(first.rows.map(({ terminal, state }) => [terminal, state])).toEqual([
+        [a, "pending"],
+        [c, "applied"],
+      ]);
+      const rest = await updates.reach(all!, 2, first.next);
+      expect(rest).toMatchObject({ rows: [{ terminal: b, state: "applied" }], next: null });
+      expect((await updates.reach(store!, 9, null)).rows).toMatchObject([
+        { terminal: a, state: "pending", refused: null },
+        { terminal: b, state: "refused", refused: { code: "CHECK_VIOLATED", detail: "price < 0" } },
+      ]);
+      await ledger.terminals.revoke(a, API);
+      expect((await spread("store:014"))[0]).toEqual([store, 1, 0, 1]);
+    });
+
     test("pages of about the size asked for, at least one entry, give everything once and in order", async () => {
       await using subject = await open();
       const { updates } = subject.ledger;
@@ -197,8 +242,13 @@ async function readAll(
   }
 }
 
-async function enrolled(ledger: Ledger, terminal: TerminalId): Promise<void> {
-  const hash = new Uint8Array(32).fill(terminal.length);
-  await ledger.terminals.createToken(hash, { terminal, tags: {}, validMs: 1_000, by: API });
-  await ledger.terminals.enroll(hash, terminal, {}, hash);
+async function enrolled(
+  ledger: Ledger,
+  terminal: TerminalId,
+  secret: number = terminal.length,
+  tags: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const hash = new Uint8Array(32).fill(secret);
+  await ledger.terminals.createToken(hash, { terminal, tags, validMs: 1_000, by: API });
+  await ledger.terminals.enroll(hash, terminal, tags, hash);
 }

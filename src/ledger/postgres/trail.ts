@@ -1,6 +1,6 @@
 import type { Instant } from "../../base/clock.ts";
 import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
-import { PAGE_EVENTS } from "../events.ts";
+import { LOOKED_BACK_EVENTS, PAGE_EVENTS } from "../events.ts";
 import type { Event, EventFilter, Overview, TerminalLine, Trail } from "../port.ts";
 import { note, WIDEST_SPAN } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
@@ -13,6 +13,7 @@ export const trailOn = (store: Store): Trail => ({
   of: (lane, n) => store.read((tx) => eventsOf(tx, lane, n)),
   recent: (limit, before) =>
     store.read(async (tx) => (await tx.all<EventRow>(RECENT, before ?? Number.MAX_SAFE_INTEGER, limit)).map(shown)),
+  newest: (filter, limit, before) => store.read((tx) => newest(tx, filter, limit, before)),
   state: (lane, n) =>
     store.read(async (tx) => {
       const row = await laneByName(tx, lane);
@@ -99,6 +100,35 @@ async function page(tx: Tx, filter: EventFilter, given: number): ReturnType<Trai
     actor === undefined ? null : storable(actor),
   );
   return { events: events.map(shown), next: through < bounds.last ? through : null };
+}
+
+const NEWEST = `${SELECT}
+  where e.id < $1 and e.id >= $2 and ($3::bigint is null or e.at >= $3) and ($4::bigint is null or e.at < $4)
+    and ($5::text is null or l.terminal = $5) and ($6::text is null or e.kind = $6) and ($7::text is null or e.actor = $7)
+  order by e.id desc limit $8`;
+
+async function newest(tx: Tx, filter: EventFilter, limit: number, given: number | null): ReturnType<Trail["newest"]> {
+  const { since, until, terminal, kind, actor } = filter;
+  const bounds = await tx.get<{ first: number | null; last: number | null }>(
+    "select (select min(id) from event where at >= $1) as first, (select max(id) from event) as last",
+    since ?? 0,
+  );
+  if (bounds?.first == null || bounds.last === null) return { events: [], next: null };
+  const before = given ?? bounds.last + 1;
+  const first = Math.max(bounds.first, before - LOOKED_BACK_EVENTS);
+  const events = await tx.all<EventRow>(
+    NEWEST,
+    before,
+    first,
+    since ?? null,
+    until ?? null,
+    terminal ?? null,
+    kind ?? null,
+    actor === undefined ? null : storable(actor),
+    limit,
+  );
+  const next = events.length === limit ? (events.at(-1)?.id ?? null) : first > bounds.first ? first : null;
+  return { events: events.map(shown), next };
 }
 
 const shown = ({ terminal, epoch, ...event }: EventRow): Event => ({

@@ -15,6 +15,7 @@ import type { StoredUpdate, UpdateEntry, UpdateLog } from "../port.ts";
 import { note } from "./events.ts";
 import { closeRefusals } from "./refusals.ts";
 import { isHeld } from "./seats.ts";
+import { newestUpdates, reachOf } from "./spread.ts";
 import type { Store } from "./store.ts";
 import { storable, type Tx } from "./tx.ts";
 
@@ -43,6 +44,8 @@ export const updatesOn = (store: Store): UpdateLog => ({
       return ids;
     }),
   read: (audiences, except, after, limitBytes) => store.read((tx) => read(tx, audiences, except, after, limitBytes)),
+  newest: (audience, limit, before) => store.read((tx) => newestUpdates(tx, audience, limit, before)),
+  reach: (id, limit, after) => store.read((tx) => reachOf(tx, id, limit, after)),
   head: async () => (await store.read(headOf)).id,
   beginTerm: (shown, why) =>
     store.write(async (tx) => {

@@ -1,6 +1,6 @@
 import type { Instant } from "../../base/clock.ts";
 import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
-import { PAGE_EVENTS } from "../events.ts";
+import { LOOKED_BACK_EVENTS, PAGE_EVENTS } from "../events.ts";
 import type { Event, EventFilter, Overview, TerminalLine, Trail } from "../port.ts";
 import { note, WIDEST_SPAN } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
@@ -14,6 +14,7 @@ export const trailOn = (store: Store): Trail => ({
     store
       .all<EventRow>(`${SELECT} where e.id < ? order by e.id desc limit ?`, before ?? Number.MAX_SAFE_INTEGER, limit)
       .map(shown),
+  newest: async (filter, limit, before) => newest(store, filter, limit, before),
   state: async (lane, n) => {
     const row = laneByName(store, lane);
     return row ? stateOf(store, row.id, n) : null;
@@ -79,6 +80,36 @@ function page(store: Store, filter: EventFilter, given: number): Awaited<ReturnT
   );
   const end = until === undefined ? Number.MAX_SAFE_INTEGER : firstAt(store, until);
   return { events: events.map(shown), next: through < Math.min(lastEvent(store) + 1, end) ? through : null };
+}
+
+const NEWEST = `${SELECT}
+  where e.id < ?1 and e.id >= ?2 and (?3 is null or e.at >= ?3) and (?4 is null or e.at < ?4)
+    and (?5 is null or l.terminal = ?5) and (?6 is null or e.kind = ?6) and (?7 is null or e.actor = ?7)
+  order by e.id desc limit ?8`;
+
+function newest(
+  store: Store,
+  filter: EventFilter,
+  limit: number,
+  given: number | null,
+): Awaited<ReturnType<Trail["newest"]>> {
+  const { since, until, terminal, kind, actor } = filter;
+  const before = given ?? lastEvent(store) + 1;
+  const first = Math.max(1, before - LOOKED_BACK_EVENTS, since === undefined ? 0 : firstAt(store, since));
+  const events = store.all<EventRow>(
+    NEWEST,
+    before,
+    first,
+    since ?? null,
+    until ?? null,
+    terminal ?? null,
+    kind ?? null,
+    actor ?? null,
+    limit,
+  );
+  const next =
+    events.length === limit ? (events.at(-1)?.id ?? null) : first === before - LOOKED_BACK_EVENTS ? first : null;
+  return { events: events.map(shown), next };
 }
 
 const lastEvent = (store: Store): number =>

@@ -14,6 +14,7 @@ import {
 import type { StoredUpdate, UpdateEntry, UpdateLog } from "../port.ts";
 import { note } from "./events.ts";
 import { closeRefusals } from "./refusals.ts";
+import { newestUpdates, reachOf } from "./spread.ts";
 import type { Store } from "./store.ts";
 
 export const updatesOn = (store: Store): UpdateLog => ({
@@ -38,6 +39,8 @@ export const updatesOn = (store: Store): UpdateLog => ({
       return ids;
     }),
   read: async (audiences, except, after, limitBytes) => read(store, audiences, except, after, limitBytes),
+  newest: async (audience, limit, before) => newestUpdates(store, audience, limit, before),
+  reach: async (id, limit, after) => reachOf(store, id, limit, after),
   head: async () => headOf(store).id,
   beginTerm: async (shown, why) =>
     store.write(() => {

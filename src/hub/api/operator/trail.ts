@@ -9,18 +9,32 @@ import { traceAnywhere, traceMessages } from "../trace.ts";
 import { standstillOf, type Standstill } from "../waits.ts";
 import { count, time } from "./query.ts";
 
-const eventsQuery = z.object({
-  limit: count(100, 1_000),
-  before: z.coerce.number().int().min(1).optional().describe("the id of the last event of the page before"),
-});
-const auditQuery = z.object({
-  format: z.enum(["ndjson", "csv"]).default("ndjson"),
+const eventFilterQuery = {
   since: time.optional(),
   until: time.optional(),
   terminal: z.string().optional(),
   kind: z.string().max(200).optional().describe("one kind of event, such as `requeued`"),
   actor: z.string().max(200).optional().describe("one actor, such as `operator:anna`"),
+};
+const eventFilterOf = ({
+  terminal,
+  since,
+  until,
+  kind,
+  actor: by,
+}: z.output<z.ZodObject<typeof eventFilterQuery>>): EventFilter => ({
+  ...(since === undefined ? {} : { since }),
+  ...(until === undefined ? {} : { until }),
+  ...(terminal === undefined ? {} : { terminal: terminalId(terminal) }),
+  ...(kind === undefined ? {} : { kind }),
+  ...(by === undefined ? {} : { actor: actor(by) }),
 });
+const eventsQuery = z.object({
+  ...eventFilterQuery,
+  limit: count(100, 1_000),
+  before: z.coerce.number().int().min(1).optional().describe("`next` of the page before"),
+});
+const auditQuery = z.object({ format: z.enum(["ndjson", "csv"]).default("ndjson"), ...eventFilterQuery });
 const findQuery = z.object({
   value: z.string().min(1).max(1_000).describe("a value of a searchable column, such as a receipt number"),
   tag: z
@@ -58,14 +72,16 @@ export function trailRoutes({ ledger, settings, breaker }: HubApiParts): readonl
       {
         method: "GET",
         path: "/api/events",
-        summary: "The audit trail, newest first",
+        summary:
+          "The audit trail, newest first; a page looks at a bounded stretch, so it may be short and yet have a `next`",
         query: eventsQuery,
         answer: { status: 200 },
         faults: [],
       },
       async ({ caller: { sight }, request }) => {
-        const { limit, before } = queryOf(eventsQuery, request);
-        return json(200, { events: (await ledger.trail.recent(limit, before ?? null)).map(sight.event) });
+        const { limit, before, ...filter } = queryOf(eventsQuery, request);
+        const { events, next } = await ledger.trail.newest(eventFilterOf(filter), limit, before ?? null);
+        return json(200, { events: events.map(sight.event), next });
       },
     ),
     route(
@@ -95,15 +111,8 @@ export function trailRoutes({ ledger, settings, breaker }: HubApiParts): readonl
         faults: [],
       },
       async ({ request }) => {
-        const { format, terminal, since, until, kind, actor: by } = queryOf(auditQuery, request);
-        const filter: EventFilter = {
-          ...(since === undefined ? {} : { since }),
-          ...(until === undefined ? {} : { until }),
-          ...(terminal === undefined ? {} : { terminal: terminalId(terminal) }),
-          ...(kind === undefined ? {} : { kind }),
-          ...(by === undefined ? {} : { actor: actor(by) }),
-        };
-        return auditFile(ledger.trail, filter, format, request.signal);
+        const { format, ...filter } = queryOf(auditQuery, request);
+        return auditFile(ledger.trail, eventFilterOf(filter), format, request.signal);
       },
     ),
   ];
