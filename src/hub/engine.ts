@@ -1,7 +1,7 @@
 import { asWaybillError } from "../base/errors.ts";
-import { actor, workerId, type WorkerId } from "../base/ids.ts";
+import { actor, type TerminalId, workerId, type WorkerId } from "../base/ids.ts";
 import { newUlid, type Runtime } from "../base/runtime.ts";
-import type { Ledger, Terminal, UpdateLog } from "../ledger/port.ts";
+import type { Ledger, UpdateLog } from "../ledger/port.ts";
 import { WELL, degraded, type Health } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -165,8 +165,16 @@ export class Engine {
   recheck(): void {
     this.publisher.recheck();
   }
-  enrolled(terminal: Terminal): void {
-    this.publisher.snapshot(terminal);
+  /** The terminal gets its snapshot. When the ledger fails just now, or the process ends, the publisher finds it without one. */
+  async enrolled(id: TerminalId): Promise<void> {
+    const { ledger, log } = this.#parts;
+    try {
+      const terminal = await ledger.terminals.get(id);
+      if (terminal) this.publisher.snapshot(terminal);
+    } catch (thrown) {
+      log.error({ terminal: id, error: asWaybillError(thrown) }, "publisher.failed");
+      this.publisher.recheck();
+    }
   }
 
   health(): { readonly central: Health; readonly publisher: Health; readonly pauses: Health } {

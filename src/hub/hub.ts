@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { asWaybillError } from "../base/errors.ts";
-import { workerId, type TerminalId, type WorkerId } from "../base/ids.ts";
+import { workerId, type WorkerId } from "../base/ids.ts";
 import { newUlid, type Runtime } from "../base/runtime.ts";
 import type { Stop } from "../base/stop.ts";
 import { openLedger } from "../ledger/open.ts";
@@ -160,7 +160,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
         },
         ordered: () => engine.reconciler.ordered(),
         enrolled: (terminal) => {
-          void snapshotFor(terminal, ledger, engine, log);
+          void engine.enrolled(terminal);
           signals?.send({ kind: "enrolled" });
         },
       },
@@ -255,16 +255,6 @@ async function drained(engine: Engine, halt: AbortController, drainMs: number, r
   const enough = new AbortController();
   await Promise.race([engine.ended(), runtime.timers.sleep(drainMs, enough.signal)]);
   enough.abort();
-}
-
-/** A crash before this is made good at the next start: the publisher looks for terminals without a snapshot. */
-async function snapshotFor(id: TerminalId, ledger: Ledger, engine: Engine, log: Log): Promise<void> {
-  try {
-    const terminal = await ledger.terminals.get(id);
-    if (terminal) engine.enrolled(terminal);
-  } catch (thrown) {
-    log.error({ terminal: id, error: asWaybillError(thrown) }, "publisher.failed");
-  }
 }
 
 async function withOperatorToken(settings: HubSettings, runtime: Runtime): Promise<HubSettings> {

@@ -50,13 +50,9 @@ class Hub {
     const onPublished = (audiences: readonly string[]): void => updates.ring(audiences);
     const engine = new Engine({ ledger, central, settings, runtime, log, metrics, onPublished });
     const halt = new AbortController();
-    const enrolled = async (id: string): Promise<void> => {
-      const terminal = await ledger.terminals.get(terminalId(id));
-      if (terminal) engine.enrolled(terminal);
-    };
     const wake = {
       received: () => engine.received(),
-      enrolled: (id: string) => void enrolled(id),
+      enrolled: (id: string) => void engine.enrolled(terminalId(id)),
       ordered: () => engine.reconciler.ordered(),
     };
     const api = createHubApi({ ledger, settings, runtime, log, metrics, wake, updates });

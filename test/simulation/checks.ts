@@ -158,7 +158,7 @@ export function unrest(world: World): string | null {
   ))
     if ((shown.get(lane) ?? 0n) !== version)
       return `lane ${String(lane)} has version ${String(version)} in the ledger, the centre shows ${String(shown.get(lane))}`;
-  return null;
+  return tillsApart(world); // a hub that missed another's signal looks by itself once a minute
 }
 
 /** What holds once everything has healed and come to rest. */
@@ -192,15 +192,21 @@ export function checkAtRest(world: World): void {
         `the centre's price of ${String(row["item_id"])} is ${String(row["price"])}, the office wrote ${priced?.price}`,
       );
   }
+  const apart = tillsApart(world);
+  if (apart) world.broke(apart);
+}
+
+/** I11: what went down is the same at the centre and at every till it is for. */
+function tillsApart({ truth, onCentre, tills }: World): string | null {
   const items = JSON.stringify(rowsOf(onCentre, "select * from item order by item_id"), bigints);
-  for (const till of world.tills) {
+  for (const till of tills) {
     const here = JSON.stringify(rowsOf(till.app, "select * from item order by item_id"), bigints);
-    if (here !== items && truth.loose.size === 0)
-      world.broke(`I11: items at ${till.id} are ${here}, at the centre ${items}`);
+    if (here !== items && truth.loose.size === 0) return `I11: items at ${till.id} are ${here}, at the centre ${items}`;
     const stores = JSON.stringify(rowsOf(till.app, "select * from store"), bigints);
     const wanted = JSON.stringify(rowsOf(onCentre, "select * from store where store_id = ?", till.store), bigints);
-    if (stores !== wanted) world.broke(`I11: stores at ${till.id} are ${stores}, at the centre ${wanted}`);
+    if (stores !== wanted) return `I11: stores at ${till.id} are ${stores}, at the centre ${wanted}`;
   }
+  return null;
 }
 
 const bigints = (_: string, value: unknown): unknown => (typeof value === "bigint" ? `${value}n` : value);

@@ -61,12 +61,7 @@ export class HubProcess implements Server {
       capacity: async () => ({ backlogBytes: 0, freeDiskBytes: Number.MAX_SAFE_INTEGER }),
       wake: {
         received: () => this.engine.received(),
-        enrolled: (terminal) => {
-          void ledger.terminals
-            .get(terminal)
-            .then((found) => found && this.engine.enrolled(found))
-            .catch(() => undefined); // as in production: the publisher finds it at its next start
-        },
+        enrolled: (terminal) => void this.engine.enrolled(terminal),
       },
     });
   }
