@@ -195,7 +195,9 @@ async function startIngest(hub: BenchHub, rate: number): Promise<Disposable & { 
       if (ahead > 0) await new Promise((resolve) => setTimeout(resolve, ahead));
     }
   };
-  send().catch((thrown: unknown) => process.stderr.write(`ingest: ${String(thrown)}\n`));
+  send().catch((thrown: unknown) => {
+    if (!stopped.signal.aborted) process.stderr.write(`ingest: ${String(thrown)}\n`);
+  });
   return {
     perSecond: () => (sent * 1_000) / (performance.now() - began),
     [Symbol.dispose]: () => stopped.abort(),
