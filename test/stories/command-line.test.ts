@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { main } from "../../src/cli/main.ts";
 import type { TraceAnswer } from "../../src/hub/api/trace.ts";
 import type { ExceptionRow } from "../../src/ledger/exceptions.ts";
+import type { TerminalLine } from "../../src/ledger/port.ts";
 import { saleLine, TestLane } from "../kit/api.ts";
 import { spawnWaybill, type Child } from "../kit/child.ts";
 import { freePort } from "../kit/free-port.ts";
@@ -224,6 +225,49 @@ describe("the command line", () => {
     const undone = await ask("dead", "requeue", "till-008", "1", "--reason", "after all");
     expect(undone).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/^STATE_CONFLICT: /) as string });
   });
+
+  test(
+    "pause stops what is named, drain everything and says when; resume lets it go on",
+    { timeout: 60_000 },
+    async () => {
+      expect(await ask("pause")).toMatchObject({ code: 0, out: "Nothing is paused.\n" });
+      const why = ["--reason", "schema change"];
+      const paused = await ask("pause", "--table", "sale", ...why);
+      expect(paused).toMatchObject({ code: 0, out: expect.stringMatching(/^route +sale +.*schema change/m) });
+      // A sale rung up now waits, and the trace says why.
+      const newest = async (): Promise<TraceAnswer["messages"][number] | undefined> => {
+        const { terminals } = await json<{ terminals: readonly TerminalLine[] }>("status");
+        const received = terminals.find(({ terminal }) => terminal === "till-001")?.received;
+        return (await json<TraceAnswer>("trace", "till-001", String(received))).messages[0];
+      };
+      const waits = async (): Promise<boolean> =>
+        (await newest())?.waits.some((wait) => wait.kind === "paused" && wait.reason === "schema change") ?? false;
+      await until(waits, { timeoutMs: 20_000, what: "a sale that waits" });
+      const shown = await json<{ pauses: readonly { waiting: number }[] }>("pause");
+      expect(shown.pauses).toMatchObject([{ kind: "route", name: "sale", waiting: expect.any(Number) }]);
+      expect((await ask("pause")).out).toMatch(/^route +sale /m);
+
+      const drained = await ask("drain", ...why);
+      expect(drained).toMatchObject({
+        code: 0,
+        out: expect.stringContaining("Nothing is in work. Go on with: waybill resume --all"),
+      });
+      expect((await json<{ lanesInWork: number }>("pause")).lanesInWork).toBe(0);
+
+      expect((await ask("resume", "--all", ...why)).out).not.toMatch(/^everything/m);
+      expect((await ask("resume", "--table", "sale", ...why)).out).toBe("Nothing is paused.\n");
+      const loaded = async (): Promise<boolean> => (await newest())?.state === "loaded";
+      await until(loaded, { timeoutMs: 20_000, what: "the sales to be loaded" });
+
+      for (const [words, complaint] of [
+        [["pause", "--all"], /--reason/],
+        [["resume", ...why], /say what goes on/],
+        [["pause", "--all", "--table", "sale", ...why], /name one of/],
+        [["drain", "--timeout", "soon", ...why], /no number of seconds/],
+      ] as const)
+        expect(await ask(...words), words.join(" ")).toMatchObject({ code: 2, err: expect.stringMatching(complaint) });
+    },
+  );
 
   test("enroll makes a token and says how to use it", async () => {
     const { code, out } = await ask("enroll", "till-009", "--tag", "store=009", "--hours", "2");
