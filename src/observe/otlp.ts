@@ -132,7 +132,7 @@ function told(exporter: SpanExporter, { log, metrics }: TracingParts): SpanExpor
   };
 }
 
-/** As the SDK wants a time: a small bare number, from a till whose clock stands in 1980, it would take for one since its own start. */
+/** The SDK's own form of a time: it documents a bare number as either one since 1970 or one since its start, by size. */
 const timeOf = (at: Instant): [seconds: number, nanoseconds: number] => [
   Math.floor(at / 1_000),
   (at % 1_000) * 1_000_000,
