@@ -74,7 +74,7 @@ export const FAULTS = {
   SETS_CHANGED: { blame: "caller", status: 409, hint: "The edit touches rows that later messages touch; discard those first, or edit without new rows." },
 
   // alerts
-  NOTICE_UNDELIVERED: { blame: "target", status: 502, hint: "Look at the channel's address, its secret and the receiver's log; waiting notices are tried again for a day." },
+  NOTICE_UNDELIVERED: { blame: "target", status: 503, hint: "Look at the channel's address, its secret and the receiver's log; waiting notices are tried again for a day." },
 
   // within
   LEASE_LOST: { blame: "target", status: 503, hint: "Another worker took over; this one judged nothing." },
