@@ -1,4 +1,5 @@
 import type { FaultCode } from "../src/base/errors.ts";
+import type { WaysIn } from "../src/console/console.ts";
 import type { Picture } from "../src/console/watch.ts";
 import type { Point } from "../src/console/recent.ts";
 import { mayActAs, type Role } from "../src/ledger/access.ts";
@@ -8,7 +9,7 @@ import type { ExceptionRow } from "../src/ledger/exceptions.ts";
 import type { Event, LaneStatus, Terminal } from "../src/ledger/port.ts";
 import type { TraceAnswer, TracedMessage } from "../src/hub/api/trace.ts";
 
-export type { Event, ExceptionRow, FleetPage, Minute, Picture, Point, Role, TraceAnswer, TracedMessage };
+export type { Event, ExceptionRow, FleetPage, Minute, Picture, Point, Role, TraceAnswer, TracedMessage, WaysIn };
 export type Session = { readonly actor: string; readonly role: Role; readonly proof: string };
 export type TerminalPage = {
   readonly restored: { readonly at: number; readonly reason: string } | null;
@@ -50,6 +51,7 @@ export async function setUp(by: { invitation: string; name: string; password: st
   session = await call<Session>("POST", "/api/setup", by);
   return session;
 }
+export const waysIn = (): Promise<WaysIn> => call<WaysIn>("GET", "/api/ways-in");
 export async function signIn(by: { name: string; password: string } | { invitation: string }): Promise<Session> {
   session = await call<Session>("POST", "/api/session", by);
   return session;

@@ -152,7 +152,7 @@ function Sidebar({ actor, role }: { readonly actor: string; readonly role: Role 
         <ThemeSwitch />
         <div className="who">
           <span title={`${actor}, role ${role}`}>
-            {actor.replace(/^operator:/, "")} <small>{role}</small>
+            {actor.replace(/^(operator|oidc):/, "")} <small>{role}</small>
           </span>
           <button type="button" className="quiet" onClick={() => void signOut()}>
             Sign out

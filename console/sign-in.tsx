@@ -1,5 +1,5 @@
 import { useEffect, useState, type ReactNode, type SubmitEvent } from "react";
-import { setUp, signIn, type Session } from "./api.ts";
+import { setUp, signIn, waysIn, type Session, type WaysIn } from "./api.ts";
 import { Failure } from "./ui.tsx";
 
 const SHORTEST_PASSWORD = 12;
@@ -14,6 +14,7 @@ export function SignIn({ onSignedIn }: { readonly onSignedIn: (session: Session)
   const [busy, setBusy] = useState(false);
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
+  const [oidc, setOidc] = useState<WaysIn["oidc"]>(null);
   const isSetUp = door.kind === "setup";
 
   const enter = (by: Promise<Session>): void => {
@@ -29,6 +30,11 @@ export function SignIn({ onSignedIn }: { readonly onSignedIn: (session: Session)
   };
   useEffect(() => {
     document.title = isSetUp ? "Set up · Waybill" : "Sign in · Waybill";
+    // A door that cannot be asked for is not shown; the password's stands by itself.
+    void waysIn().then(
+      (ways) => setOidc(ways.oidc),
+      () => undefined,
+    );
     if (door.kind === "link") enter(signIn({ invitation: door.secret }));
   }, []);
   const submit = (event: SubmitEvent<HTMLFormElement>): void => {
@@ -68,6 +74,11 @@ export function SignIn({ onSignedIn }: { readonly onSignedIn: (session: Session)
         <button type="submit" className="primary" disabled={busy || !complete}>
           {busy ? "One moment…" : isSetUp ? "Begin" : "Sign in"}
         </button>
+        {oidc !== null && !isSetUp && (
+          <a className="button" href={`${oidc.start}?to=${encodeURIComponent(wanted())}`}>
+            {oidc.label}
+          </a>
+        )}
         <p className="fine" id="password-note">
           {isSetUp
             ? `At least ${SHORTEST_PASSWORD} characters: a few words that belong together only to you are best.`
@@ -77,6 +88,9 @@ export function SignIn({ onSignedIn }: { readonly onSignedIn: (session: Session)
     </main>
   );
 }
+
+/** The screen that was asked for, to go on there; a very long one is not worth keeping. */
+const wanted = (): string => (location.hash.length > 500 ? "" : location.hash.slice(1));
 
 /** A secret does not stay in the address bar, nor is it used twice. */
 function takeDoor(): Door {

@@ -20,6 +20,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   "node:worker_threads": ["base"],
   "node:child_process": ["cli"],
   fastify: ["hub", "console"],
+  "openid-client": ["console"],
   pino: ["observe"],
   "pino-pretty": ["observe"],
   commander: ["cli"],

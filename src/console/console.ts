@@ -11,6 +11,7 @@ import { personName } from "../hub/api/operator/people.ts";
 import type { Session } from "../ledger/access.ts";
 import { assetRoutes } from "./assets.ts";
 import { findTerminals, HEALTHS } from "./fleet.ts";
+import { oidcRoutes } from "./oidc.ts";
 import { PROOF_HEADER, Sessions } from "./sessions.ts";
 import { Watch } from "./watch.ts";
 
@@ -42,7 +43,12 @@ export function serveConsole(parts: BrowserSideParts): BrowserSide {
   const sessions = new Sessions(parts);
   const watch = new Watch(parts);
   return {
-    routes: [...assetRoutes(BUILT), ...sessionRoutes(sessions), ...liveRoutes(parts, watch)],
+    routes: [
+      ...assetRoutes(BUILT),
+      ...sessionRoutes(sessions),
+      ...waysIn(parts, sessions),
+      ...liveRoutes(parts, watch),
+    ],
     async personOf(request) {
       const session = await sessions.of(request);
       if (session && !isLook(request)) prove(session, request);
@@ -126,6 +132,25 @@ function sessionRoutes(sessions: Sessions): readonly Route[] {
       { method: "POST", path: "/api/session/end", summary: "Sign out", answer: { status: 204 }, faults: [] },
       async ({ request }) => empty(204, { "set-cookie": await sessions.signOut(request) }),
     ),
+  ];
+}
+
+/** How else people get in, besides name and password. */
+export type WaysIn = { readonly oidc: { readonly label: string; readonly start: string } | null };
+
+function waysIn(parts: BrowserSideParts, sessions: Sessions): readonly Route[] {
+  const { oidc } = parts;
+  // The whole address: the cookie that waits for the answer must be of the host that the provider sends people back to.
+  const start = oidc && new URL("/oidc/start", oidc.publicUrl).href;
+  const ways: WaysIn = { oidc: oidc && start !== null ? { label: oidc.label, start } : null };
+  const described = {
+    method: "GET",
+    path: "/api/ways-in",
+    summary: "How people sign in besides name and password",
+  } as const;
+  return [
+    route("anyone", { ...described, answer: { status: 200 }, faults: [] }, async () => json(200, ways)),
+    ...(oidc ? oidcRoutes(oidc, parts, sessions) : []),
   ];
 }
 

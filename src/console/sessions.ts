@@ -4,7 +4,7 @@ import type { WireRequest } from "../hub/api/http.ts";
 import type { BrowserSideParts } from "../hub/api/browser-side.ts";
 import { isPassword, passwordHash } from "../hub/api/password.ts";
 import { newSecret, secretHash } from "../hub/api/secret.ts";
-import type { NewSession, Session } from "../ledger/access.ts";
+import type { NewSession, Role, Session } from "../ledger/access.ts";
 import { Brake } from "./brake.ts";
 
 const COOKIE = "waybill_session";
@@ -53,6 +53,11 @@ export class Sessions {
   async accept(secret: string, request: WireRequest): Promise<SignedIn> {
     await this.#useUp(secret);
     return this.#open({ operator: null, actor: LOCAL, role: "admin" }, request);
+  }
+
+  /** Somebody whom another system knows and vouches for: no operator is kept here, the role is what it says this time. */
+  async admit(who: Actor, role: Role, request: WireRequest): Promise<SignedIn> {
+    return this.#open({ operator: null, actor: who, role }, request);
   }
 
   /** Makes the first operator, an admin, and signs in. @throws UNAUTHENTICATED; NAME_TAKEN when there is one already */

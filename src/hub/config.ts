@@ -3,6 +3,7 @@ import { FAULTS, type FaultCode } from "../base/errors.ts";
 import { ROLES } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
 import type { Transform } from "../load/rules.ts";
+import { oidcConfig } from "./oidc-config.ts";
 import { alertsConfig } from "./alerts/config.ts";
 import { tracingConfig } from "../observe/tracing.ts";
 import { soapConfig } from "./soap/config.ts";
@@ -193,6 +194,9 @@ export const hubConfig = z.strictObject({
     )
     .default([])
     .describe("API tokens of programs and people"),
+  console: section({
+    oidc: oidcConfig.optional().describe("sign-in by your own OpenID provider, beside names and passwords"),
+  }).describe("how people get into the console"),
   soap: soapConfig,
   alerts: alertsConfig,
   tracing: tracingConfig

@@ -84,6 +84,35 @@ describe("a hub's config", () => {
     expect(settings.tokens).toEqual([{ name: "erp", role: "publisher", hash: tokenHash("0123456789abcdef") }]);
   });
 
+  test("sign-in by OIDC is whole or absent: everything that is wrong with it is told at once", () => {
+    const oidc = {
+      issuer: "https://login.example/realms/shop",
+      clientId: "waybill",
+      clientSecret: "${OIDC_SECRET}",
+      publicUrl: "https://hub.example",
+      roleClaim: "groups",
+      roles: { "waybill-admins": "admin" },
+    };
+    const environment = { OIDC_SECRET: "0123456789abcdef" };
+    const checked = checkHubConfig({ ...shop, console: { oidc } }, "/shop", environment);
+    expect(hubSettings(checked).oidc).toMatchObject({
+      clientSecret: "0123456789abcdef",
+      nameClaim: "preferred_username",
+      scopes: ["openid", "profile", "email"],
+    });
+    expect(hubSettings(checkHubConfig(shop, "/shop", {})).oidc).toBeNull();
+    const wrong = { issuer: "http://login.example", clientSecret: "short", publicUrl: "https://hub.example/waybill" };
+    const faults = faultsOf({ ...shop, console: { oidc: { ...wrong, roles: { staff: "boss" }, scopes: ["email"] } } });
+    for (const path of ["issuer", "clientId", "clientSecret", "publicUrl", "roleClaim", "roles.staff", "scopes"])
+      expect(faults).toContain(`  console.oidc.${path}: `);
+    expect(faultsOf({ ...shop, console: { oidc: { ...oidc, roles: {} } } }, environment)).toContain(
+      "console.oidc.roles",
+    );
+    expect(faultsOf({ ...shop, console: { oidc } })).toContain("the environment has no OIDC_SECRET");
+    for (const address of ["http://localhost:8420", "http://127.0.0.1"])
+      expect(faultsOf({ ...shop, console: { oidc: { ...oidc, publicUrl: address } } }, environment)).toBe("");
+  });
+
   test("refuses settings that contradict each other", () => {
     const faults = faultsOf({
       tables: {

@@ -129,6 +129,7 @@ export function hubSettings(config: CheckedHubConfig): HubSettings {
       patienceMs: config.reconcile.patienceMinutes * 60_000,
     },
     tokens: config.tokens.map(({ name, role, token }) => ({ name, role, hash: tokenHash(token) })),
+    oidc: config.console.oidc ?? null,
     soap: config.soap.enabled ? soapSettings(config.soap, config.port) : null,
     alerts: alertSettings(config.alerts),
     tracing: config.tracing,

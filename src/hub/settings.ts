@@ -2,6 +2,7 @@ import type { Rules } from "../load/rules.ts";
 import type { TracingSettings } from "../observe/tracing.ts";
 import type { Role } from "../ledger/access.ts";
 import type { Row } from "../message/change.ts";
+import type { OidcSettings } from "./oidc-config.ts";
 import type { AlertSettings } from "./alerts/settings.ts";
 import type { RetentionSettings } from "./retention-keeper.ts";
 import type { SoapSettings } from "./soap/settings.ts";
@@ -75,6 +76,8 @@ export type HubSettings = {
   };
   /** API token hashes (SHA-256, hex) by role. */
   readonly tokens: readonly { readonly hash: string; readonly role: "publisher" | Role; readonly name: string }[];
+  /** Null: people sign in by name and password only. */
+  readonly oidc?: OidcSettings | null;
   /** Null: nothing is served under /soap. */
   readonly soap?: SoapSettings | null;
   /** Absent: nobody is told of anything. */

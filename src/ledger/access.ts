@@ -21,7 +21,7 @@ export type ApiToken = {
   readonly madeAt: Instant;
   readonly expiresAt: Instant | null;
 };
-/** `operator` null: signed in by an invitation, as `actor` with `role`. */
+/** `operator` null: signed in as `actor` with `role`, by an invitation or because another system vouches for them. */
 export type NewSession = {
   readonly hash: Uint8Array;
   readonly operator: string | null;
@@ -61,6 +61,7 @@ export interface Access {
   /** @throws NOT_FOUND */
   revokeToken(name: string, by: Actor): Promise<void>;
 
+  /** Without `operator`, all sessions of this actor have the role of the newest: whoever vouches for them says what is so now. */
   openSession(session: NewSession): Promise<void>;
   /**
    * Null when it ended, was unused for `idleMs`, or is too old. The role is the operator's as it is now. Being asked for

@@ -32,6 +32,7 @@ export const LOG_EVENTS = {
   "bulk.failed": "An act on many messages met a fault; it goes on at the next look.",
   // people
   "signin.failed": "A sign-in to the console was refused; `name` is what was given.",
+  "oidc.failed": "A sign-in by the OpenID provider did not end well; `why` says what is known of it.",
   "setup.offered": "There is no operator yet: whoever opens `link` becomes the first admin.",
   "history.unwritten": "The figures of a minute could not be kept; its charts have a gap.",
 

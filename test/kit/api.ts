@@ -4,6 +4,7 @@ import { listen } from "../../src/hub/api/listen.ts";
 import type { HubApiParts } from "../../src/hub/api/parts.ts";
 import { secretHash } from "../../src/hub/api/secret.ts";
 import { UpdateSignal } from "../../src/hub/api/update-signal.ts";
+import type { OidcSettings } from "../../src/hub/oidc-config.ts";
 import type { HubSettings } from "../../src/hub/settings.ts";
 import type { SoapSettings } from "../../src/hub/soap/settings.ts";
 import type { Ledger } from "../../src/ledger/port.ts";
@@ -136,6 +137,9 @@ export async function openApi(
     /** Where the ledger lies; without it in a folder of its own. */
     readonly folder?: string;
     readonly soap?: SoapSettings;
+    readonly oidc?: OidcSettings;
+    /** Without it a free one. */
+    readonly port?: number;
     readonly personal?: HubSettings["personal"];
     readonly parts?: Partial<Pick<HubApiParts, "alerts" | "browser" | "capacity" | "health" | "log" | "metrics">>;
   } = {},
@@ -151,6 +155,7 @@ export async function openApi(
     settings: {
       ...testSettings(`sqlite:${ledgerPath}`, options.limits),
       soap: options.soap ?? null,
+      oidc: options.oidc ?? null,
       ...(options.personal === undefined ? {} : { personal: options.personal }),
     },
     runtime,
@@ -160,7 +165,7 @@ export async function openApi(
     updates,
     ...options.parts,
   });
-  const server = await listen(api, { host: "127.0.0.1", port: 0 });
+  const server = await listen(api, { host: "127.0.0.1", port: options.port ?? 0 });
   const call: ApiStation["call"] = async (method, path, ask = {}) => {
     const body = ask.json === undefined ? ask.body : JSON.stringify(ask.json);
     const response = await fetch(`${server.address}${path}`, {

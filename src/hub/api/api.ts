@@ -70,6 +70,7 @@ export function createHubApi(parts: HubApiParts): HubApi {
     ledger,
     runtime,
     log,
+    oidc: settings.oidc ?? null,
     health: parts.health ?? (() => ({ ready: true, parts: { hub: WELL } })),
   });
   const soapTools = {

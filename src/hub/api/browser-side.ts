@@ -4,6 +4,7 @@ import type { Role } from "../../ledger/access.ts";
 import type { Ledger } from "../../ledger/port.ts";
 import type { HealthReport } from "../../observe/health.ts";
 import type { Log } from "../../observe/log.ts";
+import type { OidcSettings } from "../oidc-config.ts";
 import type { WireRequest } from "./http.ts";
 import type { Route } from "./route.ts";
 
@@ -12,6 +13,8 @@ export type BrowserSideParts = {
   readonly ledger: Ledger;
   readonly runtime: Runtime;
   readonly log: Log;
+  /** Null: people sign in by name and password only. */
+  readonly oidc: OidcSettings | null;
   readonly health: () => Promise<HealthReport> | HealthReport;
 };
 

@@ -19,6 +19,8 @@ export type WireResponse = {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
+  /** Of several, each is a header of its own. */
+  readonly cookies?: readonly string[];
   /** Sent after `body`, piece by piece, for as long as it goes on; it must end when the request's signal is raised. */
   readonly stream?: AsyncIterable<Uint8Array>;
 };

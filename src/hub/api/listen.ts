@@ -131,7 +131,8 @@ function wireRequest(request: FastifyRequest, body: Uint8Array, signal: AbortSig
   return { method: request.method, path, query: new URLSearchParams(query.join("?")), headers, body, signal };
 }
 
-function send(reply: FastifyReply, { status, headers, body, stream }: WireResponse): FastifyReply {
+function send(reply: FastifyReply, { status, headers, body, cookies, stream }: WireResponse): FastifyReply {
+  if (cookies) reply.header("set-cookie", [...cookies]);
   if (stream) {
     // Its connection is not for reuse: idle after the stream's end, it would keep `close` waiting.
     const once = { ...headers, connection: "close" };

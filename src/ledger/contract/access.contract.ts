@@ -144,6 +144,19 @@ export function accessContract(adapter: string, open: OpenSubject): void {
       expect(await access.session(hash(2), IDLE)).toMatchObject({ actor: "operator:local", role: "admin" });
     });
 
+    test("who signs in anew by somebody else's word has the new role in every session, and nobody else has", async () => {
+      await using subject = await open();
+      const { access } = subject.ledger;
+      await access.addOperator("anna", "viewer", "p", ADMIN);
+      const [bea, cid] = [actor("oidc:bea"), actor("oidc:cid")];
+      await access.openSession(session(1, { operator: null, actor: bea, role: "admin" }));
+      await access.openSession(session(2, { operator: null, actor: cid, role: "admin" }));
+      await access.openSession(session(3));
+      await access.openSession(session(4, { operator: null, actor: bea, role: "viewer" }));
+      const roles = await Promise.all([1, 2, 3, 4].map(async (n) => (await access.session(hash(n), IDLE))?.role));
+      expect(roles).toEqual(["viewer", "admin", "viewer", "viewer"]);
+    });
+
     test("an invitation is good once, and for its time", async () => {
       await using subject = await open();
       const { access } = subject.ledger;

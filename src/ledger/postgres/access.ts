@@ -186,5 +186,6 @@ async function openSession(tx: Tx, { hash, operator, actor, role, proof, validMs
     later(now, validMs),
   );
   if (operator !== null) await tx.run("update operator set signed_in_at = $1 where name = $2", now, operator);
+  else await tx.run("update session set role = $1 where operator is null and actor = $2", role, actor);
   note(tx, "signed in", actor, `role ${role}`);
 }

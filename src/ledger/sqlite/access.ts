@@ -152,5 +152,6 @@ function openSession(store: Store, { hash, operator, actor, role, proof, validMs
     later(now, validMs),
   );
   if (operator !== null) store.run("update operator set signed_in_at = ? where name = ?", now, operator);
+  else store.run("update session set role = ? where operator is null and actor = ?", role, actor);
   note(store, "signed in", actor, `role ${role}`);
 }

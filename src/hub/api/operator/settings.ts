@@ -32,10 +32,18 @@ function shownSettings(settings: HubSettings, roles: readonly string[]) {
     publisher,
     limits,
     tokens: tokens.map(({ name, role }) => ({ name, role })),
+    oidc: oidcOf(settings),
     soap: settings.soap !== null && settings.soap !== undefined,
   };
 }
 export type ShownSettings = ReturnType<typeof shownSettings>;
+
+/** All but its secret. */
+function oidcOf({ oidc }: HubSettings) {
+  if (!oidc) return null;
+  const { clientSecret: _, ...shown } = oidc;
+  return shown;
+}
 
 function tablesOf({ rules, down, search, personal }: HubSettings) {
   const names = [...new Set([...rules.tables.keys(), ...down.map(({ source }) => source)])].toSorted();
