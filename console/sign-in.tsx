@@ -82,7 +82,7 @@ export function SignIn({ onSignedIn }: { readonly onSignedIn: (session: Session)
         <p className="fine" id="password-note">
           {isSetUp
             ? `At least ${SHORTEST_PASSWORD} characters: a few words that belong together only to you are best.`
-            : "An admin lets people in: here under People, or with `waybill operator add`."}
+            : "An admin lets people in: here under People, or with `waybill operator invite`."}
         </p>
       </form>
     </main>

@@ -20,10 +20,10 @@ export const FAULTS = {
   SCHEMA_NEWER: { blame: "caller", status: 409, hint: "A newer Waybill has migrated this database; start that version or newer." },
 
   // the wire: whoever called must change something
-  UNAUTHENTICATED: { blame: "caller", status: 401, hint: "Send `Authorization: Bearer …`: a terminal's key (`waybill enroll`) or an API token (`waybill operator token add`); people sign in." },
+  UNAUTHENTICATED: { blame: "caller", status: 401, hint: "Send `Authorization: Bearer …`: a terminal's key (`waybill enroll`) or an API token (`waybill operator tokens make`); people sign in." },
   FORBIDDEN: { blame: "caller", status: 403, hint: "A revoked terminal is enrolled again; a person or token needs another role: `waybill operator list`." },
   TOKEN_INVALID: { blame: "caller", status: 403, hint: "Enrolment tokens work once and for a limited time; make a new one with `waybill enroll`." },
-  SIGN_IN_FAILED: { blame: "caller", status: 401, hint: "Check both; who has lost the password gets a new one from an admin: `waybill operator passwd`." },
+  SIGN_IN_FAILED: { blame: "caller", status: 401, hint: "Check both; who has lost the password gets a new one from an admin: `waybill operator password`." },
   NAME_TAKEN: { blame: "caller", status: 409, hint: "Choose another name, or remove the one that has it." },
   LAST_ADMIN: { blame: "caller", status: 409, hint: "Make another operator admin first: without one nobody could be let in any more." },
   NOT_FOUND: { blame: "caller", status: 404, hint: "Nothing by that name; /openapi.json lists what there is." },
