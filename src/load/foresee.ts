@@ -4,6 +4,7 @@ import { field, type Row } from "../message/change.ts";
 import { textOf, valueForPeople, valuesOf, type KeyForm } from "../message/key.ts";
 import type { Loading } from "./message.ts";
 import { nameOf, type Act, type Fault } from "./plan.ts";
+import { madeText } from "./sets.ts";
 import type { Target } from "./target.ts";
 
 /** A refusal that can be foreseen by looking: a parent that is not there, a unique value that is. */
@@ -107,15 +108,17 @@ function gather(messages: readonly Loading[], caution: Caution): Gathered {
     message: Loading,
     tell: (one: Foreseen["code"], act: Act, form: KeyForm, text: string) => void,
   ): void => {
-    for (const act of message.acts) {
-      const wary = waryOf(act.target);
-      if (!act.row) continue;
-      for (const form of wary.parents) {
-        const text = textOf(form, act.row);
+    for (const [i, act] of message.acts.entries()) {
+      const { parents, uniques } = waryOf(act.target);
+      const { row } = act;
+      const sets = message.partOf(i);
+      if (!row) continue;
+      for (const { form, at } of parents) {
+        const text = madeText(act, sets, "parents", at) ?? textOf(form, row);
         if (text) tell("PARENT_MISSING", act, form, text);
       }
-      for (const form of act.op === "insert" ? wary.uniques : []) {
-        const text = textOf(form, act.row);
+      for (const { form, at } of act.op === "insert" ? uniques : NONE) {
+        const text = madeText(act, sets, "uniques", at) ?? textOf(form, row);
         if (text) tell("UNIQUE_VIOLATED", act, form, text);
       }
     }
@@ -141,16 +144,22 @@ function gather(messages: readonly Loading[], caution: Caution): Gathered {
   return { parents, uniques, made, freed, of };
 }
 
-type Wariness = { readonly parents: readonly KeyForm[]; readonly uniques: readonly KeyForm[] };
+/** `at`: its place among the table's. */
+type Wary = { readonly form: KeyForm; readonly at: number };
+type Wariness = { readonly parents: readonly Wary[]; readonly uniques: readonly Wary[] };
+const NONE: readonly Wary[] = [];
+const placed = (forms: readonly KeyForm[]): readonly Wary[] => forms.map((form, at) => ({ form, at }));
 
 /** The constraints of the table at which to look: none where others' triggers may change the row before it is judged. */
 function wariness({ shape, forms, columns }: Target, caution: Caution): Wariness {
-  if (shape.foreignTriggers) return { parents: [], uniques: [] };
+  if (shape.foreignTriggers) return { parents: NONE, uniques: NONE };
   // A foreign key between columns of two kinds compares as the database likes; that is not imitated here.
   const isAlike = (form: KeyForm): boolean => form.parts.every(({ from, kind }) => columns.get(from)?.kind === kind);
   return {
-    parents: caution.isAbout("PARENT_MISSING", shape.name) ? forms.parents.filter(isAlike) : [],
-    uniques: caution.isAbout("UNIQUE_VIOLATED", shape.name) ? forms.uniques : [],
+    parents: caution.isAbout("PARENT_MISSING", shape.name)
+      ? placed(forms.parents).filter(({ form }) => isAlike(form))
+      : NONE,
+    uniques: caution.isAbout("UNIQUE_VIOLATED", shape.name) ? placed(forms.uniques) : NONE,
   };
 }
 

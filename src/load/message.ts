@@ -5,7 +5,7 @@ import { applyInOrder, type Fared } from "./alone.ts";
 import { planChanges, type Act, type Fault } from "./plan.ts";
 import { personalValues } from "./discreet.ts";
 import type { Line } from "./reading.ts";
-import { setsOfAct, setsOfSource, Touched, type OpenIndex } from "./sets.ts";
+import { NO_SETS, setsOfAct, setsOfSource, Touched, type OpenIndex } from "./sets.ts";
 import type { Targets } from "./target.ts";
 
 /** From whom messages are: the same for a whole lane. */
@@ -89,6 +89,10 @@ export class Loading implements Trial {
   /** The same piece by piece: first in the sender's own words, then of each act. */
   get parts(): readonly KeySets[] {
     return (this.#parts ??= [setsOfSource(this.#line.changes, this.#targets), ...this.acts.map(setsOfAct)]);
+  }
+  /** What its act at this place touches. */
+  partOf(act: number): KeySets {
+    return this.parts[act + 1] ?? NO_SETS;
   }
   /** Whether it could have to come after one of these, wherever they stand: quick, and never a no too much. */
   mayMeet(open: OpenIndex): boolean {

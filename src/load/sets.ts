@@ -80,6 +80,17 @@ export function setsOfAct(act: Act): KeySets {
   return { writes, adds: commutes ? keys : [], creates, deletes, parents };
 }
 
+/**
+ * Of an insert's sets: the text of a constraint of the table, as it was made there; undefined when it stands at no place of its own.
+ * A text is made once and then found again by its hash, which a second one of the same letters has yet to work out.
+ */
+export function madeText(act: Act, sets: KeySets, of: "parents" | "uniques", at: number): string | undefined {
+  if (act.op !== "insert" || sets.creates !== sets.writes) return undefined; // not of `setsOfInsert`
+  const { forms } = act.target;
+  if (of === "parents") return sets.parents.length === forms.parents.length ? sets.parents[at] : undefined;
+  return sets.writes.length === 1 + forms.uniques.length ? sets.writes[1 + at] : undefined;
+}
+
 /** The same for what most changes are: it writes what it makes, and frees nothing. */
 function setsOfInsert({ target: { forms }, text }: Act, row: Row): KeySets {
   const writes = [text];
@@ -260,6 +271,7 @@ class TextIndex {
     return this.#by.get(text)?.[0];
   }
   hasAny(texts: readonly string[]): boolean {
+    if (this.#by.size === 0) return false;
     for (const text of texts) if (this.#by.has(text)) return true;
     return false;
   }
