@@ -12,11 +12,11 @@ import { Life, type CallFaults } from "../simulation/life.ts";
 import { Scheduler } from "../simulation/scheduler.ts";
 
 /**
- * The centre is away while a fleet sells on: the real hub on simulated time. Two hours in the suite, since each second of them
- * is played; `WAYBILL_OUTAGE_HOURS=10 npx vitest run test/stories/outage.test.ts` plays a night.
+ * The centre is away for ten hours while a fleet sells on: the real hub on simulated time, each second of them played.
+ * `WAYBILL_OUTAGE_HOURS` plays more or fewer.
  */
 const TERMINALS = 10;
-const OUTAGE_MS = Number(process.env["WAYBILL_OUTAGE_HOURS"] ?? 2) * 3_600_000;
+const OUTAGE_MS = Number(process.env["WAYBILL_OUTAGE_HOURS"] ?? 10) * 3_600_000;
 /** Each till sends a message so often. */
 const EVERY_MS = 900_000;
 const BEFORE = 2;
