@@ -84,7 +84,7 @@ function optionsOf(series: readonly Series[], width: number): uPlot.Options {
     height: HEIGHT,
     legend: { show: false },
     cursor: { points: { show: false }, y: false, drag: { x: false, y: false } },
-    padding: [12, 8, 0, 0],
+    padding: [12, 20, 0, 0],
     scales: { y: { range: (_, _low, high) => [0, Math.max(1, high * 1.15)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 30, space: 90, values: (_, splits) => splits.map(clockOf) },
