@@ -5,7 +5,8 @@ import { changed, MOST_ITEMS, possible, shown, type BulkRow, type ItemRow } from
 import { lockTerminals } from "./due.ts";
 import { note } from "./events.ts";
 import { filterValues, MATCHES } from "./exceptions.ts";
-import { NOBODY_WAITS, waitingBehindBulk } from "./followers.ts";
+import { waitingBehindBulk } from "./followers.ts";
+import { NOBODY_WAITS } from "../waiting.ts";
 import { discardOne, requeueOne } from "./orders.ts";
 import type { Store } from "./store.ts";
 import { json, storable, type Tx } from "./tx.ts";

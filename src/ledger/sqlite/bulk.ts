@@ -4,7 +4,8 @@ import type { Bulk, BulkItem, Bulks, BulkVerb, ExceptionFilter } from "../except
 import { changed, MOST_ITEMS, possible, shown, type BulkRow, type ItemRow } from "../bulk-rules.ts";
 import { note } from "./events.ts";
 import { filterValues, MATCHES } from "./exceptions.ts";
-import { NOBODY_WAITS, waitingBehindBulk } from "./followers.ts";
+import { waitingBehindBulk } from "./followers.ts";
+import { NOBODY_WAITS } from "../waiting.ts";
 import { discardOne, requeueOne } from "./orders.ts";
 import type { Store } from "./store.ts";
 

@@ -2,6 +2,7 @@ import type { Instant } from "../../base/clock.ts";
 import type { Seq } from "../../base/ids.ts";
 import { reconsider } from "./due.ts";
 import type { Waiting } from "../exceptions.ts";
+import { waitingByKey, waitingFrom, waitingTerminals, type WaitingRow } from "../waiting.ts";
 import type { Store } from "./store.ts";
 
 export const isOpen = (store: Store, lane: number, seq: Seq): boolean =>
@@ -43,8 +44,6 @@ export function countFollowers(store: Store, lane: number, seq: Seq): number {
   return row?.n ?? 0;
 }
 
-export const NOBODY_WAITS: Waiting = { messages: 0, terminals: 0, since: null, keys: [] };
-
 export const waitingBehind = (store: Store, lane: number, seq: Seq): Waiting =>
   told(store, "select ?1 as lane, ?2 as seq", lane, seq);
 
@@ -53,29 +52,6 @@ export const waitingBehindBulk = (store: Store, bulk: number): Waiting =>
   told(store, "select lane, seq from bulk_item where bulk = ?1 and ?2 is null", bulk, null);
 
 function told(store: Store, heads: string, ...values: [number, number | null]): Waiting {
-  const rows = store.all<{ on: string; messages: number; since: Instant }>(
-    `${waitingOf(heads)} select e.behind_on as "on", count(*) as messages, min(e.since) as since
-     from waiting w join exception e on e.lane = w.lane and e.seq = w.seq group by e.behind_on order by messages desc`,
-    ...values,
-  );
-  const terminals = store.get<{ n: number }>(
-    `${waitingOf(heads)} select count(distinct l.terminal) as n from waiting w join lane l on l.id = w.lane`,
-    ...values,
-  );
-  return {
-    messages: rows.reduce((sum, { messages }) => sum + messages, 0),
-    terminals: terminals?.n ?? 0,
-    since: rows.reduce<Instant | null>((first, { since }) => (first !== null && first < since ? first : since), null),
-    keys: rows.slice(0, 10).map(({ on, messages }) => ({ on, messages })),
-  };
+  const rows = store.all<WaitingRow>(waitingByKey(heads), ...values);
+  return waitingFrom(rows, store.get<{ n: number }>(waitingTerminals(heads), ...values)?.n ?? 0);
 }
-
-const waitingOf = (heads: string): string => `
-  with recursive head (lane, seq) as (${heads}),
-  reached (lane, seq) as (
-    select lane, seq from head
-    union
-    select e.lane, e.seq from reached r join exception e
-      on e.behind_lane = r.lane and e.behind_seq = r.seq and e.behind_lane is not null
-     and e.closed_at is null and e.state = 'held'),
-  waiting as (select lane, seq from reached except select lane, seq from head)`;
