@@ -1,9 +1,11 @@
 import { defineConfig } from "vitest/config";
 import { CountsReporter } from "./test/kit/reporter.ts";
 
+const ALONE = ["test/price-update.test.ts"];
+
 /**
- * `rooms`: tests beside the code, the page's in console/ too, quick, two files at a time. `whole`: tests under test/ that run whole processes and
- * measure; they come after and one file at a time, so that they have the machine to themselves.
+ * `rooms`: tests beside the code, the page's in console/ too, quick. `whole`: tests under test/, most of which run whole processes. Both take two
+ * files at a time. `alone`: what looks at durations has the machine to itself, at the end.
  * A test that needs a server (`*.db.test.ts`) or a browser (`*.browser.test.ts`) uses `describeWith` of test/kit/needs.ts.
  */
 export default defineConfig({
@@ -29,10 +31,22 @@ export default defineConfig({
         test: {
           name: "whole",
           include: ["test/**/*.test.ts"],
-          maxWorkers: 1,
+          exclude: ALONE,
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "alone",
+          include: ALONE,
+          maxWorkers: 1,
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -4,29 +4,29 @@ import { spawnBuilt } from "./program.ts";
 import { until } from "../test/kit/until.ts";
 import { startBenchHub, type BenchHub } from "./hub.ts";
 import { minus, serverCpu, type World } from "./world.ts";
-import { rowsOf, type Shape } from "./shape.ts";
+import { saleId, type Shape } from "./shape.ts";
 import type { Station } from "./stations.ts";
 import { usageOf, type Usage } from "./machine.ts";
 
 export const TILL = "t1";
 
-/** Till, agent, hub and centre, each with its own process or database, and the first sale carried already. */
+/** Till, agent, hub and centre, each with its own process or database. */
 export type Path = AsyncDisposable & {
   readonly hub: BenchHub;
   readonly central: Station;
   readonly till: Station;
   /** Sales carried so far. */
-  readonly begun: number;
-  startAgent(): Child;
+  begun(): number;
+  /** An agent that has carried one more sale, and has nothing to do. */
+  waitingAgent(shape: Shape): Promise<Child>;
   /** Starts counting; what it gives says what was used since. */
-  meter(agent: Child | null): (agent: Child) => {
+  meter(agent: Child): (agent: Child) => {
     readonly ours: Readonly<Record<string, Usage>>;
     readonly serverCpuSeconds: number;
   };
 };
 
-/** Ends with no agent running: what is rung up now is a backlog. */
-export async function openPath(world: World, shape: Shape): Promise<Path> {
+export async function openPath(world: World): Promise<Path> {
   const { places, folder } = world;
   const name = world.fresh("path");
   await using opened = new AsyncDisposableStack();
@@ -38,28 +38,30 @@ export async function openPath(world: World, shape: Shape): Promise<Path> {
     ...["terminal", "--log", "error", "--hub", hub.address, "--id", TILL, "--database", till.url],
     ...["--state", join(folder, name, "agent"), "--token", await hub.token(TILL)],
   ];
-  {
-    await using first = spawnBuilt(words);
-    await till.ring(TILL, 1, 1, shape);
-    const arrived = async (): Promise<boolean> => (await central.count()) === rowsOf(shape);
-    await until(arrived, { timeoutMs: 30_000, what: "the first sale" }).catch((cause: unknown) => {
-      throw new Error(`hub: ${hub.process.stderr}\nagent: ${first.stderr}`, { cause });
+  let begun = 0;
+  const waitingAgent = async (shape: Shape): Promise<Child> => {
+    const agent = spawnBuilt(words);
+    begun++;
+    await till.ring(TILL, begun, 1, shape);
+    const arrived = (): Promise<boolean> => central.has(saleId(TILL, begun));
+    await until(arrived, { timeoutMs: 30_000, what: "the agent's first sale" }).catch((cause: unknown) => {
+      throw new Error(`hub: ${hub.process.stderr}\nagent: ${agent.stderr}`, { cause });
     });
-    await first.kill("SIGTERM");
-  }
+    return agent;
+  };
   const held = opened.move();
   return {
     hub,
     central,
     till,
-    begun: 1,
-    startAgent: () => spawnBuilt(words),
+    begun: () => begun,
+    waitingAgent,
     meter: (agent) => {
-      const before = { hub: usageOf(hub.process.pid), agent: agent && usageOf(agent.pid), server: serverCpu(places) };
+      const before = { hub: usageOf(hub.process.pid), agent: usageOf(agent.pid), server: serverCpu(places) };
       return (now) => ({
         ours: {
           hub: minus(usageOf(hub.process.pid), before.hub),
-          agent: before.agent ? minus(usageOf(now.pid), before.agent) : usageOf(now.pid),
+          agent: minus(usageOf(now.pid), before.agent),
         },
         serverCpuSeconds: serverCpu(places) - before.server,
       });

@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { aims } from "./aims.ts";
 import { machine } from "./machine.ts";
 import { chart, table } from "./report.ts";
 import { backlog } from "./scenarios/backlog.ts";
@@ -136,7 +137,8 @@ async function main(): Promise<number> {
         .map((pair) => pair.join(" "))
         .join(", ");
   const about = `${new Date().toISOString().slice(0, 10)}, ${machine()}, ${versions}; ${where}, scale ${scale}`;
-  const text = `${about}.\n\nCPU seconds are for 100,000 rows.\n\n${table(measured)}`;
+  const text =
+    `${about}.\n\nCPU seconds are for 100,000 rows.\n\n${table(measured)}\n\n${aims(measured, oneEngine ? engines.ledger : null)}`.trimEnd();
   process.stdout.write(`${text}\n`);
   if (values.write && failed === 0) write(engines.ledger, text, chart(measured, about));
   return failed === 0 ? 0 : 1;

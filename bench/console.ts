@@ -7,9 +7,10 @@ import { zstdCompressSync } from "node:zlib";
 import { chromium, type Page } from "playwright-core";
 import { chainHex } from "../src/message/chain.ts";
 import { find } from "../test/kit/needs.ts";
+import { furnish } from "./scale/furnish.ts";
 import { startBenchHub, type BenchHub } from "./hub.ts";
 import { machine, percentile } from "./machine.ts";
-import { generate, PER_REQUEST, Sender, type Size } from "./scale/generate.ts";
+import { generate, PER_REQUEST, Sender, storeOf, type Size } from "./scale/generate.ts";
 
 const HELP = `npm run bench:console -- [--ledger sqlite:/path] [--messages N] [--terminals N] [--rate N] [--turns N]
 
@@ -20,6 +21,7 @@ Opens each screen of the console, and uses each filter, in Chromium over a hub w
   --terminals N    terminals that sent them (default 10000)
   --rate N         messages a second that come in meanwhile (default 2000)
   --turns N        how often each is measured (default 5)
+  --only TEXT      only screens and filters whose name holds this
 `;
 const { values } = parseArgs({
   options: {
@@ -28,9 +30,11 @@ const { values } = parseArgs({
     terminals: { type: "string", default: "10000" },
     rate: { type: "string", default: "2000" },
     turns: { type: "string", default: "5" },
+    only: { type: "string", default: "" },
     help: { type: "boolean", default: false },
   },
 });
+const isMeant = ({ what }: Screen): boolean => what.includes(values.only);
 const FIRST_PAINT_MS = 1_000;
 const FILTER_MS = 500;
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
@@ -47,8 +51,15 @@ const SCREENS: readonly Screen[] = [
   { what: "one terminal", hash: "#/terminals/till-05000" },
   { what: "messages, found by receipt", hash: "#/messages/till-05000/125" },
   { what: "one message", hash: "#/message/till-05000/e1/125" },
+  { what: "messages of a terminal", hash: "#/messages?of=till-05000" },
   { what: "dead letters", hash: "#/dead" },
+  { what: "updates", hash: "#/updates" },
+  { what: "one update", hash: "#/updates/900" },
+  { what: "alerts", hash: "#/alerts" },
+  { what: "comparisons", hash: "#/comparisons" },
+  { what: "one comparison", hash: "#/comparisons/bench-7" },
   { what: "audit", hash: "#/audit" },
+  { what: "people", hash: "#/people" },
   { what: "settings", hash: "#/settings" },
 ];
 type Filter = Screen & {
@@ -79,11 +90,75 @@ const FILTERS: readonly Filter[] = [
     },
   },
   {
+    what: "terminals by tag",
+    hash: "#/terminals",
+    use: async (page, turn) => {
+      await page.getByLabel("Tag, such as store:014").fill(`store:${storeOf(5_000 + 5 * turn)}`);
+      return onlyRows(storeOf(5_000 + 5 * turn));
+    },
+  },
+  {
+    what: "messages of a terminal by state, those loaded",
+    hash: "#/messages?of=till-05000",
+    use: async (page) => {
+      await page.getByLabel("State").selectOption("loaded");
+      return onlyRows("loaded");
+    },
+  },
+  {
+    what: "messages of a terminal by table that none has",
+    hash: "#/messages?of=till-05000",
+    use: async (page) => {
+      await page.getByLabel("Table").fill("voucher");
+      return `document.querySelector("main").innerText.includes("No message of till-05000 matches")`;
+    },
+  },
+  {
+    what: "updates by audience",
+    hash: "#/updates",
+    use: async (page, turn) => {
+      await page.getByLabel("Audience, such as store:014").fill(`store:${storeOf(10 * (3 * turn + 1))}`);
+      return onlyRows(`store:${storeOf(10 * (3 * turn + 1))}`);
+    },
+  },
+  {
+    what: "alerts that are over",
+    hash: "#/alerts",
+    use: async (page) => {
+      await page.evaluate(`location.hash = "#/alerts?state=past"`);
+      return `[...document.querySelectorAll("main .row .badge")].some((badge) => badge.innerText === "over")`;
+    },
+  },
+  {
+    what: "audit by kind",
+    hash: "#/audit",
+    use: async (page) => {
+      await page.evaluate(`location.hash = "#/audit?kind=published"`);
+      // A page looks at a stretch of the trail; when much came in since, its answer is that there may be some further back.
+      return `(() => {
+        const kinds = [...document.querySelectorAll("main .event-grid strong")];
+        return kinds.length > 0
+          ? kinds.every((kind) => kind.innerText === "published")
+          : document.querySelector("main").innerText.includes("There may be something further back");
+      })()`;
+    },
+  },
+  {
+    what: "find a receipt, from the overview to the answer",
+    hash: "#/",
+    use: async (page, turn) => {
+      await page.getByLabel("Receipt, key or number").fill(String(300 + turn));
+      await page.getByLabel("Store or terminal").fill(storeOf(3_000 + 10 * turn));
+      await page.keyboard.press("Enter");
+      return onlyRows("loaded");
+    },
+  },
+  {
     what: "dead letters by fault",
     hash: "#/dead",
     use: async (page) => {
       await page.locator("main select").first().selectOption("CHECK_VIOLATED");
-      return onlyRows("CHECK_VIOLATED");
+      return onlyRows("Check violated");
     },
   },
   {
@@ -92,7 +167,11 @@ const FILTERS: readonly Filter[] = [
     use: async (page, turn) => {
       const name = `till-0${2_000 + 2 * turn}`;
       await page.locator('main input[type="search"]').first().fill(name);
-      return `(() => { const rows = [...document.querySelectorAll("main .row")]; return !document.querySelector("main .waiting") && rows.every((row) => row.innerText.includes("${name}")); })()`;
+      return `(() => {
+        const rows = [...document.querySelectorAll('main ul[aria-label="Messages"] .row')];
+        if (rows.length > 0) return rows.every((row) => row.innerText.includes("${name}"));
+        return document.querySelector("main").innerText.includes("No message matches");
+      })()`;
     },
   },
 ];
@@ -106,6 +185,7 @@ async function main(executablePath: string): Promise<number> {
     const given = values.ledger?.replace(/^sqlite:/, "");
     if (given !== undefined && existsSync(given)) copyFileSync(given, ledger);
     else await generate(`sqlite:${ledger}`, size, say);
+    await furnish(ledger, size.terminals);
     const central = join(folder, "central.db");
     makeCentre(central, ledger);
     const tables = { sale: { direction: "up", search: ["receipt"] } };
@@ -133,12 +213,12 @@ async function main(executablePath: string): Promise<number> {
       say(rows.at(-1) ?? "");
     };
     const turns = Array.from({ length: Number(values.turns) }, (_, i) => i);
-    for (const { what, hash } of SCREENS) {
+    for (const { what, hash } of SCREENS.filter(isMeant)) {
       const took: number[] = [];
       for (const _ of turns) took.push(await paint(page, hub, hash));
       tell(`${what}: first useful paint`, took, FIRST_PAINT_MS);
     }
-    for (const filter of FILTERS) {
+    for (const filter of FILTERS.filter(isMeant)) {
       const took: number[] = [];
       for (const turn of turns) took.push(await filtered(page, hub, filter, turn));
       tell(`${filter.what}: filter`, took, FILTER_MS);
@@ -223,8 +303,12 @@ async function signIn(page: Page, hub: BenchHub, folder: string): Promise<void> 
 async function paint(page: Page, hub: BenchHub, hash: string): Promise<number> {
   await page.goto("about:blank");
   await page.goto(`${hub.address}/${hash}`, { waitUntil: "commit" });
-  const handle = await page.waitForFunction(USEFUL, undefined, { timeout: 30_000, polling: "raf" });
-  return (await handle.jsonValue()) as number;
+  try {
+    const handle = await page.waitForFunction(USEFUL, undefined, { timeout: 30_000, polling: "raf" });
+    return (await handle.jsonValue()) as number;
+  } catch (cause) {
+    throw new Error(`${hash} shows nothing useful: ${await page.locator("main").innerHTML()}`, { cause });
+  }
 }
 
 async function filtered(page: Page, hub: BenchHub, filter: Filter, turn: number): Promise<number> {

@@ -7,6 +7,16 @@ const ms = (n: number | undefined): string => (n === undefined ? "" : n.toFixed(
 export const oursPer100k = ({ ours = {}, rows }: Figures): number =>
   (Object.values(ours).reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0) * 100_000) / rows;
 
+/** All of ours, and each process where there are several. */
+function cpuOf(one: Figures): string {
+  const parts = Object.entries(one.ours ?? {});
+  if (oursPer100k(one) <= 0) return ""; // less than what was taken off for the start
+  const all = oursPer100k(one).toFixed(1);
+  if (parts.length === 1) return all;
+  const each = parts.map(([name, { cpuSeconds }]) => `${name} ${((cpuSeconds * 100_000) / one.rows).toFixed(1)}`);
+  return `${all} (${each.join(", ")})`;
+}
+
 /** The figures as a Markdown table. */
 export function table(all: readonly Figures[]): string {
   const rows = all.map((one) => {
@@ -20,7 +30,7 @@ export function table(all: readonly Figures[]): string {
       bare === undefined ? "" : (rowsPerSecond / bare).toFixed(2),
       ms(p50Ms),
       ms(p99Ms),
-      parts.length === 0 ? "" : oursPer100k(one).toFixed(1),
+      parts.length === 0 ? "" : cpuOf(one),
       server,
       peaks.filter((peak) => peak !== "").join(", "),
       wireBytesPerRow === undefined ? "" : wireBytesPerRow.toFixed(0),

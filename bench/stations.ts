@@ -3,7 +3,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { Client, Pool, type PoolClient } from "pg";
 import { Cluster } from "../test/kit/cluster.ts";
 import { familyCpu, timed } from "./machine.ts";
-import { sale, schema, type Sale, type Shape } from "./shape.ts";
+import { rowsOf, sale, saleId, schema, type Sale, type Shape } from "./shape.ts";
 
 export type EngineName = "sqlite" | "postgres";
 
@@ -20,8 +20,16 @@ export interface Station extends AsyncDisposable {
   rows(sql: string): Promise<readonly (readonly unknown[])[]>;
   /** Sets the prices of articles from…from + count − 1, all in one transaction. */
   price(from: number, count: number, cents: number): Promise<void>;
-  /** Rings up sales number from…from + count − 1 of the terminal, each one transaction, at up to four checkouts at once. */
-  ring(terminal: string, from: number, count: number, shape: Shape): Promise<void>;
+  /**
+   * Rings up sales number from…from + count − 1 of the terminal, each one transaction, at up to four checkouts at once.
+   * @returns the last sale of each checkout: when these have arrived, all have
+   */
+  ring(terminal: string, from: number, count: number, shape: Shape): Promise<readonly string[]>;
+  /**
+   * What was captured and not packed yet was sold a minute apart, as by people, not by a loop: SQLite tells one
+   * transaction of a backlog from the next by the time between them. PostgreSQL knows its transactions.
+   */
+  spread(shape: Shape): Promise<void>;
   /** The fastest way this database takes the sales in, without us. Milliseconds. */
   bulk(sales: readonly Sale[]): Promise<number>;
 }
@@ -99,7 +107,12 @@ function sqliteStation(file: string, tables: Ddl): Station {
     },
     ring: async (terminal, from, count, shape) => {
       for (let n = from; n < from + count; n++) insert([sale(terminal, n, shape)]);
+      return count > 0 ? [saleId(terminal, from + count - 1)] : [];
     },
+    spread: async (shape) =>
+      void statement(
+        "update waybill_outbox set at = at - (((select max(id) from waybill_outbox) - id) / ?) / 1440.0",
+      ).run(BigInt(rowsOf(shape))),
     bulk: async (sales) => timed(() => thousands(sales).forEach(insert)),
     [Symbol.asyncDispose]: async () => db.close(),
   };
@@ -183,14 +196,21 @@ export function openPostgres(url: string): Station & { make(tables?: Ddl): Promi
     },
     ring: async (terminal, from, many, shape) => {
       let next = from;
-      await Promise.all(
+      const lasts = await Promise.all(
         Array.from({ length: Math.min(CHECKOUTS, many) }, async () => {
           const client = await pool.connect();
-          while (next < from + many) await ringOne(client, sale(terminal, next++, shape));
+          let last = "";
+          while (next < from + many) {
+            last = saleId(terminal, next);
+            await ringOne(client, sale(terminal, next++, shape));
+          }
           client.release();
+          return last;
         }),
       );
+      return lasts.filter((last) => last !== "");
     },
+    spread: async () => undefined,
     // Arrays are the fastest that a driver offers without COPY; two connections, since one leaves half of the server idle.
     bulk: async (sales) => {
       const chunks = thousands(sales);

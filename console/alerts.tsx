@@ -1,10 +1,11 @@
 import { useState, type ReactNode } from "react";
 import type { ShownAlertRules, ShownAlerts } from "../src/hub/api/operator/alerts.ts";
 import { may, path, post, query } from "./api.ts";
-import { ago, counted, duration, when } from "./format.ts";
+import { ago, counted, duration, when, who } from "./format.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
 import { usePages } from "./pages.ts";
 import { to } from "./place.ts";
+import { Prose } from "./prose.tsx";
 import { Act, Badge, Card, Chips, Empty, Failure, Page, ReasonField, useAct, Waiting } from "./ui.tsx";
 
 type Alert = ShownAlerts["alerts"][number];
@@ -37,7 +38,11 @@ export function Alerts({ query: given }: { readonly query: URLSearchParams }): R
         {pages.loading ? (
           <Waiting />
         ) : pages.rows.length === 0 ? (
-          <Empty title={state === "open" ? "Nothing is wrong." : "No alert is over yet."} />
+          <Empty title={state === "open" ? "Nothing is wrong." : "No alert is over yet."}>
+            {state === "open"
+              ? "You will be told here, and over the channels below."
+              : "One that ends is kept here for 90 days."}
+          </Empty>
         ) : (
           <ul className="rows" aria-label="Alerts">
             {pages.rows.map((alert) => (
@@ -85,11 +90,13 @@ function AlertLine({
         </Badge>
       </span>
       <span>
-        <span>{what}</span>
+        <span>
+          <Prose text={what} />
+        </span>
         <small>
           {title}
           {count === null ? "" : ` · ${count} now`}
-          {seen === null ? "" : ` · seen by ${seen.by.replace(/^operator:/, "")}: ${seen.note}`}
+          {seen === null ? "" : ` · seen by ${who(seen.by)}: ${seen.note}`}
         </small>
       </span>
       <span className="n">
@@ -191,7 +198,10 @@ function Rules({ rules }: { readonly rules: ShownAlertRules["rules"] }): ReactNo
               {title} {limits === null && <Badge tone="calm">off</Badge>}
             </dt>
             <dd>
-              {meaning} <span className="faint">{todo}</span>
+              {meaning}{" "}
+              <span className="faint">
+                <Prose text={todo} />
+              </span>
             </dd>
           </div>
         ))}

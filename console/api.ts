@@ -4,16 +4,20 @@ import type { Picture } from "../src/console/watch.ts";
 import type { Point } from "../src/console/recent.ts";
 import { mayActAs, type Role } from "../src/ledger/access.ts";
 import type { Minute } from "../src/ledger/history.ts";
-import type { FleetPage } from "../src/console/fleet.ts";
+import type { TerminalLine } from "../src/ledger/fleet.ts";
 import type { ExceptionRow } from "../src/ledger/exceptions.ts";
-import type { Event, LaneStatus, Terminal } from "../src/ledger/port.ts";
+import type { LaneStatus, Terminal } from "../src/ledger/port.ts";
+import type { Event } from "../src/ledger/trail.ts";
 import type { TraceAnswer, TracedMessage } from "../src/hub/api/trace.ts";
 
-export type { Event, ExceptionRow, FleetPage, Minute, Picture, Point, Role, TraceAnswer, TracedMessage, WaysIn };
+export type { Event, ExceptionRow, Minute, Picture, Point, Role, TraceAnswer, TracedMessage, WaysIn };
+/** A page of `GET /api/terminals`. */
+export type FleetPage = { readonly terminals: readonly TerminalLine[]; readonly next: string | null };
 export type Session = { readonly actor: string; readonly role: Role; readonly proof: string };
 export type TerminalPage = {
   readonly restored: { readonly at: number; readonly reason: string } | null;
   readonly terminal: Terminal;
+  readonly line: TerminalLine | null;
   readonly lanes: readonly (Omit<LaneStatus, "chain"> & { readonly chain: string })[];
   readonly refusedUpdates: readonly {
     readonly id: number;

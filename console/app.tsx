@@ -3,6 +3,7 @@ import { currentSession, may, signOut, whenSignedOut, type Picture, type Role, t
 import { Alerts } from "./alerts.tsx";
 import { Audit } from "./audit.tsx";
 import { BulkDetail, Bulks } from "./bulk.tsx";
+import { ComparisonDetail, Comparisons } from "./comparisons.tsx";
 import { DeadLetters } from "./dead-letters.tsx";
 import { count } from "./format.ts";
 import { LiveProvider, useLive } from "./live.tsx";
@@ -39,8 +40,7 @@ const SCREENS: readonly Screen[] = [
   {
     names: ["terminals"],
     label: "Terminals",
-    show: ([id], query) =>
-      id === undefined ? <Terminals health={query.get("health")} /> : <TerminalDetail key={id} id={id} />,
+    show: ([id], query) => (id === undefined ? <Terminals query={query} /> : <TerminalDetail key={id} id={id} />),
   },
   {
     names: ["messages", "message"],
@@ -49,7 +49,7 @@ const SCREENS: readonly Screen[] = [
       terminal !== undefined && epoch !== undefined && seq !== undefined ? (
         <MessageDetail terminal={terminal} epoch={epoch} seq={seq} />
       ) : (
-        <Messages what={query.get("what") ?? ""} at={query.get("at") ?? ""} />
+        <Messages query={query} />
       ),
   },
   {
@@ -66,7 +66,17 @@ const SCREENS: readonly Screen[] = [
     label: "Updates",
     show: ([id], query) => (id === undefined ? <Updates query={query} /> : <UpdateDetail key={id} id={id} />),
   },
-  { names: ["alerts"], label: "Alerts", show: (_, query) => <Alerts query={query} /> },
+  {
+    names: ["comparisons"],
+    label: "Comparisons",
+    show: ([id]) => (id === undefined ? <Comparisons /> : <ComparisonDetail key={id} id={id} />),
+  },
+  {
+    names: ["alerts"],
+    label: "Alerts",
+    note: ({ alerts }) => alerts.open,
+    show: (_, query) => <Alerts query={query} />,
+  },
   { names: ["audit"], label: "Audit", show: (_, query) => <Audit query={query} /> },
   { names: ["people"], label: "People", needs: "admin", show: () => <People /> },
   { names: ["settings"], label: "Settings", needs: "operator", show: () => <Settings /> },

@@ -3,13 +3,19 @@ import type { Picture } from "./api.ts";
 import { sentencesOf } from "./attention.ts";
 
 const AT = 1_000_000_000;
-type Given = { readonly overview?: object; readonly fleet?: object; readonly parts?: Picture["health"]["parts"] };
-const told = ({ overview = {}, fleet = {}, parts = {} }: Given): readonly string[] =>
+type Given = {
+  readonly overview?: object;
+  readonly fleet?: object;
+  readonly parts?: Picture["health"]["parts"];
+  readonly unseen?: number;
+};
+const told = ({ overview = {}, fleet = {}, parts = {}, unseen = 0 }: Given): readonly string[] =>
   sentencesOf({
     at: AT,
     overview: { dead: 0, held: 0, retrying: 0, oldestReceivedAt: null, ...overview },
     fleet: { trouble: 0, away: 0, waiting: 0, well: 3, ...fleet },
     health: { ready: true, parts },
+    alerts: { open: unseen, unseen },
   } as unknown as Picture).map(({ tone, text }) => `${tone}: ${text}`);
 
 describe("what needs attention", () => {
@@ -29,6 +35,9 @@ describe("what needs attention", () => {
   test("says a thing once: messages that wait stand for the terminals that sent them", () => {
     expect(told({ overview: { held: 1, retrying: 1 }, fleet: { waiting: 2 } })).toHaveLength(2);
     expect(told({ overview: { dead: 1 }, fleet: { trouble: 1 } })).toHaveLength(1);
+  });
+  test("names alerts as long as nobody has said to have seen them", () => {
+    expect(told({ unseen: 1 })).toEqual(["warn: 1 alert is open that nobody has said to have seen"]);
   });
   test("tells of parts of the hub in their own words, the worst first", () => {
     const parts = {

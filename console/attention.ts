@@ -15,7 +15,12 @@ export const OLD_MS = 60_000;
 
 /** What needs a person, worst first, each as a sentence with a way to go on; none: all is well, every terminal included. */
 export function sentencesOf(picture: Picture): readonly Sentence[] {
-  const all = [...hubSentences(picture), ...messageSentences(picture), ...fleetSentences(picture)];
+  const all = [
+    ...hubSentences(picture),
+    ...messageSentences(picture),
+    ...fleetSentences(picture),
+    ...alertSentences(picture),
+  ];
   return all.toSorted((a, b) => ORDER.indexOf(a.tone) - ORDER.indexOf(b.tone));
 }
 const ORDER: readonly Tone[] = ["bad", "warn", "info", "calm", "good"];
@@ -54,6 +59,18 @@ function messageSentences({ overview, at }: Picture): readonly Sentence[] {
     sentences.push({ tone: "warn", text: `What came ${ago(oldestReceivedAt, at)} is not loaded yet` });
   return sentences;
 }
+
+const alertSentences = ({ alerts: { unseen } }: Picture): readonly Sentence[] =>
+  unseen === 0
+    ? []
+    : [
+        {
+          tone: "warn",
+          text: `${counted(unseen, "alert is", "alerts are")} open that nobody has said to have seen`,
+          href: to("alerts"),
+          act: "Open alerts",
+        },
+      ];
 
 /** The walk over the terminals is a few seconds older than the counts, and may know of what they do not, or no longer. */
 function fleetSentences({ overview, fleet }: Picture): readonly Sentence[] {

@@ -1,7 +1,7 @@
 import { useState, type ReactNode } from "react";
 import type { Bulk, BulkItem, Waiting as Behind } from "../src/ledger/exceptions.ts";
 import { post } from "./api.ts";
-import { ago, count, counted, when } from "./format.ts";
+import { ago, count, counted, when, who } from "./format.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
 import { usePages } from "./pages.ts";
 import { to } from "./place.ts";
@@ -52,7 +52,7 @@ export function Bulks(): ReactNode {
                   <strong>
                     {WORDS[bulk.verb]} {counted(bulk.messages, "message")}
                   </strong>
-                  <small>{bulk.by.replace(/^operator:/, "")}</small>
+                  <small>{who(bulk.by)}</small>
                 </span>
                 <span>
                   <Badge tone={TONES[bulk.state]}>{bulk.state}</Badge>

@@ -1,14 +1,15 @@
 import type { ReactNode } from "react";
-import { FAULTS, type FaultCode } from "../src/base/errors.ts";
+import { FAULTS } from "../src/base/errors.ts";
 import type { ExceptionGroup } from "../src/ledger/exceptions.ts";
 import { may, post, query as queryText, type ExceptionRow, type Picture } from "./api.ts";
 import type { Bulk } from "./bulk.tsx";
 import { count, counted, when } from "./format.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
+import { PagedList } from "./paged-list.tsx";
 import { usePages } from "./pages.ts";
 import { go, to } from "./place.ts";
-import { Card, Chips, Empty, Failure, Filter, Page, StateBadge, useAct, Waiting } from "./ui.tsx";
-import { VirtualList } from "./virtual-list.tsx";
+import { titleOf } from "./prose.ts";
+import { Card, Chips, Empty, Failure, Filter, Page, StateBadge, useAct } from "./ui.tsx";
 
 const STATES = ["dead", "held", "retrying", "received", "discarded"] as const;
 type State = (typeof STATES)[number];
@@ -86,29 +87,25 @@ export function DeadLetters({ query }: { readonly query: URLSearchParams }): Rea
         </label>
         {isFiltered && <a href={`${to("dead")}${queryText({ state: query.get("state") })}`}>Clear</a>}
       </div>
-      {may("operator") && <Groups filter={filter} query={query} />}
+      <Groups filter={filter} query={query} />
       {pages.error !== null && <Failure error={pages.error} again={pages.again} />}
       <Card
         flush
         title={isFiltered ? "Messages that match" : "One by one, oldest first"}
         aside={pages.rows.length > 0 && state !== "discarded" && <ActOnAll filter={filter} state={state} />}
       >
-        {pages.loading ? (
-          <Waiting />
-        ) : pages.rows.length === 0 ? (
-          <Empty title={isFiltered ? "No message matches." : `No message is ${LABELS[state]}.`}>
-            {isFiltered ? "Clear a filter, or look at another state." : "Nothing to do here."}
-          </Empty>
-        ) : (
-          <VirtualList
-            label="Messages"
-            rows={pages.rows}
-            rowHeight={68}
-            keyOf={(row) => `${row.lane}/${row.seq}`}
-            render={(row) => <ExceptionLine row={row} />}
-            onEnd={pages.loadMore}
-          />
-        )}
+        <PagedList
+          pages={pages}
+          empty={
+            <Empty title={isFiltered ? "No message matches." : `No message is ${LABELS[state]}.`}>
+              {isFiltered ? "Clear a filter, or look at another state." : "Nothing to do here."}
+            </Empty>
+          }
+          label="Messages"
+          rowHeight={68}
+          keyOf={(row) => `${row.lane}/${row.seq}`}
+          render={(row) => <ExceptionLine row={row} />}
+        />
       </Card>
     </Page>
   );
@@ -158,10 +155,6 @@ function Groups({ filter, query }: { readonly filter: Filters; readonly query: U
     </Card>
   );
 }
-
-/** `CHECK_VIOLATED` as people say it. */
-export const titleOf = (fault: FaultCode | null): string =>
-  fault === null ? "Waits behind another" : fault.charAt(0) + fault.slice(1).toLowerCase().replaceAll("_", " ");
 
 /** The first step of an act on many: the hub freezes the list and says what it would reach; nothing is done yet. */
 function ActOnAll({ filter, state }: { readonly filter: Filters; readonly state: State }): ReactNode {

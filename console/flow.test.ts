@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { instant } from "../src/base/clock.ts";
 import type { Minute } from "./api.ts";
-import { dayOf, ratesOf } from "./flow.ts";
+import { dayOf, ratesOf, slotsOf } from "./flow.ts";
 
 const points = (...received: readonly number[]) =>
   received.map((n, i) => ({ at: instant(i * 1_000), received: n, loaded: n }));
@@ -45,4 +45,14 @@ describe("a day for drawing", () => {
   test("is empty for a hub that has just begun", () => {
     expect(dayOf([])).toEqual({ times: [], minutes: [], flow: { received: [], loaded: [], out: [] } });
   });
+});
+
+test("a terminal's day has every slot of the last 24 hours, quiet ones too, and none before", () => {
+  const slot = 600_000;
+  const now = 200 * slot + 5;
+  const at = (n: number) => ({ at: instant(n * slot), received: n, loaded: 1 });
+  const { times, received, loaded } = slotsOf([at(56), at(57), at(200)], slot, now);
+  expect(times).toHaveLength(144);
+  expect([times[0], times.at(-1)]).toEqual([(57 * slot) / 1_000, (200 * slot) / 1_000]);
+  expect([received[0], received[1], received.at(-1), loaded.at(-1)]).toEqual([57, 0, 200, 1]);
 });

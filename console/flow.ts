@@ -1,3 +1,4 @@
+import type { DaySlot } from "../src/ledger/fleet.ts";
 import type { Minute, Point } from "./api.ts";
 
 type Rates = { readonly received: (number | null)[]; readonly loaded: (number | null)[] };
@@ -43,4 +44,22 @@ export function dayOf(given: readonly Minute[]): {
     out?.push(minute.out / (MINUTE_MS / 1_000));
   });
   return { times, minutes, flow: { received: received ?? [], loaded: loaded ?? [], out: out ?? [] } };
+}
+
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+/** A terminal's day for drawing: each slot of the last 24 hours, the quiet ones too. Times are seconds since 1970. */
+export function slotsOf(
+  given: readonly DaySlot[],
+  slotMs: number,
+  now: number,
+): { readonly times: readonly number[]; readonly received: readonly number[]; readonly loaded: readonly number[] } {
+  const last = Math.floor(now / slotMs) * slotMs;
+  const known = new Map(given.map((slot) => [slot.at as number, slot]));
+  const times = Array.from({ length: DAY_MS / slotMs }, (_, n) => last - DAY_MS + (n + 1) * slotMs);
+  return {
+    times: times.map((at) => at / 1_000),
+    received: times.map((at) => known.get(at)?.received ?? 0),
+    loaded: times.map((at) => known.get(at)?.loaded ?? 0),
+  };
 }

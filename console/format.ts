@@ -37,6 +37,13 @@ function two(n: number, base: number, large: string, small: string): string {
   return rest === 0 ? `${Math.floor(n / base)} ${large}` : `${Math.floor(n / base)} ${large} ${rest} ${small}`;
 }
 
+/** Who did it, as people say it: `operator:anna` is anna, a worker is the hub. */
+export function who(actor: string): string {
+  const [kind = "", name = ""] = actor.split(/:(.*)/s, 2);
+  if (kind === "worker" || kind === "system" || kind === "publisher") return "the hub";
+  return name === "" ? kind : name;
+}
+
 /** How many updates a terminal has yet to take. A restore begins a new term of ids, and then nobody can count. */
 export function updatesBehind(head: number, applied: number): number | null {
   const term = (id: number): number => Math.floor(id / 1e12);

@@ -1,12 +1,14 @@
 import type { ReactNode } from "react";
 import { EVENTS, type EventKind } from "../src/ledger/events.ts";
 import { query, type Event } from "./api.ts";
-import { when } from "./format.ts";
+import { when, who } from "./format.ts";
 import { useBeat } from "./live.tsx";
+import { furtherBack, PagedList } from "./paged-list.tsx";
 import { usePages, type Pages } from "./pages.ts";
 import { to } from "./place.ts";
-import { Card, Empty, Failure, Waiting } from "./ui.tsx";
-import { VirtualList } from "./virtual-list.tsx";
+import { Prose } from "./prose.tsx";
+import { RequestTrace } from "./request-trace.tsx";
+import { Card, Empty, Failure } from "./ui.tsx";
 
 export type LogFilter = {
   readonly terminal?: string | null;
@@ -15,13 +17,21 @@ export type LogFilter = {
   readonly since?: string | null;
 };
 
+/** `traceLink`: where traces are looked at, with `{trace}` in it. */
+type LogEvent = Event & { readonly traceLink: string | null };
+type EventsAnswer = {
+  readonly events: readonly Event[];
+  readonly next: number | null;
+  readonly traceLink: string | null;
+};
+
 /** The audit trail, newest first, as far back as somebody looks: a page sees a bounded stretch of it, so one may be empty. */
-export function useLog(filter: LogFilter, limit: number): Pages<Event> {
-  return usePages<{ events: readonly Event[]; next: number | null }, Event, number>(
+export function useLog(filter: LogFilter, limit: number): Pages<LogEvent> {
+  return usePages<EventsAnswer, LogEvent, number>(
     query({ ...filter, limit }),
     useBeat(2),
     (address, before) => `/api/events${address}${before === null ? "" : `&before=${before}`}`,
-    ({ events, next }) => ({ rows: events, next }),
+    ({ events, next, traceLink }) => ({ rows: events.map((event) => ({ ...event, traceLink })), next }),
   );
 }
 
@@ -38,37 +48,22 @@ export function Log({
   return (
     <>
       {pages.error !== null && <Failure error={pages.error} again={pages.again} />}
-      <Card
-        flush
-        {...(title === undefined ? {} : { title })}
-        aside={
-          pages.more && (
-            <button type="button" onClick={pages.loadMore}>
-              Look further back
-            </button>
-          )
-        }
-      >
-        {pages.loading ? (
-          <Waiting />
-        ) : pages.rows.length === 0 ? (
-          <Empty title={empty}>{pages.more ? "There may be something further back." : ""}</Empty>
-        ) : (
-          <VirtualList
-            label="Events"
-            rows={pages.rows}
-            rowHeight={52}
-            keyOf={(event) => String(event.id)}
-            render={(event) => <EventLine event={event} />}
-            onEnd={pages.rows.length < 200 ? undefined : pages.loadMore}
-          />
-        )}
+      <Card flush {...(title === undefined ? {} : { title })} aside={furtherBack(pages)}>
+        <PagedList
+          pages={pages}
+          empty={<Empty title={empty}>{pages.more ? "There may be something further back." : ""}</Empty>}
+          least={200}
+          label="Events"
+          rowHeight={52}
+          keyOf={(event) => String(event.id)}
+          render={(event) => <EventLine event={event} />}
+        />
       </Card>
     </>
   );
 }
 
-function EventLine({ event }: { readonly event: Event }): ReactNode {
+function EventLine({ event }: { readonly event: LogEvent }): ReactNode {
   const meaning = Object.hasOwn(EVENTS, event.kind) ? EVENTS[event.kind as EventKind] : "";
   const [terminal = "", epoch = ""] = (event.lane ?? "").split("/");
   const numbers = event.from === event.through ? String(event.from) : `${event.from}–${event.through}`;
@@ -83,9 +78,14 @@ function EventLine({ event }: { readonly event: Event }): ReactNode {
           </a>
         )}
         {event.lane !== null && event.from === 0 && <a href={to("terminals", terminal)}>{terminal}</a>}
-        <small title={event.detail || meaning}>{event.detail || meaning}</small>
+        <small title={event.detail || meaning}>
+          <Prose text={event.detail || meaning} />
+        </small>
       </span>
-      <span className="faint clip">{event.actor}</span>
+      <span className="faint clip" title={event.actor}>
+        {who(event.actor)}
+        <RequestTrace of={event.requestTrace} link={event.traceLink} />
+      </span>
     </div>
   );
 }

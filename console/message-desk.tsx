@@ -4,11 +4,11 @@ import type { Rehearsal } from "../src/load/port.ts";
 import { LIFE } from "../src/message/lifecycle.ts";
 import { exceptionPath, post, type ExceptionRow, type TracedMessage } from "./api.ts";
 import { Impact } from "./bulk.tsx";
-import { titleOf } from "./dead-letters.tsx";
-import { when } from "./format.ts";
+import { when, who } from "./format.ts";
 import { faultOfJson, indented } from "./json-text.ts";
 import { useAnswer, useBeat } from "./live.tsx";
 import { CentreRows, Diff } from "./payload.tsx";
+import { titleOf } from "./prose.ts";
 import { Badge, Card, Failure, ReasonField, useAct } from "./ui.tsx";
 
 /** An edit as the API tells it. */
@@ -87,7 +87,7 @@ function Acts({
     <>
       {edit !== null && (
         <p className="fine">
-          Edited by {edit.by.replace(/^operator:/, "")} <time>{when(edit.at)}</time>: {edit.reason}
+          Edited by {who(edit.by)} <time>{when(edit.at)}</time>: {edit.reason}
         </p>
       )}
       {draft !== null && (

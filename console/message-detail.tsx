@@ -8,8 +8,10 @@ import { useAnswer, useBeat } from "./live.tsx";
 import { Desk } from "./message-desk.tsx";
 import { Changes } from "./payload.tsx";
 import { to } from "./place.ts";
+import { Prose } from "./prose.tsx";
 import { Timeline } from "./timeline.tsx";
 import { Card, Failure, Page, StateBadge, TONES, Waiting } from "./ui.tsx";
+import { Waits } from "./waits.tsx";
 
 /** One message's waybill: every stamp it got, what it carries, and what a person may do. */
 export function MessageDetail(place: {
@@ -78,22 +80,18 @@ function Waybill({
 
 /** Where it is, and why: the one thing to read. */
 function Verdict({ message }: { readonly message: TracedMessage }): ReactNode {
-  const { state, exception, waitsFor } = message;
+  const { state, exception, waits } = message;
   const isOpen = exception !== null && state !== "loaded" && state !== "discarded";
   return (
     <div className={`verdict ${TONES[state]}`} role="status">
       <StateBadge state={state} />
       <div>
-        <p className="strong">{message.headline}</p>
+        <p className="strong">
+          <Prose text={message.headline} />
+        </p>
         {isOpen && exception.detail !== "" && <p className="detail">{exception.detail}</p>}
         {isOpen && exception.fault !== null && <p className="fine">{FAULTS[exception.fault].hint}</p>}
-        {waitsFor !== null && (
-          <p>
-            <a href={to("message", ...waitsFor.lane.split("/"), String(waitsFor.seq))}>
-              See № {waitsFor.seq}, which it waits for
-            </a>
-          </p>
-        )}
+        <Waits waits={waits} />
         {isOpen && exception.holds > 0 && (
           <p className="fine">{counted(exception.holds, "message waits", "messages wait")} behind it.</p>
         )}

@@ -4,14 +4,17 @@ import { counted, when } from "./format.ts";
 import { useAnswer, useBeat } from "./live.tsx";
 import { changesOf } from "./payload-line.ts";
 import { go, to } from "./place.ts";
+import { MessagesOf } from "./messages-of.tsx";
+import { Prose } from "./prose.tsx";
 import { Card, Empty, Failure, Page, StateBadge, useSettled, Waiting } from "./ui.tsx";
 
 /** "Where is receipt 4711 of store 14?" */
-export function Messages({ what, at }: { readonly what: string; readonly at: string }): ReactNode {
+export function Messages({ query: given }: { readonly query: URLSearchParams }): ReactNode {
+  const [what, at] = [given.get("what") ?? "", given.get("at") ?? ""];
   return (
     <Page title="Messages" lead="Where is it, and why?">
       <Ask what={what} at={at} key={`${what} ${at}`} />
-      {what !== "" && <Found what={what} at={at} />}
+      {what === "" ? <MessagesOf query={given} /> : <Found what={what} at={at} />}
     </Page>
   );
 }
@@ -22,7 +25,7 @@ export function Ask({ what, at }: { readonly what: string; readonly at: string }
   const [place, setPlace] = useState(at);
   const list = useId();
   const settled = useSettled(place);
-  const { value } = useAnswer<FleetPage>(`/api/fleet${query({ limit: 20, text: settled })}`);
+  const { value } = useAnswer<FleetPage>(`/api/terminals${query({ limit: 20, text: settled })}`);
   const submit = (event: SubmitEvent<HTMLFormElement>): void => {
     event.preventDefault();
     if (asked.trim() !== "") go(`${to("messages")}${query({ what: asked.trim(), at: place.trim() })}`);
@@ -55,7 +58,7 @@ export function Ask({ what, at }: { readonly what: string; readonly at: string }
         </label>
         <datalist id={list}>
           {value?.terminals.map((line) => (
-            <option key={line.terminal} value={line.terminal} />
+            <option key={line.terminal} value={line.terminal} label={Object.values(line.tags).join(" · ")} />
           ))}
         </datalist>
         <button type="submit" className="primary">
@@ -102,7 +105,9 @@ function FoundLine({ message }: { readonly message: TracedMessage }): ReactNode 
         <StateBadge state={state} />
       </span>
       <span className="clip">
-        <span>{message.headline}</span>
+        <span>
+          <Prose text={message.headline} />
+        </span>
         <small title={why}>{why || "\u00a0"}</small>
       </span>
       <span className="n">

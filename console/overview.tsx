@@ -1,5 +1,5 @@
 import { useState, type ReactNode } from "react";
-import { HEALTHS } from "../src/console/fleet.ts";
+import { HEALTHS } from "../src/ledger/fleet.ts";
 import { lagAt } from "../src/ledger/history.ts";
 import { type Minute, type Picture, type Point } from "./api.ts";
 import { Chart } from "./chart.tsx";
@@ -16,7 +16,7 @@ import { Badge, Card, Empty, Failure, Figure, Page, Waiting } from "./ui.tsx";
 export function Overview(): ReactNode {
   const { picture } = useLive();
   return (
-    <Page title="Overview" lead="What needs a person, and how everything flows.">
+    <Page title="Overview" lead="Where is it, and why? What needs a person stands first; any receipt can be asked for.">
       {picture === null ? <Waiting /> : <Now picture={picture} />}
     </Page>
   );

@@ -1,15 +1,14 @@
 import { useState, type ReactNode } from "react";
 import type { Pause as LedgerPause, PauseScope } from "../src/ledger/pauses.ts";
 import { may, post } from "./api.ts";
-import { counted, when } from "./format.ts";
+import { counted, when, who } from "./format.ts";
 import { useAnswer, useBeat } from "./live.tsx";
 import { ReasonField, useAct } from "./ui.tsx";
 
 /** `waiting`: messages that wait for the route. */
 type Pause = LedgerPause & { readonly waiting: number };
 type Answer = { readonly pauses: readonly Pause[]; readonly lanesInWork: number };
-export const usePauses = (): ReturnType<typeof useAnswer<Answer>> =>
-  useAnswer<Answer>(may("operator") ? "/api/pauses" : null, useBeat(2));
+export const usePauses = (): ReturnType<typeof useAnswer<Answer>> => useAnswer<Answer>("/api/pauses", useBeat(2));
 
 export const pauseText = ({ kind, name, fault, waiting }: Pause): string => {
   const what =
@@ -35,7 +34,7 @@ export function Pauses({ only }: { readonly only?: (pause: Pause) => boolean }):
           <span>
             {pauseText(pause)}.{" "}
             <span className="faint">
-              {pause.by.replace(/^operator:/, "")}, <time>{when(pause.since)}</time>: {pause.reason}
+              {who(pause.by)}, <time>{when(pause.since)}</time>: {pause.reason}
             </span>
           </span>
           <PauseButton scope={pause} isPaused done={again} />

@@ -1,13 +1,19 @@
-import type { ReactNode } from "react";
-import { path, post, query, type ExceptionRow, type TerminalPage } from "./api.ts";
-import { ExceptionLine, titleOf } from "./dead-letters.tsx";
+import { useState, type ReactNode } from "react";
+import type { Reconcile } from "../src/ledger/reconciles.ts";
+import { may, path, post, query, type ExceptionRow, type TerminalPage } from "./api.ts";
+import { OLD_MS } from "./attention.ts";
+import { CompareForm } from "./compare-form.tsx";
+import { ComparisonLine } from "./comparisons.tsx";
+import { ExceptionLine } from "./dead-letters.tsx";
 import { NewKey } from "./enrol.tsx";
-import { ago, count, counted, duration, updatesBehind, when } from "./format.ts";
+import { ago, count, duration, updatesBehind, when } from "./format.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
 import { Log } from "./log.tsx";
 import { Ask } from "./messages.tsx";
 import { PauseButton, Pauses, usePauses } from "./pauses.tsx";
 import { to } from "./place.ts";
+import { titleOf } from "./prose.ts";
+import { TerminalDay } from "./terminal-day.tsx";
 import { Act, Badge, Card, Empty, Failure, Figure, Page, Waiting } from "./ui.tsx";
 
 export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
@@ -21,7 +27,12 @@ export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
     <Page
       title={id}
       lead={value === null ? undefined : <Tags tags={value.terminal.tags} />}
-      aside={<a href={to("terminals")}>All terminals</a>}
+      aside={
+        <>
+          <a href={`${to("messages")}${query({ of: id })}`}>Its messages</a>
+          <a href={to("terminals")}>All terminals</a>
+        </>
+      }
     >
       {error !== null && <Failure error={error} again={again} />}
       {loading && <Waiting />}
@@ -29,7 +40,7 @@ export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
         <div className="notice warn" role="status">
           <span>
             It was set back to an older copy {when(value.restored.at)}: {value.restored.reason}. Its rows are compared
-            with the centre; nobody has said yet that both are equal.
+            with the centre; nobody has said yet that both are equal. What came of it stands below.
           </span>
         </div>
       )}
@@ -49,6 +60,9 @@ export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
           </ul>
         )}
       </Card>
+      <TerminalDay id={id} />
+      {value !== null && <Acts page={value} again={again} />}
+      <Compared id={id} />
       {value !== null && <Lanes page={value} />}
       {value !== null && value.refusedUpdates.length > 0 && (
         <Card title="Updates this terminal refused" flush>
@@ -67,7 +81,6 @@ export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
         </Card>
       )}
       <Log title="What happened here" filter={{ terminal: id }} empty="Nothing of late." />
-      {value !== null && <Keys page={value} again={again} />}
     </Page>
   );
 }
@@ -75,28 +88,42 @@ export function TerminalDetail({ id }: { readonly id: string }): ReactNode {
 export const Tags = ({ tags }: { readonly tags: Readonly<Record<string, string>> }): ReactNode => (
   <>
     {Object.entries(tags).map(([name, value]) => (
-      <span key={name} className="tag">
+      <a key={name} className="tag" href={`${to("terminals")}${query({ tag: `${name}:${value}` })}`}>
         {name} <b>{value}</b>
-      </span>
+      </a>
     ))}
   </>
 );
 
 /** What may be done with the terminal as a whole. */
-function Keys({ page: { terminal }, again }: { readonly page: TerminalPage; readonly again: () => void }): ReactNode {
+function Acts({ page: { terminal }, again }: { readonly page: TerminalPage; readonly again: () => void }): ReactNode {
   const pauses = usePauses();
+  const [ordering, setOrdering] = useState<"compare" | "resync" | null>(null);
   const isPaused = pauses.value?.pauses.some(({ kind, name }) => kind === "terminal" && name === terminal.id) ?? false;
-  if (pauses.value === null) return null; // a viewer
+  const isEnrolled = terminal.state === "enrolled";
+  if (!may("operator")) return null;
+  if (ordering !== null)
+    return <CompareForm terminal={terminal.id} mends={ordering === "resync"} done={() => setOrdering(null)} />;
   return (
     <Card title="This terminal">
       <p className="fine">
-        Enrolled {when(terminal.enrolledAt)}; its key is {terminal.state === "revoked" ? "revoked" : "valid"}. While it
-        is paused it goes on sending, and nothing of it is loaded.
+        Enrolled {when(terminal.enrolledAt)}; its key is {isEnrolled ? "valid" : "revoked"}. While it is paused it goes
+        on sending, and nothing of it is loaded.
       </p>
       <div className="buttons">
         <PauseButton scope={{ kind: "terminal", name: terminal.id }} isPaused={isPaused} done={pauses.again} />
+        {isEnrolled && (
+          <>
+            <button type="button" onClick={() => setOrdering("compare")}>
+              Compare…
+            </button>
+            <button type="button" onClick={() => setOrdering("resync")}>
+              Resync…
+            </button>
+          </>
+        )}
         <NewKey terminal={terminal.id} tags={terminal.tags} />
-        {terminal.state === "enrolled" && (
+        {isEnrolled && (
           <Act
             label="Revoke the key"
             question={`Nothing more is taken from ${terminal.id} until it is enrolled anew. Revoke its key?`}
@@ -109,49 +136,79 @@ function Keys({ page: { terminal }, again }: { readonly page: TerminalPage; read
   );
 }
 
-function Facts({ page: { terminal, lanes } }: { readonly page: TerminalPage }): ReactNode {
+/** How it compared with the centre of late; nothing when nobody has looked. */
+function Compared({ id }: { readonly id: string }): ReactNode {
+  const { value } = useAnswer<{ reconciles: readonly Reconcile[] }>(
+    `/api/reconciles${query({ terminal: id, limit: 5 })}`,
+    useBeat(3),
+  );
+  if (value === null || value.reconciles.length === 0) return null;
+  return (
+    <Card title="Compared with the centre" aside={<a href={to("comparisons")}>All comparisons</a>} flush>
+      <ul className="rows" aria-label="Comparisons of this terminal">
+        {value.reconciles.map((one) => (
+          <li key={one.id}>
+            <ComparisonLine one={one} />
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+/** Both ways, and how it is itself. */
+function Facts({ page: { terminal, line, lanes } }: { readonly page: TerminalPage }): ReactNode {
   const { picture } = useLive();
   const now = picture?.at ?? 0;
   const current = lanes.find((lane) => lane.current);
-  const behind = updatesBehind(picture?.overview.updatesHead ?? 0, terminal.appliedThrough);
-  const way =
-    current === undefined || current.receivedThrough === current.loadedThrough
-      ? "all of it is loaded"
-      : `${counted(current.receivedThrough - current.loadedThrough, "message")} on the way`;
+  const head = picture?.overview.updatesHead ?? 0;
+  const behind = updatesBehind(head, terminal.appliedThrough);
+  const waiting = line?.waiting ?? 0;
   return (
-    <div className="figures">
+    <div className="figures five">
       <Figure
-        label="Received through"
-        value={current === undefined ? "–" : count(current.receivedThrough)}
-        note={current === undefined || current.receivedAt === null ? "nothing yet" : ago(current.receivedAt, now)}
+        label="On the way up"
+        value={count(waiting)}
+        note={current === undefined ? "nothing came yet" : `${count(current.receivedThrough)} came in all`}
+        {...(waiting > 0 && now - (current?.receivedAt ?? now) > OLD_MS ? { tone: "warn" as const } : {})}
       />
-      <Figure label="Loaded through" value={current === undefined ? "–" : count(current.loadedThrough)} note={way} />
       <Figure
-        label="Updates behind"
-        value={behind === null ? "–" : count(behind)}
-        note={behind === null ? "has taken none yet" : behind === 0 ? "has every update" : "going down to it"}
+        label="Till to centre"
+        value={line === null || line.lagMs === null ? "–" : duration(line.lagMs)}
+        note={line === null || line.lagMs === null ? "nothing was loaded yet" : "its newest message"}
       />
+      <Figure label="Updates behind" value={behind === null ? "–" : count(behind)} note={downNote(terminal, behind)} />
       <Figure
         label="Last seen"
         value={terminal.lastSeenAt === null ? "never" : ago(terminal.lastSeenAt, now)}
-        note={[
-          terminal.state === "revoked" ? "key revoked" : null,
-          terminal.version === null ? null : `version ${terminal.version}`,
-          skewText(terminal.skewMs),
-        ]
-          .filter((note) => note !== null)
-          .join(" · ")}
+        note={
+          terminal.state === "revoked"
+            ? "its key is revoked"
+            : terminal.version === null
+              ? "no version told"
+              : `version ${terminal.version}`
+        }
         {...(terminal.state === "revoked" ? { tone: "bad" as const } : {})}
       />
+      <Figure label="Its clock" {...clockOf(terminal.skewMs)} />
     </div>
   );
 }
+
+function downNote({ appliedThrough, deliveredThrough }: TerminalPage["terminal"], behind: number | null): string {
+  if (behind === null) return "has taken none yet";
+  if (behind === 0) return "has every update";
+  const delivered = deliveredThrough - appliedThrough;
+  return delivered > 0 && delivered <= behind ? `${count(delivered)} handed over` : "has not asked for them yet";
+}
+
 /** Below this a clock is right: the network's own delay is in the measure. */
 const RIGHT_MS = 2_000;
-function skewText(skewMs: number | null): string | null {
-  if (skewMs === null) return null;
-  if (Math.abs(skewMs) < RIGHT_MS) return "clock right";
-  return `clock ${skewMs < 0 ? "slow" : "fast"} by ${duration(Math.abs(skewMs))}`;
+function clockOf(skewMs: number | null): { value: string; note: string; tone?: "warn" } {
+  if (skewMs === null) return { value: "–", note: "not told" };
+  const off = Math.abs(skewMs);
+  if (off < RIGHT_MS) return { value: "right", note: "to two seconds" };
+  return { value: duration(off), note: skewMs < 0 ? "behind the hub's" : "ahead of the hub's", tone: "warn" };
 }
 
 function Lanes({ page: { lanes } }: { readonly page: TerminalPage }): ReactNode {

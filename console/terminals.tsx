@@ -1,32 +1,36 @@
 import { useState, type ReactNode } from "react";
-import { HEALTHS, type FleetHealth, type FleetLine } from "../src/console/fleet.ts";
+import { HEALTHS, type FleetHealth, type TerminalLine } from "../src/ledger/fleet.ts";
 import { may, query, type FleetPage } from "./api.ts";
 import { EnrolForm } from "./enrol.tsx";
 import { ago, count, counted, duration, updatesBehind } from "./format.ts";
 import { useBeat, useLive } from "./live.tsx";
+import { PagedList } from "./paged-list.tsx";
 import { usePages } from "./pages.ts";
-import { to } from "./place.ts";
-import { Badge, Card, Empty, Failure, Page, useSettled, Waiting, type Tone } from "./ui.tsx";
-import { VirtualList } from "./virtual-list.tsx";
+import { go, to } from "./place.ts";
+import { Badge, Card, Chips, Empty, Failure, Filter, Page, useSettled, type Tone } from "./ui.tsx";
 
 export const HEALTH_TONES: Readonly<Record<FleetHealth, Tone>> = {
   trouble: "bad",
   away: "warn",
   waiting: "warn",
   well: "good",
+  revoked: "calm",
 };
 
-export function Terminals({ health }: { readonly health: string | null }): ReactNode {
+/** All terminals, by name, tags and health: whatever is asked for is found by the hub, a page at a time. */
+export function Terminals({ query: given }: { readonly query: URLSearchParams }): ReactNode {
   const [text, setText] = useState("");
   const [isEnrolling, setEnrolling] = useState(false);
   const settled = useSettled(text);
   const { picture } = useLive();
-  const chosen = HEALTHS.find((each) => each === health) ?? null;
-  const pages = usePages<FleetPage, FleetLine, string>(
-    query({ text: settled, health: chosen }),
+  const chosen = HEALTHS.find((each) => each === given.get("health")) ?? null;
+  const tag = given.get("tag");
+  const isTag = tag === null || /^[^:,]+:[^,]+(,[^:,]+:[^,]+)*$/.test(tag);
+  const pages = usePages<FleetPage, TerminalLine, string>(
+    query({ text: settled, health: chosen, tag: isTag ? tag : null }),
     useBeat(3),
     (address, after) =>
-      `/api/fleet${address === "" ? "?" : `${address}&`}limit=200${after === null ? "" : `&after=${encodeURIComponent(after)}`}`,
+      `/api/terminals${address === "" ? "?" : `${address}&`}limit=200${after === null ? "" : `&after=${encodeURIComponent(after)}`}`,
     ({ terminals, next }) => ({ rows: terminals, next }),
   );
   const now = picture?.at ?? 0;
@@ -49,50 +53,54 @@ export function Terminals({ health }: { readonly health: string | null }): React
           <span className="unseen">Name of a terminal</span>
           <input
             type="search"
-            placeholder="Find a terminal"
+            placeholder="Name, store, region …"
             value={text}
+            spellCheck={false}
+            autoComplete="off"
             onChange={(event) => setText(event.target.value)}
           />
         </label>
-        <nav className="chips" aria-label="Health">
-          <a href={to("terminals")} {...(chosen === null ? { "aria-current": "true" as const } : {})}>
-            all
-          </a>
-          {HEALTHS.map((each) => (
-            <a
-              key={each}
-              href={`${to("terminals")}${query({ health: each })}`}
-              {...(chosen === each ? { "aria-current": "true" as const } : {})}
-            >
-              {each}
-              {picture !== null && <span className="pill">{count(picture.fleet[each])}</span>}
-            </a>
-          ))}
-        </nav>
+        <Filter
+          label="Tag, such as store:014"
+          value={tag}
+          change={(wanted) => go(`${to("terminals")}${query({ health: chosen, tag: wanted })}`)}
+        />
+        <Chips
+          label="Health"
+          chosen={chosen ?? "all"}
+          options={[
+            { value: "all", label: "all", href: `${to("terminals")}${query({ tag })}` },
+            ...HEALTHS.filter((each) => each !== "revoked" || chosen === each || (picture?.fleet.revoked ?? 0) > 0).map(
+              (each) => ({
+                value: each,
+                label: each,
+                href: `${to("terminals")}${query({ health: each, tag })}`,
+                ...(picture === null ? {} : { note: count(picture.fleet[each]) }),
+              }),
+            ),
+          ]}
+        />
       </div>
+      {!isTag && (
+        <p className="notice warn">A tag is its name and its value with a colon between, such as store:014.</p>
+      )}
       {pages.error !== null && <Failure error={pages.error} again={pages.again} />}
       <Card flush>
-        {pages.loading ? (
-          <Waiting />
-        ) : pages.rows.length === 0 ? (
-          <Empty title="No terminal fits.">
-            {settled === "" && chosen === null
-              ? "A terminal is enrolled with a token, made here or by `waybill enroll`."
-              : "Try another name or health."}
-          </Empty>
-        ) : (
-          <>
-            <TerminalHead />
-            <VirtualList
-              label="Terminals"
-              rows={pages.rows}
-              rowHeight={48}
-              keyOf={(line) => line.terminal}
-              render={(line) => <TerminalRow line={line} head={picture?.overview.updatesHead ?? 0} now={now} />}
-              onEnd={pages.loadMore}
-            />
-          </>
-        )}
+        <PagedList
+          pages={pages}
+          empty={
+            <Empty title="No terminal fits.">
+              {settled === "" && chosen === null && tag === null
+                ? "Enrol the first one with the button above; it gets a token to begin with."
+                : "Try another name, tag or health."}
+            </Empty>
+          }
+          head={<TerminalHead />}
+          label="Terminals"
+          rowHeight={56}
+          keyOf={(line) => line.terminal}
+          render={(line) => <TerminalRow line={line} head={picture?.overview.updatesHead ?? 0} now={now} />}
+        />
       </Card>
     </Page>
   );
@@ -117,7 +125,7 @@ export function TerminalRow({
   head,
   now,
 }: {
-  readonly line: FleetLine;
+  readonly line: TerminalLine;
   readonly head: number;
   readonly now: number;
 }): ReactNode {
@@ -125,7 +133,10 @@ export function TerminalRow({
   const behind = updatesBehind(head, line.appliedThrough);
   return (
     <a className="row terminal-grid" href={to("terminals", line.terminal)}>
-      <strong>{line.terminal}</strong>
+      <span>
+        <strong>{line.terminal}</strong>
+        <small>{Object.values(line.tags).join(" · ") || "\u00a0"}</small>
+      </span>
       <span>
         <Badge tone={HEALTH_TONES[line.health]}>{line.health}</Badge>
       </span>

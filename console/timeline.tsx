@@ -1,8 +1,11 @@
 import type { ReactNode } from "react";
 import { EVENTS, type EventKind } from "../src/ledger/events.ts";
+import { tracePage } from "../src/observe/trace-link.ts";
 import type { Event, TracedMessage } from "./api.ts";
-import { when } from "./format.ts";
+import { when, who } from "./format.ts";
 import { capturedAt } from "./payload-line.ts";
+import { Prose } from "./prose.tsx";
+import { RequestTrace } from "./request-trace.tsx";
 
 const KIND_TONES: Readonly<Record<string, string>> = {
   loaded: "good",
@@ -38,20 +41,19 @@ export function Timeline({
           </li>
         )}
         {events.map((event) => (
-          <Stamp key={event.id} event={event} />
+          <Stamp key={event.id} event={event} traceLink={traceLink} />
         ))}
       </ol>
       {trace !== null && (
         <p className="fine trace">
-          Trace <code>{trace}</code>{" "}
-          {traceLink !== null && <a href={traceLink.replaceAll("{trace}", trace)}>Look at it</a>}
+          Trace <code>{trace}</code> {traceLink !== null && <a href={tracePage(traceLink, trace)}>Look at it</a>}
         </p>
       )}
     </>
   );
 }
 
-function Stamp({ event }: { readonly event: Event }): ReactNode {
+function Stamp({ event, traceLink }: { readonly event: Event; readonly traceLink: string | null }): ReactNode {
   const meaning = Object.hasOwn(EVENTS, event.kind) ? EVENTS[event.kind as EventKind] : null;
   return (
     <li className={KIND_TONES[event.kind] ?? ""}>
@@ -63,10 +65,15 @@ function Stamp({ event }: { readonly event: Event }): ReactNode {
           </span>
         )}
       </p>
-      {event.detail !== "" && <p className="detail">{event.detail}</p>}
+      {event.detail !== "" && (
+        <p className="detail">
+          <Prose text={event.detail} />
+        </p>
+      )}
       {meaning !== null && <p className="fine">{meaning}</p>}
       <p className="fine">
-        <time>{when(event.at)}</time> · {event.actor}
+        <time>{when(event.at)}</time> · {who(event.actor)}
+        <RequestTrace of={event.requestTrace} link={traceLink} />
       </p>
     </li>
   );

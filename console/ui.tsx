@@ -179,7 +179,7 @@ export function Filter({
 }): ReactNode {
   const given = value ?? "";
   const [text, setText] = useState(given);
-  const settled = useSettled(text, 300);
+  const settled = useSettled(text);
   useEffect(() => setText(given), [given]);
   useEffect(() => {
     if (settled !== given && settled === text) change(settled.trim() || null);
@@ -257,7 +257,7 @@ export function ReasonField({
 }
 
 /** What somebody types, told on after a pause. */
-export function useSettled(value: string, ms = 200): string {
+export function useSettled(value: string, ms = 120): string {
   const [settled, setSettled] = useState(value);
   useEffect(() => {
     const timer = setTimeout(() => setSettled(value), ms);

@@ -1,11 +1,12 @@
 import type { ReactNode } from "react";
 import type { PublishedUpdate, Reached } from "../src/ledger/spread.ts";
 import { query as queryText } from "./api.ts";
-import { titleOf } from "./dead-letters.tsx";
 import { ago, count, counted, when } from "./format.ts";
 import { useAnswer, useBeat, useLive } from "./live.tsx";
+import { PagedList } from "./paged-list.tsx";
 import { usePages } from "./pages.ts";
 import { go, to } from "./place.ts";
+import { titleOf } from "./prose.ts";
 import { Badge, Card, Empty, Failure, Figure, Filter, Page, Waiting, type Tone } from "./ui.tsx";
 import { VirtualList } from "./virtual-list.tsx";
 
@@ -13,7 +14,7 @@ import { VirtualList } from "./virtual-list.tsx";
 export function Updates({ query }: { readonly query: URLSearchParams }): ReactNode {
   const audience = query.get("audience");
   const pages = usePages<{ updates: readonly PublishedUpdate[]; next: number | null }, PublishedUpdate, number>(
-    queryText({ audience, limit: 30 }),
+    queryText({ audience, limit: 20 }),
     useBeat(2),
     (address, before) => `/api/updates${address}${before === null ? "" : `&before=${before}`}`,
     ({ updates, next }) => ({ rows: updates, next }),
@@ -29,26 +30,27 @@ export function Updates({ query }: { readonly query: URLSearchParams }): ReactNo
       </div>
       {pages.error !== null && <Failure error={pages.error} again={pages.again} />}
       <Card flush>
-        {pages.loading ? (
-          <Waiting />
-        ) : pages.rows.length === 0 ? (
-          <Empty title="Nothing was published yet." />
-        ) : (
-          <VirtualList
-            label="Updates"
-            rows={pages.rows}
-            rowHeight={68}
-            keyOf={(update) => String(update.id)}
-            render={(update) => <UpdateLine update={update} />}
-            onEnd={pages.loadMore}
-          />
-        )}
+        <PagedList
+          pages={pages}
+          empty={
+            <Empty title={audience === null ? "Nothing was published yet." : `Nothing was published for ${audience}.`}>
+              {audience === null
+                ? "What changes at the centre in a table that goes down to the terminals appears here."
+                : "An audience is all, a tag such as store:014, or terminal:till-001."}
+            </Empty>
+          }
+          label="Updates"
+          rowHeight={68}
+          keyOf={(update) => String(update.id)}
+          render={(update) => <UpdateLine update={update} />}
+        />
       </Card>
     </Page>
   );
 }
 
-const pendingOf = ({ reach, applied, refused }: PublishedUpdate): number => Math.max(0, reach - applied - refused);
+const pendingOf = ({ reach, applied, delivered, refused }: PublishedUpdate): number =>
+  Math.max(0, reach - applied - delivered - refused);
 
 function UpdateLine({ update }: { readonly update: PublishedUpdate }): ReactNode {
   const pending = pendingOf(update);
@@ -68,6 +70,10 @@ function UpdateLine({ update }: { readonly update: PublishedUpdate }): ReactNode
           <Badge tone="bad">{count(update.refused)} refused</Badge>
         ) : pending > 0 ? (
           <Badge tone="info">{count(pending)} pending</Badge>
+        ) : update.delivered > 0 ? (
+          <Badge tone="info">{count(update.delivered)} delivered</Badge>
+        ) : update.reach === 0 ? (
+          <Badge tone="calm">for nobody</Badge>
         ) : (
           <Badge tone="good">applied everywhere</Badge>
         )}
@@ -81,23 +87,36 @@ function UpdateLine({ update }: { readonly update: PublishedUpdate }): ReactNode
 
 /** How many of the terminals it is for have it, as a bar and in words. */
 function Spread({ update }: { readonly update: PublishedUpdate }): ReactNode {
-  const { reach, applied, refused } = update;
+  const { reach, applied, delivered, refused } = update;
   if (reach === 0) return <span className="faint">for no terminal that is enrolled</span>;
   return (
     <span>
       <svg className="spread" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
         <rect className="rest" width="100" height="8" />
         <rect className="done" width={(100 * applied) / reach} height="8" />
-        <rect className="ill" x={(100 * applied) / reach} width={(100 * refused) / reach} height="8" />
+        <rect className="under-way" x={(100 * applied) / reach} width={(100 * delivered) / reach} height="8" />
+        <rect className="ill" x={(100 * (applied + delivered)) / reach} width={(100 * refused) / reach} height="8" />
       </svg>
       <small>
-        {count(applied)} of {counted(reach, "terminal")}
+        applied by {count(applied)} of {counted(reach, "terminal")}
       </small>
     </span>
   );
 }
 
-const STATE_TONES: Readonly<Record<Reached["state"], Tone>> = { applied: "good", pending: "info", refused: "bad" };
+const STATE_TONES: Readonly<Record<Reached["state"], Tone>> = {
+  applied: "good",
+  delivered: "info",
+  pending: "calm",
+  refused: "bad",
+};
+
+const SAID: Readonly<Record<Reached["state"], string>> = {
+  applied: "has it in its database",
+  delivered: "it was handed over; the terminal has not confirmed it yet",
+  pending: "has not asked for it yet; it gets it when it does",
+  refused: "",
+};
 
 /** One update: the terminals it is for, the slowest first. */
 export function UpdateDetail({ id }: { readonly id: string }): ReactNode {
@@ -121,14 +140,15 @@ export function UpdateDetail({ id }: { readonly id: string }): ReactNode {
       {error !== null && <Failure error={error} again={again} />}
       {loading && <Waiting />}
       {update !== null && (
-        <div className="figures">
+        <div className="figures five">
           <Figure label="For" value={count(update.reach)} note={update.reach === 1 ? "terminal" : "terminals"} />
-          <Figure label="Applied" value={count(update.applied)} note="have it in their database" />
-          <Figure label="Pending" value={count(pendingOf(update))} note="have not said so yet" />
+          <Figure label="Applied" value={count(update.applied)} note="in their database" />
+          <Figure label="Delivered" value={count(update.delivered)} note="not confirmed yet" />
+          <Figure label="Pending" value={count(pendingOf(update))} note="not handed over yet" />
           <Figure
             label="Refused"
             value={count(update.refused)}
-            note="a row of it could not be written"
+            note="could not write it"
             {...(update.refused > 0 ? { tone: "bad" as const } : {})}
           />
         </div>
@@ -143,16 +163,14 @@ export function UpdateDetail({ id }: { readonly id: string }): ReactNode {
               rows={pages.rows}
               rowHeight={52}
               keyOf={({ terminal }) => terminal}
-              render={({ terminal, state, appliedThrough, lastSeenAt, refused }) => (
+              render={({ terminal, state, lastSeenAt, refused }) => (
                 <a className="row letter-grid low" href={to("terminals", terminal)}>
                   <strong>{terminal}</strong>
                   <span>
                     <Badge tone={STATE_TONES[state]}>{state}</Badge>
                   </span>
                   <span className="clip faint">
-                    {refused === null
-                      ? `has applied through ${count(appliedThrough)}`
-                      : `${titleOf(refused.code)}: ${refused.detail}`}
+                    {refused === null ? SAID[state] : `${titleOf(refused.code)}: ${refused.detail}`}
                   </span>
                   <span className="n">
                     {lastSeenAt === null ? "never seen" : ago(lastSeenAt, picture?.at ?? lastSeenAt)}

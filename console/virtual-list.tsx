@@ -2,25 +2,20 @@ import { useEffect, useRef, useState, type ReactNode } from "react";
 
 const BEYOND = 8;
 
-/**
- * A list of any length of which only what can be seen is in the page. All rows are equally high; `onEnd` is called when its
- * end comes near.
- */
-export function VirtualList<T>({
-  label,
-  rows,
-  rowHeight,
-  keyOf,
-  render,
-  onEnd,
-}: {
+export type VirtualListProps<T> = {
   readonly label: string;
   readonly rows: readonly T[];
   readonly rowHeight: number;
   readonly keyOf: (row: T) => string;
   readonly render: (row: T) => ReactNode;
   readonly onEnd?: (() => void) | undefined;
-}): ReactNode {
+};
+
+/**
+ * A list of any length of which only what can be seen is in the page. All rows are equally high; `onEnd` is called when its
+ * end comes near.
+ */
+export function VirtualList<T>({ label, rows, rowHeight, keyOf, render, onEnd }: VirtualListProps<T>): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 800 });
   useEffect(() => {

@@ -1,7 +1,8 @@
 import { settingsOf } from "../src/cli/commands/config.ts";
 import { hubConfig } from "../src/hub/config.ts";
 import { LOG_EVENTS } from "../src/observe/log-events.ts";
-import { METRICS, namesOf } from "../src/observe/metrics.ts";
+import { METRICS } from "../src/observe/metric-list.ts";
+import { namesOf } from "../src/observe/metrics.ts";
 import { terminalConfig } from "../src/terminal/config.ts";
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");
@@ -61,7 +62,7 @@ const metricsTable = (station: "hub" | "terminal"): string =>
 /** docs/metrics.md: every metric, from the catalogue. */
 export const metricsPage = (): string => `# Metrics
 
-<!-- Made from src/observe/metrics.ts by \`npm run docs\`; change it there. -->
+<!-- Made from src/observe/metric-list.ts by \`npm run docs\`; change it there. -->
 
 Prometheus text (format 0.0.4). Labels are few and bounded: terminals are counted in the ledger, not in labels. Counters begin at 0 with each start.
 Ready to use: [ops/grafana-dashboard.json](../ops/grafana-dashboard.json) and [ops/prometheus-rules.yaml](../ops/prometheus-rules.yaml).

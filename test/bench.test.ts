@@ -45,7 +45,7 @@ describe("the report", () => {
 
   test("gives the ratio to the bare limit, and CPU seconds for 100,000 rows, ours apart from the server's", () => {
     expect(table([figures]).split("\n")[2]).toBe(
-      "| hub <alone> | 40 000 | 0.40 |  |  | 3.0 | 2.5 | hub 200, agent 80 |  |  |",
+      "| hub <alone> | 40 000 | 0.40 |  |  | 3.0 (hub 2.0, agent 1.0) | 2.5 | hub 200, agent 80 |  |  |",
     );
   });
 

@@ -72,8 +72,8 @@ describe("started by a Node that is too old", () => {
 });
 
 test.each([
-  { words: ["hub"], heap: ["--max-semi-space-size=4"] },
-  { words: ["--log", "info", "terminal"], heap: ["--max-semi-space-size=1", "--optimize-for-size"] },
+  { words: ["hub"], heap: ["--max-semi-space-size=4", "--heap-growing-percent=100"] },
+  { words: ["--log", "info", "terminal"], heap: ["--max-semi-space-size=1", "--heap-growing-percent=100"] },
   { words: ["version"], heap: [] },
 ])("`$words` runs in the process that was started, with the heap $heap", async ({ words, heap }) => {
   await using dir = tempDir();

@@ -19,7 +19,6 @@ export const KEEP: Keep = {
   updatesMs: 90 * DAY_MS,
   awayMs: 400 * DAY_MS,
   historyMs: 400 * DAY_MS,
-  spared: [],
 };
 /** Messages of one request; a run each, as a till sends that sells. */
 export const PER_REQUEST = 25;

@@ -100,7 +100,7 @@ const questions = ({ terminals, messages }: Size): readonly Question[] => {
     },
     {
       what: "terminals, a page of 1,000",
-      ask: (ledger, turn) => ledger.trail.byTerminal(1_000, terminalId(nameOf(till(turn)))),
+      ask: (ledger, turn) => ledger.fleet.page({}, 1_000, terminalId(nameOf(till(turn)))),
     },
     { what: "audit, a page of 100", ask: (ledger) => ledger.trail.recent(100, null) },
   ];

@@ -6,6 +6,7 @@ import { spawnChild } from "../../test/kit/child.ts";
 import { until } from "../../test/kit/until.ts";
 import { usageOf } from "../machine.ts";
 import { HEADER_AND_5, rowsOf, sale, type Sale } from "../shape.ts";
+import { measure as measureHub } from "./hub-alone.ts";
 import { at, minus, serverCpu, type Scenario, type World } from "../world.ts";
 
 /** Messages given to the queue in one call, as many as a request to our hub holds. */
@@ -21,6 +22,14 @@ export const queues: Scenario = {
   needs: ({ ledger, central }) =>
     ledger === "postgres" && central === "postgres" ? null : "needs PostgreSQL as ledger and as centre",
   run: async (world) => {
+    const rows = at(world.scale, { smoke: 600, quick: 100_000, long: 300_000 });
+    await measureHub(world, {
+      shape: HEADER_AND_5,
+      terminals: 20,
+      rows,
+      perRequest: PER_CALL,
+      beside: " beside the queues",
+    });
     await measure(world, "pg-boss", pgBoss);
     await measure(world, "graphile-worker", graphile);
   },
@@ -28,7 +37,7 @@ export const queues: Scenario = {
 
 async function measure(world: World, peer: string, open: (url: string) => Promise<Intake>): Promise<void> {
   const { places, scale } = world;
-  const messages = at(scale, { smoke: 100, quick: 10_000, long: 50_000 });
+  const messages = at(scale, { smoke: 100, quick: 16_700, long: 50_000 });
   const bare = await world.bare(HEADER_AND_5);
   world.say(`queues: ${peer}`);
   const name = world.fresh("queue");
@@ -54,6 +63,7 @@ async function measure(world: World, peer: string, open: (url: string) => Promis
       for (let call = calls.shift(); call; call = calls.shift()) await intake.add(call);
     }),
   );
+  // Counted, since a queue keeps no order; as seldom as it matters little.
   await until(async () => (await central.count()) >= rows, { timeoutMs: 600_000 }).catch(async (cause: unknown) => {
     throw new Error(`${peer} stalled at ${await central.count()} of ${rows} rows\n${worker.stderr}`, { cause });
   });

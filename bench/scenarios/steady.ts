@@ -1,6 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { openPath, TILL } from "../agent.ts";
-import { until } from "../../test/kit/until.ts";
 import { percentile } from "../machine.ts";
 import { HEADER_AND_9, ONE_ROW, rowsOf, sale, type Shape } from "../shape.ts";
 import { at, type Scenario, type World } from "../world.ts";
@@ -18,16 +17,14 @@ export const steady: Scenario = {
 
 async function measure(world: World, shape: Shape): Promise<void> {
   world.say(`steady: ${shape.name}`);
-  await using path = await openPath(world, shape);
-  await using agent = path.startAgent();
+  await using path = await openPath(world);
+  await using agent = await path.waitingAgent(shape);
   const perSecond = ROWS_PER_SECOND / rowsOf(shape);
   const warmUp = perSecond * at(world.scale, { smoke: 0, quick: 3, long: 5 });
   const count = Math.ceil(warmUp + perSecond * at(world.scale, { smoke: 0.2, quick: 10, long: 60 }));
   const idOf = (n: number): string => String(sale(TILL, n, shape).header[0]);
-  const first = path.begun + 1;
-  const last = path.begun + count;
-  await path.till.ring(TILL, first, 1, shape);
-  await until(() => path.central.has(idOf(first)), { timeoutMs: 30_000, what: "the agent's first sale" });
+  const first = path.begun();
+  const last = first + count - 1;
 
   const committed = new Map<string, number>();
   const used = path.meter(agent);

@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parse as parseYaml } from "yaml";
 import { WaybillError } from "./errors.ts";
 
 /** One error for all that is wrong with a config; a fault is "path: what was expected", never the value (it may be a secret). */
@@ -20,7 +19,10 @@ export async function readConfigFile(path: string): Promise<unknown> {
   const kind = extname(file);
   try {
     if (kind === ".json") return JSON.parse(await readFile(file, "utf8")) as unknown;
-    if (kind === ".yaml" || kind === ".yml") return parseYaml(await readFile(file, "utf8")) as unknown;
+    if (kind === ".yaml" || kind === ".yml") {
+      const { parse } = await import("yaml"); // only by those who write it: it is a third of an agent's libraries
+      return parse(await readFile(file, "utf8")) as unknown;
+    }
     const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
     if (module.default === undefined)
       throw configInvalid([`${path}: export the config as default: \`export default defineConfig({…})\``]);

@@ -37,7 +37,7 @@ export const FAULTS = {
   EPOCH_CLOSED: { blame: "caller", status: 409, hint: "A newer epoch has begun in `epoch`; only one install of a terminal may send." },
   EPOCH_WAITS: { blame: "caller", status: 409, hint: "Two installs claim this terminal within an hour; an operator must say which is the real one." },
   ID_REUSED: { blame: "caller", status: 409, hint: "This id was used with another body; send the changed document under an id of its own." },
-  CURSOR_GONE: { blame: "caller", status: 410, hint: "The update log no longer reaches back that far; take a resync." },
+  CURSOR_GONE: { blame: "caller", status: 410, hint: "The update log no longer reaches back that far; an agent begins again behind it by itself, another terminal with `again=true`." },
   STATE_CONFLICT: { blame: "caller", status: 409, hint: "The message has moved on meanwhile; look again with `waybill trace`." },
 
   // a target is ill: nothing is judged, nothing is lost

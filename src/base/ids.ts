@@ -17,6 +17,10 @@ export type UpdateId = Brand<number, "UpdateId">;
 export type WorkerId = Brand<string, "WorkerId">;
 /** Who is shown in the audit trail: `operator:anna`, `cli:root@host`, `terminal:t1`, `system`. */
 export type Actor = Brand<string, "Actor">;
+/** An act by a request, whose trace (32 hexadecimal digits) is told with it. */
+export type Act = { readonly actor: Actor; readonly requestTrace: string };
+/** Who acts: of its own accord (a worker, the system), or by a request. */
+export type By = Actor | Act;
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** What the field named `what` was given as, cut so that an error stays readable. */
@@ -56,6 +60,11 @@ export function splitLane(lane: LaneName): { terminal: TerminalId; epoch: Epoch 
 export const workerId = (text: string): WorkerId => text as WorkerId;
 export const actor = (text: string): Actor => text as Actor;
 export const SYSTEM = actor("system");
+export const actorOf = (by: By): Actor => (typeof by === "string" ? by : by.actor);
+export const requestTraceOf = (by: By): string | null => (typeof by === "string" ? null : by.requestTrace);
+/** As it is read back from where both were kept. */
+export const byOf = (who: Actor, requestTrace: string | null): By =>
+  requestTrace === null ? who : { actor: who, requestTrace };
 
 /** Ids of the update log: a restore begins a higher term, so ids grow even when `n` starts again. */
 export const TERM_STEP = 1_000_000_000_000;

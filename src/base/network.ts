@@ -1,6 +1,6 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { IncomingMessage } from "node:http";
 import { WaybillError } from "./errors.ts";
+import { http, https } from "./node-http.ts";
 
 export type HttpRequest = {
   readonly method: "GET" | "POST";
@@ -26,8 +26,8 @@ export interface Network {
 
 /** Keeps connections alive (an agent calls the same hub for years). Bodies above `limitBytes` are refused, not buffered. */
 export function networkWith(limitBytes: number): Network {
-  const plain = new HttpAgent({ keepAlive: true, maxSockets: 16 });
-  const secure = new HttpsAgent({ keepAlive: true, maxSockets: 16 });
+  const plain = new http.Agent({ keepAlive: true, maxSockets: 16 });
+  const secure = new https.Agent({ keepAlive: true, maxSockets: 16 });
   return {
     request: (call) =>
       new Promise((resolve, reject) => {
@@ -40,7 +40,7 @@ export function networkWith(limitBytes: number): Network {
           );
         const deadline = AbortSignal.timeout(call.timeoutMs);
         const signal = call.signal ? AbortSignal.any([call.signal, deadline]) : deadline;
-        const send = url.protocol === "https:" ? httpsRequest : httpRequest;
+        const send = url.protocol === "https:" ? https.request : http.request;
         const headers = call.body ? { ...call.headers, "content-length": String(call.body.byteLength) } : call.headers;
         const outgoing = send(
           url,

@@ -52,7 +52,21 @@ export const systemTimers: Timers = {
   },
 };
 
-const systemRandom: Random = { next: () => Math.random(), bytes: (count) => randomBytes(count) };
+/** A call of the system's generator costs as much for a trace's few bytes as for hundreds of them. Keys, which are longer, get their own. */
+const POOL_BYTES = 1_536;
+const POOLED = 24;
+let pool: Uint8Array = new Uint8Array();
+
+const systemRandom: Random = {
+  next: () => Math.random(),
+  bytes: (count) => {
+    if (count > POOLED) return randomBytes(count);
+    if (pool.length < count) pool = randomBytes(POOL_BYTES);
+    const bytes = pool.subarray(0, count);
+    pool = pool.subarray(count); // each byte is given once
+    return bytes;
+  },
+};
 
 export const systemRuntime: Runtime = {
   clock: systemClock,

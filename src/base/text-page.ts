@@ -1,5 +1,5 @@
-import { createServer } from "node:http";
 import { asWaybillError, WaybillError } from "./errors.ts";
+import { http } from "./node-http.ts";
 
 export type TextPage = { readonly address: string; readonly close: () => Promise<void> };
 
@@ -8,7 +8,7 @@ export function serveText(
   at: { readonly host: string; readonly port: number; readonly path: string },
   text: () => Promise<string>,
 ): Promise<TextPage> {
-  const server = createServer((request, response) => {
+  const server = http.createServer((request, response) => {
     if (request.url !== at.path || request.method !== "GET") {
       response.writeHead(404, { "content-type": "text/plain" }).end(`there is only ${at.path}\n`);
       return;

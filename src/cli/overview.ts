@@ -1,5 +1,6 @@
 import pc from "picocolors";
-import type { Overview, TerminalLine } from "../ledger/port.ts";
+import type { TerminalLine } from "../ledger/fleet.ts";
+import type { Overview } from "../ledger/trail.ts";
 import { waitText, type Standstill } from "../hub/api/waits.ts";
 import type { Restores } from "./commands/restores.ts";
 import { count, duration, table, type Cell } from "./print.ts";

@@ -7,13 +7,15 @@ import { REPO } from "../../test/kit/repo.ts";
 import { until } from "../../test/kit/until.ts";
 import { instant } from "../base/clock.ts";
 import { terminalId, type UpdateId } from "../base/ids.ts";
-import type { TerminalLine } from "../ledger/port.ts";
+import type { TerminalLine } from "../ledger/fleet.ts";
 import { picture, type Watched } from "./overview.ts";
 import { cut, sparkline } from "./screen.ts";
 
 const NOW = Date.UTC(2026, 10, 23, 9, 0);
 const line = (n: number, more: Partial<TerminalLine> = {}): TerminalLine => ({
   terminal: terminalId(`till-${String(n).padStart(3, "0")}`),
+  tags: {},
+  health: "well",
   lane: null,
   ...{ received: 1_000 * n, loaded: 1_000 * n, waiting: 0, retrying: 0, held: 0, dead: 0, lagMs: 340 },
   lastSeenAt: instant(NOW - 2_000),

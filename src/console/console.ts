@@ -2,7 +2,6 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { later } from "../base/clock.ts";
 import { WaybillError } from "../base/errors.ts";
-import { terminalId } from "../base/ids.ts";
 import type { BrowserSide, BrowserSideParts } from "../hub/api/browser-side.ts";
 import { empty, json, type WireRequest, type WireResponse } from "../hub/api/http.ts";
 import { jsonRoute, queryOf, route, type Route } from "../hub/api/route.ts";
@@ -10,7 +9,6 @@ import { newPassword } from "../hub/api/password.ts";
 import { personName } from "../hub/api/operator/people.ts";
 import type { Session } from "../ledger/access.ts";
 import { assetRoutes } from "./assets.ts";
-import { findTerminals, HEALTHS } from "./fleet.ts";
 import { oidcRoutes } from "./oidc.ts";
 import { PROOF_HEADER, Sessions } from "./sessions.ts";
 import { Watch } from "./watch.ts";
@@ -31,13 +29,6 @@ const historyQuery = z.object({
     .default("minutes")
     .describe("the last ten minutes by the second, or the last day by the minute"),
 });
-const fleetQuery = z.object({
-  text: z.string().max(64).default("").describe("part of a terminal's name"),
-  health: z.enum(HEALTHS).optional(),
-  limit: z.coerce.number().int().min(1).max(1_000).default(100),
-  after: z.string().optional().describe("`next` of the page before"),
-});
-
 /** The console's server side: the page, who is signed in, and what is live. Give it to `startHub` as `browser`. */
 export function serveConsole(parts: BrowserSideParts): BrowserSide {
   const sessions = new Sessions(parts);
@@ -185,23 +176,6 @@ function liveRoutes({ ledger, runtime }: BrowserSideParts, watch: Watch): readon
         queryOf(historyQuery, request).span === "minutes"
           ? json(200, { points: watch.recent.points() })
           : json(200, { minutes: await ledger.history.since(later(runtime.clock.now(), -DAY_MS)) }),
-    ),
-    route(
-      "viewer",
-      {
-        method: "GET",
-        path: "/api/fleet",
-        summary: "Terminals by name and health",
-        query: fleetQuery,
-        answer: { status: 200 },
-        faults: [],
-      },
-      async ({ request }) => {
-        const { text, health, limit, after } = queryOf(fleetQuery, request);
-        const from = after === undefined ? null : terminalId(after);
-        const filter = { text, health: health ?? null };
-        return json(200, await findTerminals(ledger.trail, runtime.clock.now(), filter, limit, from));
-      },
     ),
   ];
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { instant } from "../base/clock.ts";
 import { updateId } from "../base/ids.ts";
-import type { Overview } from "../ledger/port.ts";
+import type { Overview } from "../ledger/trail.ts";
 import { Recent } from "./recent.ts";
 
 const overview = (received: number, loaded: number): Overview => ({

@@ -1,6 +1,6 @@
 import type { Instant } from "../base/clock.ts";
 import { termOf, type UpdateId } from "../base/ids.ts";
-import type { Overview } from "../ledger/port.ts";
+import type { Overview } from "../ledger/trail.ts";
 
 /** One look at the counters: running totals, not rates; whoever draws them takes differences. */
 export type Point = {

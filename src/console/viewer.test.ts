@@ -84,6 +84,23 @@ beforeAll(async () => {
   );
   await hub.ledger.updates.acknowledge(terminalId("t1"), await hub.ledger.updates.head(), refused);
 
+  const work = { kind: "compare", tables: ["sale"], mend: false } as const;
+  await hub.ledger.reconciles.order("t1", terminalId("t1"), work, SYSTEM, `for ${SECRET}`);
+  const person = { name: "receipt", terminal: SECRET, centre: "another" };
+  const found = { sale_id: "S-9", receipt: SECRET };
+  await hub.ledger.reconciles.found("t1", [
+    {
+      n: 1,
+      table: "sale",
+      key: found,
+      kind: "different",
+      columns: [person],
+      because: null,
+      repair: "up",
+      repaired: null,
+    },
+  ]);
+
   const document = (await hub.call("GET", "/openapi.json")).json as unknown as Document;
   endpoints = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({

@@ -1,11 +1,12 @@
 import { later } from "../base/clock.ts";
 import { WaybillError } from "../base/errors.ts";
 import type { BrowserSideParts } from "../hub/api/browser-side.ts";
+import type { OpenAlerts } from "../ledger/alerts.ts";
+import type { FleetSummary } from "../ledger/fleet.ts";
 import { lagAt, sumOf } from "../ledger/history.ts";
-import type { Overview } from "../ledger/port.ts";
+import type { Overview } from "../ledger/trail.ts";
 import { down, type HealthReport } from "../observe/health.ts";
 import { changesBetween } from "./changes.ts";
-import { summarise, type FleetSummary } from "./fleet.ts";
 import { Recent, type Rates } from "./recent.ts";
 
 /** What a browser knows: told whole at first, then what has changed of it once a second. */
@@ -17,6 +18,7 @@ export type Picture = {
   readonly lag: { readonly p50Ms: number; readonly p99Ms: number } | null;
   readonly health: HealthReport;
   readonly fleet: FleetSummary;
+  readonly alerts: OpenAlerts;
 };
 
 const LOOK_EVERY_MS = 1_000;
@@ -98,13 +100,14 @@ export class Watch implements Disposable {
 
   async #picture(): Promise<Picture> {
     const { ledger, runtime, health } = this.#parts;
-    const [overview, report, fleet, lag] = await Promise.all([
+    const [overview, report, fleet, lag, alerts] = await Promise.all([
       ledger.trail.overview(),
       health(),
       this.#summary(),
       this.#lagOfLate(),
+      ledger.alerts.open(),
     ]);
-    return { at: runtime.clock.now(), overview, rates: this.recent.rates(), lag, health: report, fleet };
+    return { at: runtime.clock.now(), overview, rates: this.recent.rates(), lag, health: report, fleet, alerts };
   }
 
   async #lagOfLate(): Promise<Picture["lag"]> {
@@ -135,7 +138,7 @@ export class Watch implements Disposable {
     const { ledger, runtime } = this.#parts;
     this.#walking ??= (async () => {
       try {
-        const summary = await summarise(ledger.trail, runtime.clock.now());
+        const summary = await ledger.fleet.summary();
         this.#fleet = { summary, at: runtime.clock.elapsed() };
         return summary;
       } finally {

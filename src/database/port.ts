@@ -1,3 +1,4 @@
+import type { Instant } from "../base/clock.ts";
 import type { FaultCode } from "../base/errors.ts";
 import type { Epoch, LaneName, Seq, UpdateId } from "../base/ids.ts";
 import type { Row } from "../message/change.ts";
@@ -42,10 +43,18 @@ export type CaptureReport = {
   readonly refused: readonly { readonly table: string; readonly why: string }[];
 };
 
+/** How far the other side has the messages of an epoch. */
+export type Acknowledged = {
+  readonly epoch: Epoch | null;
+  readonly receivedThrough: Seq;
+  readonly loadedThrough: Seq;
+};
 /** What one look at the outbox did. */
 export type PackOutcome = {
+  readonly epoch: Epoch | null;
   /** Highest complete message of the epoch now. */
   readonly packedThrough: Seq;
+  readonly receivedThrough: Seq;
   readonly packedMessages: number;
   readonly packedChanges: number;
   /** More committed rows wait in the outbox: call again soon. */
@@ -95,10 +104,21 @@ export type CaptureState = {
   readonly resyncing: readonly { readonly table: string; readonly rows: number }[];
 };
 /**
- * How far updates have taken effect: all through `id`, and `changes` of the entry after it. `seen` is the `tx` of the last that
- * came from a centre's lane: after a restore of the hub's log its numbers still tell what was applied, under whatever ids it comes.
+ * How far updates have taken effect: all through `id`, and `changes` of the entry after it. After a restore of the hub's log the
+ * numbers of the centre's lane still tell what was applied, under whatever ids it comes: `seen` is the `tx` of its last message
+ * that took effect wholly, `inside` of the one that may have done so in part.
  */
-export type Cursor = { readonly id: UpdateId; readonly changes: number; readonly seen: string | null };
+export type Cursor = {
+  readonly id: UpdateId;
+  readonly changes: number;
+  readonly seen: string | null;
+  readonly inside: string | null;
+  /** Of which history of the hub's log `id` is, as the hub named it; null: it did not. */
+  readonly strand: string | null;
+};
+
+/** Of the loaded messages the newest `keep`, and of these none committed before `since` (by the clock here; null: of any age). */
+export type Kept = { readonly keep: number; readonly since: Instant | null };
 
 /**
  * The way out of a database: triggers write each change into `waybill_outbox` inside the application's transaction;
@@ -118,12 +138,18 @@ export interface Capture {
   pack(limits: PackLimits): Promise<PackOutcome>;
   /** The stored lines after line `part` of message `seq` (part 0: after the whole message), up to about `limitBytes` (at least one line). */
   lines(after: { readonly seq: Seq; readonly part: number }, limitBytes: number): Promise<readonly PackedLine[]>;
-  /** Remembers what the other side said. Written with the next pack or `flush`, so that an acknowledgement alone causes no write. */
-  acknowledge(marks: { readonly receivedThrough: Seq; readonly loadedThrough: Seq }): Promise<void>;
-  /** Writes remembered acknowledgements and drops stored messages that are loaded, beyond the newest `keep` of them, in small steps. */
-  flush(options: { readonly keep: number }): Promise<void>;
-  /** Starts an epoch: numbers begin at 1 again; messages of the old epoch that were not received are renumbered into the new one in order. */
-  beginEpoch(epoch: Epoch): Promise<void>;
+  /**
+   * Remembers what the other side said of this epoch; of another than the present one it counts for nothing. Written with the next
+   * pack or `flush`, so that an acknowledgement alone causes no write.
+   */
+  acknowledge(marks: Acknowledged): Promise<void>;
+  /** Writes remembered acknowledgements and drops stored messages that are loaded and not to be kept, in small steps, the oldest first. */
+  flush(kept: Kept): Promise<void>;
+  /**
+   * Starts an epoch if `from` is the present one: numbers begin at 1 again; messages of the old epoch that were not received are
+   * renumbered into the new one in order. False, and nothing was done, when another epoch than these two is the present one.
+   */
+  beginEpoch(epoch: Epoch, from: Epoch | null): Promise<boolean>;
   /** Puts the table's rows into the outbox as they are, page by page, by later calls of `resyncStep`. `aim`: audience that alone gets them (centre). */
   resync(table: string, aim: string | null): Promise<void>;
   /** One page of a resync in one short transaction. "done" when no resync is left. Resumes after a crash. */
@@ -140,6 +166,10 @@ export interface Capture {
   /** Small facts of the agent or publisher that must live and die with this database (its install, its known term). */
   remember(name: string, value: string): Promise<void>;
   recall(name: string): Promise<string | null>;
+  /** The same of many, in one transaction. */
+  rememberAll(facts: readonly (readonly [name: string, value: string])[]): Promise<void>;
+  /** Those that are known, by name; one look for all. */
+  recallAll(names: readonly string[]): Promise<ReadonlyMap<string, string>>;
 }
 
 // ── load ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -178,6 +208,8 @@ export type Applied = {
 
 /** The lane's row in the central database: the truth about what has been loaded. Version 0 and through 0 when there is none yet. */
 export type LaneMark = { readonly lane: LaneName; readonly loadedThrough: Seq; readonly version: number };
+/** A lane's row as it is, and what it becomes. Versions grow; by how much is the loader's choice. */
+export type LaneMove = LaneMark & { readonly nextVersion: number };
 /** A message passed over, in the central database: written in the transaction that moved the watermark past it. */
 export type Passed = {
   readonly lane: LaneName;
@@ -206,10 +238,10 @@ export interface Load {
 
 export interface LoadTransaction {
   /**
-   * Moves each lane's row to its `loadedThrough` and `version + 1` iff its version is still the one given; false: nothing was
+   * Moves each lane's row to its `loadedThrough` and `nextVersion` iff its version is still the one given; false: nothing was
    * done with it. Each lane once. They are locked in one order everywhere, so that two loaders never wait in a circle.
    */
-  moveLanes(to: readonly LaneMark[]): Promise<readonly boolean[]>;
+  moveLanes(to: readonly LaneMove[]): Promise<readonly boolean[]>;
   /** Writes or replaces the rows of messages passed over. */
   pass(rows: readonly Passed[]): Promise<void>;
   /** Deletes the row of a message that is now loaded. */
@@ -219,6 +251,11 @@ export interface LoadTransaction {
    * later effects are still tried. Our own capture does not echo them (see CaptureRole).
    */
   apply(effects: readonly Effect[]): Promise<Applied>;
+  /**
+   * All of the effects in the order given, or word of the first that is refused; "unclear": of one that `apply` must find. Unless it
+   * gives null the caller undoes, before anything else, the attempt that it is in. One round trip, where `apply` may need many.
+   */
+  applyWhole(effects: readonly Effect[]): Promise<Refusal | "unclear" | null>;
   /** The rows of these keys as they are now, locked until the end of the transaction; null where absent. Wire form, all columns but generated ones. */
   current(table: string, keys: readonly Row[]): Promise<readonly (Row | null)[]>;
   /**

@@ -9,11 +9,13 @@ const LEAST_MESSAGES = 16;
 const LEAST_BYTES = 64 * 1024;
 
 /**
- * How much of each lane to claim, so that a batch stays of one size whether a single lane has a backlog or all of them do:
- * the share of a lane is what the last claims leave for it. Memory and the wait for a commit are bounded by it.
+ * How much of how many lanes to claim, so that a batch stays of one size whether a single lane has a backlog or all of them do:
+ * the share of a lane is what the last claims leave for it, and no more lanes are taken than have room at that share. Memory and
+ * the wait for a commit are bounded by it.
  */
 export class BatchSize {
   readonly #settings: HubSettings["processor"];
+  /** How many lanes are expected to have something. */
   #lanes: number;
 
   constructor(settings: HubSettings["processor"]) {
@@ -23,16 +25,17 @@ export class BatchSize {
 
   get next(): ClaimLimit {
     const { lanesPerBatch, messagesPerLane, bytesPerLane } = this.#settings;
-    const share = (of: number, least: number): number => Math.max(least, Math.floor(of / Math.max(1, this.#lanes)));
-    return {
-      lanes: lanesPerBatch,
-      messages: Math.min(messagesPerLane, share(BATCH_MESSAGES, LEAST_MESSAGES)),
-      bytes: Math.min(bytesPerLane, share(BATCH_BYTES, LEAST_BYTES)),
-    };
+    const share = (of: number, least: number): number => Math.max(least, Math.floor(of / this.#lanes));
+    const messages = Math.min(messagesPerLane, share(BATCH_MESSAGES, LEAST_MESSAGES));
+    const bytes = Math.min(bytesPerLane, share(BATCH_BYTES, LEAST_BYTES));
+    const room = Math.min(Math.floor(BATCH_MESSAGES / messages), Math.floor(BATCH_BYTES / bytes));
+    return { lanes: Math.max(1, Math.min(lanesPerBatch, room)), messages, bytes };
   }
 
-  /** Follows growth at once and shrinks by halves, so that a short claim between long ones does not make a huge one. */
+  /** Doubles when all that had room were taken, for then there may be more; shrinks by halves, so that one short claim changes little. */
   claimed(lanes: number): void {
-    this.#lanes = Math.max(lanes, Math.floor(this.#lanes / 2));
+    const { lanesPerBatch } = this.#settings;
+    const expected = lanes >= this.next.lanes ? Math.min(lanesPerBatch, 2 * lanes) : lanes;
+    this.#lanes = Math.max(1, expected, Math.floor(this.#lanes / 2));
   }
 }

@@ -1,33 +1,12 @@
-import { WaybillError } from "../base/errors.ts";
-import { newUlid, type Runtime } from "../base/runtime.ts";
-import { epoch, laneName, terminalId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
-import type { CaptureState, Database, LaneMark, PackedLine } from "../database/port.ts";
-import type { Claim, UpdateEntry } from "../ledger/port.ts";
-import type { Loader, LoadReport, Rehearsal, RehearsalOrder } from "../load/port.ts";
-import { Survey, type SurveyOrder, type Surveyed } from "../database/survey.ts";
-import { chainNext, sameChain } from "../message/chain.ts";
+import type { LaneName, Seq, TerminalId, UpdateId } from "../base/ids.ts";
+import type { LaneMark } from "../database/port.ts";
+import type { Claim } from "../ledger/port.ts";
+import type { Strand, ToldStrand, UpdateEntry } from "../ledger/update-log.ts";
+import type { LoadReport, Rehearsal, RehearsalOrder } from "../load/port.ts";
+import type { SurveyOrder, Surveyed } from "../database/survey.ts";
 import type { Row } from "../message/change.ts";
-import { centreKey, namesOf, terminalView, type ComparedTerminal, type SideShape } from "./reconcile/plan.ts";
-import type { HubSettings } from "./settings.ts";
-import { TransactionSplit, type Aims, type CapturedChange, type DownTables } from "./split.ts";
-import { Turn } from "../base/turn.ts";
-
-/** The terminal's part of the name of the central lane; terminals cannot have it, for theirs have an epoch of their own. */
-const CENTRAL = terminalId("central");
-/** Packed lines taken at once. */
-const READ_BYTES = 4 * 1024 * 1024;
-/** Rows of a snapshot put into the outbox in one short transaction. */
-const PAGE_ROWS = 500;
-/** Longest write lock of ours while packing. */
-const LOCK_MS = 50;
-/** Forwarded messages the centre keeps, so that a restored ledger can be given them again. */
-const KEEP_MESSAGES = 10_000;
-/** The fact that holds the highest term of update ids. */
-const TERM = "update-term";
-/** A centre that commits faster than it is packed is packed this often at one go. */
-const MOST_PACKS = 100;
-/** Stored messages are dropped in steps of this many, not one by one. */
-const FLUSH_EVERY = 200;
+import type { ComparedTerminal, SideShape } from "./reconcile/plan.ts";
+import type { Aims } from "./split.ts";
 
 /** What the centre says of its own lane. Numbers are of the lane `source`. */
 export type CentralState = {
@@ -39,6 +18,12 @@ export type CentralState = {
   readonly announcedThrough: Seq;
   /** The highest term of update ids that it was told of. */
   readonly term: number;
+  /** The highest update id that it was told of. */
+  readonly head: UpdateId;
+  /** As far as ids may have been given, by what it was told. */
+  readonly told: UpdateId;
+  /** Under which names, by what it was told; the last of them. */
+  readonly strands: readonly ToldStrand[];
   /** Lowest number it still has. */
   readonly oldest: Seq;
 };
@@ -50,8 +35,8 @@ export type Outgoing =
   | { readonly kind: "none"; readonly busy: boolean }
   /** Snapshots are aimed at these audiences: ask again with what their terminals belong to. */
   | { readonly kind: "aims"; readonly aims: readonly string[] }
-  /** The lane is not the one that was read before: the centre was restored under us. */
-  | { readonly kind: "restored" }
+  /** The lane is another, or was not told of what the log has of it: ask how the centre stands. */
+  | { readonly kind: "moved" }
   | {
       readonly kind: "entries";
       readonly after: Seq;
@@ -77,19 +62,28 @@ export interface Central {
   /** Tries a message and takes all of it back; see the loader. */
   rehearse(order: RehearsalOrder): Promise<Rehearsal>;
   state(): Promise<CentralState>;
-  /** Packs what was committed and gives whole messages after `after`, split for the update log. @throws TRANSFORM_FAILED */
-  outgoing(after: Seq, aims: Aims): Promise<Outgoing>;
+  /** Packs what was committed and gives whole messages of `source` after `after`, split for the update log. @throws TRANSFORM_FAILED */
+  outgoing(source: LaneName, after: Seq, aims: Aims): Promise<Outgoing>;
   /**
-   * The update log has everything through `forwarded`, and what follows through `through` is about to be forwarded. Told before it
-   * is: by these numbers alone a ledger is known to be older than it was.
+   * The update log has everything of `source` through `forwarded`, and what follows through `through` is about to be forwarded. Told
+   * before it is, and never taken back: by these numbers alone is it known whether ledger or centre is older than it was. Of another
+   * lane than the present one it counts for nothing. `ids`: through which id the log then goes.
    */
-  announce(forwarded: Seq, through: Seq): Promise<void>;
-  /** Update ids of this term are about to be given, or were. */
+  announce(source: LaneName, forwarded: Seq, through: Seq, ids: UpdateId): Promise<void>;
+  /**
+   * Update ids of this term are about to be given, or were. A lower one than was told before counts for nothing. The last name of ids
+   * ends where it was told of them: what lies between there and the term may have been given in a history that it does not know.
+   */
   rememberTerm(term: number): Promise<void>;
-  /** Begins a new epoch: the centre was restored. What the old epoch shows as forwarded is not numbered again. */
-  beginEpoch(): Promise<void>;
-  /** Sends again from this number on: the ledger was restored. */
-  rewind(forwardedThrough: Seq): Promise<void>;
+  /** The update log goes through this id: told when others than the publisher have added to it. A lower one counts for nothing. */
+  rememberHead(head: UpdateId): Promise<void>;
+  /** Ids from `first` on are about to be given under this name. */
+  rememberStrand(strand: Strand): Promise<void>;
+  /**
+   * Begins a new epoch if `source` is still the lane: the centre was restored. What was never announced, or follows `forwarded`, is
+   * numbered again.
+   */
+  beginEpoch(source: LaneName, forwarded: Seq): Promise<void>;
   /** Puts the rows of all `down` tables into the lane, aimed at each of the terminals, or once for everyone; remembers that these terminals have theirs. */
   snapshot(orders: readonly SnapshotOrder[], to: "each" | "everyone"): Promise<void>;
   /** Those of the terminals whose snapshot was never ordered here. */
@@ -108,350 +102,5 @@ export interface Central {
   snapshotting(): Promise<boolean>;
   close(): Promise<void>;
 }
-/** `enrolledAt` tells one enrolment of a name from the next: a till that was set up anew needs its rows anew. */
-export type SnapshotOrder = { readonly terminal: TerminalId; readonly enrolledAt: number };
-
-export type CentralParts = {
-  readonly database: Database;
-  /** Where the loader reads stored lines; closed with the station. */
-  readonly bytes: AsyncDisposable;
-  readonly loader: Loader;
-  readonly settings: Pick<HubSettings, "rules" | "down" | "limits" | "publisher">;
-  readonly runtime: Pick<Runtime, "clock" | "random">;
-};
-
-export class CentralStation implements Central {
-  readonly #parts: CentralParts;
-  readonly #tables: DownTables;
-  readonly #turn = new Turn();
-  #opened: { refused: Refusals } | null = null;
-  #source: LaneName = laneName(CENTRAL, epoch("none"));
-  #packedThrough = 0 as Seq;
-  /** Something may wait in the outbox although `changed` says nothing new. */
-  #unpacked = true;
-  #resyncing = false;
-  #remade: readonly string[] = [];
-  /** The chain after the last message that was given out: the next one must follow from it. */
-  #link: { readonly seq: Seq; readonly chain: Uint8Array } | null = null;
-  #flushedAt = 0 as Seq;
-
-  constructor(parts: CentralParts) {
-    this.#parts = parts;
-    this.#tables = new Map(parts.settings.down.map((table) => [table.target, table]));
-  }
-
-  open(): Promise<{ refused: Refusals }> {
-    return this.#turn.run(() => this.#open());
-  }
-
-  load(claims: readonly Claim[]): Promise<LoadReport> {
-    return this.#use(() => this.#parts.loader.load(claims));
-  }
-
-  marks(lanes: readonly LaneName[]): Promise<readonly LaneMark[]> {
-    return this.#use(() => this.#parts.database.load.marks(lanes));
-  }
-
-  rehearse(order: RehearsalOrder): Promise<Rehearsal> {
-    return this.#use(() => this.#parts.loader.rehearse(order));
-  }
-
-  state(): Promise<CentralState> {
-    return this.#use(async () => {
-      const state = await this.#capture.state();
-      this.#took(state);
-      return {
-        source: this.#source,
-        packedThrough: state.packedThrough,
-        forwardedThrough: state.loadedThrough,
-        announcedThrough: state.receivedThrough,
-        term: Number((await this.#capture.recall(TERM)) ?? 0),
-        oldest: state.oldest,
-      };
-    });
-  }
-
-  outgoing(after: Seq, aims: Aims): Promise<Outgoing> {
-    return this.#use(async () => {
-      await this.#pack(after);
-      if (this.#packedThrough < after) return { kind: "restored" };
-      if (this.#packedThrough === after) return { kind: "none", busy: this.#resyncing };
-      return this.#split(after, await this.#wholeMessages(after), aims);
-    });
-  }
-
-  announce(forwarded: Seq, through: Seq): Promise<void> {
-    return this.#use(async () => {
-      await this.#capture.acknowledge({ receivedThrough: through, loadedThrough: forwarded });
-      const drop = forwarded - this.#flushedAt >= FLUSH_EVERY;
-      if (drop) this.#flushedAt = forwarded;
-      await this.#capture.flush({ keep: drop ? KEEP_MESSAGES : Number.MAX_SAFE_INTEGER });
-    });
-  }
-
-  rememberTerm(term: number): Promise<void> {
-    return this.#use(() => this.#capture.remember(TERM, String(term)));
-  }
-
-  beginEpoch(): Promise<void> {
-    return this.#use(async () => {
-      const { packedThrough } = await this.#capture.state();
-      // All it still has was forwarded (more than it has was): none of it belongs into the new epoch.
-      await this.#capture.acknowledge({ receivedThrough: packedThrough, loadedThrough: packedThrough });
-      await this.#capture.flush({ keep: KEEP_MESSAGES });
-      await this.#beginEpoch();
-    });
-  }
-
-  rewind(forwardedThrough: Seq): Promise<void> {
-    return this.#use(async () => {
-      await this.#capture.rewind(forwardedThrough);
-      this.#link = null;
-      this.#flushedAt = forwardedThrough;
-    });
-  }
-
-  snapshot(orders: readonly SnapshotOrder[], to: "each" | "everyone"): Promise<void> {
-    return this.#use(async () => {
-      const aims = to === "everyone" ? [null] : orders.map(({ terminal }) => `terminal:${terminal}`);
-      for (const aim of aims) for (const table of this.#tables.keys()) await this.#capture.resync(table, aim);
-      this.#resyncing = this.#tables.size > 0;
-      // Remembered after it was ordered: a crash in between orders it twice, which does no harm; never not at all.
-      for (const order of orders) await this.#capture.remember(...markOf(order));
-    });
-  }
-
-  unsnapped(of: readonly SnapshotOrder[]): Promise<readonly TerminalId[]> {
-    return this.#use(async () => {
-      const without: TerminalId[] = [];
-      for (const order of of) {
-        const [name, mark] = markOf(order);
-        if ((await this.#capture.recall(name)) !== mark) without.push(order.terminal);
-      }
-      return without;
-    });
-  }
-
-  snapshotting(): Promise<boolean> {
-    return this.#use(async () => this.#resyncing);
-  }
-
-  shapes(tables: readonly string[]): Promise<ReadonlyMap<string, SideShape>> {
-    return this.#use(async () => {
-      const shapes = (await this.#parts.database.describe()).tables;
-      const known = tables.flatMap((table) => shapes.get(table) ?? []);
-      return new Map(
-        known.map(({ name, key, columns }) => [
-          name,
-          {
-            key,
-            columns: columns
-              .filter(({ generated }) => !generated)
-              .map((column) => ({
-                name: column.name,
-                kind: column.kind,
-                ...(column.collation === undefined ? {} : { collation: column.collation }),
-              })),
-          },
-        ]),
-      );
-    });
-  }
-
-  async survey(order: SurveyOrder, terminal: ComparedTerminal): Promise<Surveyed> {
-    const { settings, database } = this.#parts;
-    const { target } = namesOf(settings, order.table);
-    const shape = (await this.shapes([target])).get(target);
-    if (!shape) throw new WaybillError("TABLE_UNKNOWN", `table ${target} is not at the centre`);
-    const survey = new Survey(order, { table: target, row: terminalView(settings, order.table, terminal) });
-    while (!survey.done) await this.#use(() => survey.step(database.read, shape.key));
-    return survey.result();
-  }
-
-  rowsFor(table: string, terminal: ComparedTerminal, keys: readonly Row[]): Promise<readonly (Row | null)[]> {
-    const { settings, database } = this.#parts;
-    const { target } = namesOf(settings, table);
-    const view = terminalView(settings, table, terminal);
-    return this.#use(async () => {
-      const rows: (Row | null)[] = [];
-      for (const key of keys) {
-        const row = await database.read.row(target, centreKey(settings, table, key));
-        rows.push(row && view(row));
-      }
-      return rows;
-    });
-  }
-
-  packed(): Promise<{ readonly source: LaneName; readonly through: Seq }> {
-    return this.#use(async () => {
-      for (let packs = 0; packs < MOST_PACKS; packs++) {
-        await this.#packOnce();
-        if (!this.#unpacked) break;
-      }
-      return { source: this.#source, through: this.#packedThrough };
-    });
-  }
-
-  resend(table: string, terminal: TerminalId, keys: readonly Row[]): Promise<number> {
-    const { settings } = this.#parts;
-    const named = keys.map((key) => centreKey(settings, table, key));
-    return this.#use(async () => {
-      const written = await this.#capture.resend(namesOf(settings, table).target, named, `terminal:${terminal}`);
-      this.#unpacked = true;
-      return written;
-    });
-  }
-
-  close(): Promise<void> {
-    return this.#turn.run(async () => {
-      await using _bytes = this.#parts.bytes;
-      await using _database = this.#parts.database;
-    });
-  }
-
-  get #capture(): Database["capture"] {
-    return this.#parts.database.capture;
-  }
-
-  #use<T>(work: () => Promise<T>): Promise<T> {
-    return this.#turn.run(async () => {
-      await this.#open();
-      return work();
-    });
-  }
-
-  async #open(): Promise<{ refused: Refusals }> {
-    if (this.#opened) return this.#opened;
-    const { database, settings } = this.#parts;
-    await database.load.install();
-    const tables = [...this.#tables.keys()];
-    const report = await this.#capture.install({ role: "central", tables, quietGapMs: settings.publisher.quietGapMs });
-    const state = await this.#capture.state();
-    if (state.epoch === null) await this.#beginEpoch();
-    else this.#took(state);
-    this.#opened = { refused: report.refused };
-    return this.#opened;
-  }
-
-  async #beginEpoch(): Promise<void> {
-    const { clock, random } = this.#parts.runtime;
-    await this.#capture.beginEpoch(epoch(newUlid(clock.now(), random)));
-    this.#link = null;
-    this.#flushedAt = 0 as Seq;
-    this.#unpacked = true;
-    this.#took(await this.#capture.state());
-  }
-
-  #took(state: CaptureState): void {
-    if (state.epoch !== null) this.#source = laneName(CENTRAL, state.epoch);
-    this.#packedThrough = state.packedThrough;
-    this.#resyncing = state.resyncing.length > 0;
-    this.#unpacked ||= state.outboxRows > 0;
-  }
-
-  /** Numbers what is committed; then, when all before was forwarded, adds one page of a snapshot: live changes never queue behind it. */
-  async #pack(after: Seq): Promise<void> {
-    if ((await this.#capture.changed()) || this.#unpacked) await this.#packOnce();
-    if (!this.#resyncing || this.#packedThrough !== after) return;
-    this.#resyncing = (await this.#capture.resyncStep(PAGE_ROWS)) === "more";
-    await this.#packOnce();
-  }
-
-  async #packOnce(): Promise<void> {
-    const { partBytes, valueBytes } = this.#parts.settings.limits;
-    const outcome = await this.#capture.pack({ partBytes, valueBytes, lockMs: LOCK_MS });
-    this.#packedThrough = outcome.packedThrough;
-    this.#unpacked = outcome.more;
-    if (outcome.remade.length === 0) return;
-    this.#remade = [...this.#remade, ...outcome.remade];
-    this.#took(await this.#capture.state()); // a remade table is sent again: pages wait
-  }
-
-  /** Lines after `after`, ending with a message that is complete. */
-  async #wholeMessages(after: Seq): Promise<readonly PackedLine[]> {
-    const lines = [...(await this.#capture.lines({ seq: after, part: 0 }, READ_BYTES))];
-    let last = lines.at(-1);
-    while (last?.more) {
-      const complete = lines.findLastIndex((line) => !line.more);
-      if (complete >= 0) return lines.slice(0, complete + 1);
-      // One message larger than a reading: it is forwarded as a whole, so it is read to its end.
-      lines.push(...(await this.#capture.lines({ seq: last.seq, part: last.part }, READ_BYTES)));
-      if (lines.at(-1) === last) break;
-      last = lines.at(-1);
-    }
-    return lines;
-  }
-
-  #split(after: Seq, lines: readonly PackedLine[], aims: Aims): Outgoing {
-    const first = lines[0];
-    const last = lines.at(-1);
-    if (!first || !last) return { kind: "none", busy: true };
-    if (this.#link?.seq === after && !sameChain(chainNext(this.#link.chain, first.bytes), first.chain))
-      return { kind: "restored" };
-    const read = lines.map(readLine);
-    const asked = new Set(read.flatMap(({ changes }) => changes.flatMap(({ aim }) => (aim ? [aim] : []))));
-    const missing = [...asked].filter((aim) => !aims.has(aim));
-    if (missing.length > 0) return { kind: "aims", aims: missing };
-    const entries: UpdateEntry[] = [];
-    const unknown = new Map<string, number>();
-    for (const message of byMessage(read)) {
-      const split = new TransactionSplit(
-        { source: this.#source, ...message },
-        this.#tables,
-        aims,
-        this.#parts.settings.limits.partBytes,
-      );
-      for (const change of message.changes) split.add(change);
-      entries.push(...split.entries());
-      for (const [table, count] of split.unknown) unknown.set(table, (unknown.get(table) ?? 0) + count);
-    }
-    this.#link = { seq: last.seq, chain: last.chain };
-    const remade = this.#remade;
-    this.#remade = [];
-    return {
-      kind: "entries",
-      after,
-      through: last.seq,
-      entries,
-      unknown,
-      tooLarge: read.flatMap((line) => (line.tooLarge === null ? [] : [line.tooLarge])),
-      remade,
-    };
-  }
-}
-
-const markOf = ({ terminal, enrolledAt }: SnapshotOrder): [name: string, mark: string] => [
-  `snapshot:${terminal}`,
-  String(enrolledAt),
-];
-
-type ReadLine = {
-  readonly seq: Seq;
-  readonly at: string;
-  readonly trace: string | null;
-  readonly changes: readonly CapturedChange[];
-  readonly tooLarge: string | null;
-};
-
-/** A line as our own packing wrote it (contracts: "Messages up", with `origin` and `aim` on a change). */
-function readLine(line: PackedLine): ReadLine {
-  const given = JSON.parse(Buffer.from(line.bytes).toString("utf8")) as {
-    readonly trace?: string;
-    readonly changes?: readonly CapturedChange[];
-    readonly refused?: string;
-    readonly table?: string;
-    readonly key?: unknown;
-  };
-  const tooLarge = given.refused === undefined ? null : `${given.table} ${JSON.stringify(given.key)}`;
-  return { seq: line.seq, at: line.at, trace: given.trace ?? null, changes: given.changes ?? [], tooLarge };
-}
-
-function byMessage(lines: readonly ReadLine[]): (Omit<ReadLine, "changes"> & { changes: CapturedChange[] })[] {
-  const messages: (Omit<ReadLine, "changes"> & { changes: CapturedChange[] })[] = [];
-  for (const line of lines) {
-    const last = messages.at(-1);
-    if (last?.seq === line.seq) for (const change of line.changes) last.changes.push(change);
-    else messages.push({ ...line, changes: [...line.changes] });
-  }
-  return messages;
-}
+/** `since` tells one enrolment of a name from the next: a till that was set up anew needs its rows anew; and so does one that is owed them. */
+export type SnapshotOrder = { readonly terminal: TerminalId; readonly since: string };

@@ -1,7 +1,7 @@
 import { onTestFinished } from "vitest";
 import { tempDir } from "../../test/kit/temp-dir.ts";
 import { until } from "../../test/kit/until.ts";
-import { systemRuntime } from "../base/runtime.ts";
+import { systemRuntime, type Runtime } from "../base/runtime.ts";
 import { Stop } from "../base/stop.ts";
 import type { Station } from "../database/contract/station.ts";
 import { stationOn } from "../database/postgres/station.test-kit.ts";
@@ -60,18 +60,20 @@ export class Desk {
   /** Everything the hub logged, from the first line. */
   readonly log: string[] = [];
   operator = "";
+  readonly #runtime: Runtime;
   #config: Given;
   #hub!: Hub;
   #key = "";
   readonly #lines: string[] = [];
 
-  private constructor(place: Place, config: Given) {
+  private constructor(place: Place, config: Given, runtime: Runtime) {
     this.place = place;
+    this.#runtime = runtime;
     this.#config = config;
   }
 
-  static async open(place: Place, config: Given): Promise<Desk> {
-    const desk = new Desk(place, config);
+  static async open(place: Place, config: Given, runtime: Runtime = systemRuntime): Promise<Desk> {
+    const desk = new Desk(place, config, runtime);
     await desk.start();
     const { body } = await desk.call<{ token: string }>("/api/enroll-tokens", {
       terminal: "t1",
@@ -89,7 +91,7 @@ export class Desk {
     const log = createLog({ level: "debug", form: "json", to: { write: (line) => this.log.push(line) } });
     const hub = await startHub({
       settings: { ...settings, tokens: [...settings.tokens, LOCAL] },
-      runtime: systemRuntime,
+      runtime: this.#runtime,
       log,
       stop: new Stop(),
     });
@@ -107,11 +109,12 @@ export class Desk {
     return this.#hub.address;
   }
 
-  async call<T>(path: string, json?: unknown, key = this.operator): Promise<Answer<T>> {
+  async call<T>(path: string, json?: unknown, key = this.operator, traceparent?: string): Promise<Answer<T>> {
     const response = await fetch(`${this.#hub.address}${path}`, {
       method: json === undefined ? "GET" : "POST",
       headers: {
         authorization: `Bearer ${key}`,
+        ...(traceparent === undefined ? {} : { traceparent }),
         "content-type": typeof json === "string" ? "application/x-ndjson" : "application/json",
       },
       ...(json === undefined ? {} : { body: typeof json === "string" ? json : JSON.stringify(json) }),

@@ -1,9 +1,13 @@
 import { describe, expect, test, vi } from "vitest";
 import { describeWith } from "../../test/kit/needs.ts";
 import { until } from "../../test/kit/until.ts";
+import { systemRuntime, type Runtime } from "../base/runtime.ts";
 import type { Bulk, BulkItem } from "../ledger/exceptions.ts";
+import type { Event } from "../ledger/trail.ts";
 import type { Rehearsal } from "../load/port.ts";
 import type { Change } from "../message/change.ts";
+import type { TraceAnswer } from "./api/trace.ts";
+import { BULK_ORDERS, BULK_REST_MS } from "./bulk-runner.ts";
 import { Desk, onPostgres, onSqlite, type OpenPlace } from "./desk.test-kit.ts";
 
 // A hub of its own for each test, over a server that others use too.
@@ -187,7 +191,36 @@ function deskTests(open: OpenPlace, closedShop: { readonly on: string; readonly 
     expect(events.map(({ id }) => id)).toEqual(events.map((_, n) => n + (events[0]?.id ?? 0)));
     const csv = await file("format=csv&kind=dead");
     expect(csv.trimEnd().split("\r\n")).toHaveLength(2);
-    expect(csv).toMatch(/^id,at,lane,from,through,kind,actor,detail\r\n\d+,\d{4}-.*,t1\/E1,2,2,dead,worker:/);
+    expect(csv).toMatch(
+      /^id,at,lane,from,through,kind,actor,detail,trace,requestTrace\r\n\d+,\d{4}-.*,t1\/E1,2,2,dead,worker:/,
+    );
+  });
+
+  test("an act names the trace of its request in its event: in the message's story and in the audit file", async () => {
+    const at = await desk({ tracing: { link: "https://traces.example/{trace}" } });
+    await at.send(line(1, { id: "A", qty: -4 }));
+    await at.becomes(1, "dead");
+    const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const given = { reason: "a test sale" };
+    await at.call(`${at.exception(1)}/discard`, given, at.operator, `00-${trace}-00f067aa0ba902b7-01`);
+    const { body } = await at.call<TraceAnswer>("/api/trace/t1/1");
+    const events = body.messages[0]?.events ?? [];
+    expect(events.map(({ kind, requestTrace }) => [kind, requestTrace]).slice(0, 3)).toEqual([
+      ["received", null],
+      ["dead", null],
+      ["discard ordered", trace],
+    ]);
+    expect(body.traceLink).toBe("https://traces.example/{trace}");
+    const audit = async (format: string): Promise<string> =>
+      (await at.call<string>(`/api/audit?format=${format}&kind=discard%20ordered`)).body;
+    expect(await audit("csv")).toMatch(new RegExp(`,a test sale,[0-9a-f]*,${trace}\r\n$`));
+    const ndjson = await at.call<{ requestTrace: string }>("/api/audit?format=ndjson&kind=discard%20ordered");
+    expect(ndjson.body.requestTrace).toBe(trace);
+    // An act without one is told under the trace that its answer names.
+    const paused = await at.call<unknown>("/api/pauses", { kind: "everything", reason: "a drill" });
+    expect(paused.status).toBe(200);
+    const { body: newest } = await at.call<{ events: Event[] }>("/api/events?kind=paused");
+    expect(newest.events[0]?.requestTrace).toMatch(/^[0-9a-f]{32}$/);
   });
 
   test("a transform deployed between the refusal and the requeue is what counts, once", async () => {
@@ -270,40 +303,53 @@ function deskTests(open: OpenPlace, closedShop: { readonly on: string; readonly 
   });
 
   test("many are requeued through the hub after the centre was mended; cancelled on the way, what was ordered is loaded and the rest stays", async () => {
-    const at = await desk();
-    const count = 120;
+    const { runtime, resting, goOn } = heldBetweenSteps();
+    const at = await Desk.open(await open(DDL), { tables: TABLES }, runtime);
+    const count = 2 * BULK_ORDERS + 20;
     await at.send(...Array.from({ length: count }, (_, n) => line(n + 1, { id: `S${n}`, qty: -1 })));
     await at.becomes(count, "dead");
     await at.place.centre.run(MENDED_BY_RENAME);
+    type Page = { readonly bulk: Bulk; readonly items: readonly BulkItem[] };
     const { body } = await at.call<{ bulk: Bulk }>("/api/bulk", { verb: "requeue", filter: {} });
     const path = `/api/bulk/${body.bulk.id}`;
     expect((await at.call(`${path}/start`, { reason: "the limit is gone" })).status).toBe(200);
-    await until(async () => (await at.call<{ bulk: Bulk }>(path)).body.bulk.ordered > 0, { what: "it has begun" });
-    const cancelled = await at.call(`${path}/cancel`, { reason: "wait" });
-    const { bulk } = (await at.call<{ bulk: Bulk }>(path)).body;
-    expect(bulk.state).toBe(cancelled.status === 200 ? "cancelled" : "done");
-    type Page = { readonly bulk: Bulk; readonly items: readonly BulkItem[] };
-    const items = await until(
+    await resting;
+    expect((await at.call<Page>(path)).body.bulk).toMatchObject({ state: "running", ordered: BULK_ORDERS, skipped: 0 });
+    expect((await at.call(`${path}/cancel`, { reason: "wait" })).status).toBe(200);
+    goOn();
+    const { bulk, items } = await until(
       async () => {
-        const page = await at.call<Page>(`${path}?limit=1000`);
-        return (
-          page.body.items.every(({ outcome, now }) => now === (outcome === "ordered" ? "loaded" : "dead")) &&
-          page.body.items
-        );
+        const page = (await at.call<Page>(`${path}?limit=1000`)).body;
+        return page.items.every(({ outcome, now }) => now === (outcome === "ordered" ? "loaded" : "dead")) && page;
       },
       { what: "each item is as it was told to be" },
     );
-    expect(items.length).toBeGreaterThan(0);
-    expect(Number((await at.rows("select count(*) from sale"))[0])).toBe(bulk.ordered);
-    expect(bulk.ordered + bulk.skipped).toBe(cancelled.status === 200 ? bulk.ordered : count);
+    expect(bulk).toMatchObject({ state: "cancelled", ordered: BULK_ORDERS, skipped: 0 });
+    expect(items).toHaveLength(count);
+    expect(items.filter(({ outcome }) => outcome === "ordered")).toHaveLength(BULK_ORDERS);
+    expect(await at.rows("select count(*) from sale")).toEqual([`${BULK_ORDERS}`]);
+    expect((await at.call(`${path}/start`, { reason: "after all" })).status).toBe(409);
     // The rest is requeued by a list of its own.
     const rest = await at.call<{ bulk: Bulk }>("/api/bulk", { verb: "requeue", filter: {} });
-    expect(rest.body.bulk.messages + rest.body.bulk.beyond).toBe(count - bulk.ordered);
+    expect(rest.body.bulk).toMatchObject({ messages: count - BULK_ORDERS, beyond: 0 });
     await at.call(`/api/bulk/${rest.body.bulk.id}/start`, { reason: "go on" });
     await until(async () => Number((await at.rows("select count(*) from sale"))[0]) === count, {
       what: "all are at the centre, once",
     });
   });
+}
+
+/** A runtime in which an act on many messages stays between its first two steps until it may go on. */
+function heldBetweenSteps(): { readonly runtime: Runtime; readonly resting: Promise<void>; readonly goOn: () => void } {
+  const begun = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const sleep: Runtime["timers"]["sleep"] = async (ms, signal) => {
+    if (ms !== BULK_REST_MS) return systemRuntime.timers.sleep(ms, signal);
+    begun.resolve();
+    await held.promise;
+  };
+  const runtime = { ...systemRuntime, timers: { ...systemRuntime.timers, sleep } };
+  return { runtime, resting: begun.promise, goOn: held.resolve };
 }
 
 /** The check is taken away in a way that both engines know. */

@@ -1,42 +1,28 @@
-import { spawnSync } from "node:child_process";
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { statfsSync, writeFileSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { hurried, openApi, saleLine, TestLane, type ApiStation } from "../../test/kit/api.ts";
-import { describeFound, type Found } from "../../test/kit/needs.ts";
+import { describeFound } from "../../test/kit/needs.ts";
+import { findSmallDisks, SmallDisk } from "../../test/kit/small-disk.ts";
 import { tempDir } from "../../test/kit/temp-dir.ts";
 import { until } from "../../test/kit/until.ts";
 import { ledgerCapacity } from "./api/capacity.ts";
 
 const MIB = 1 << 20;
-const mount = (...words: string[]): boolean => spawnSync("mount", words).status === 0;
 
-/** A disk of our own that can be filled: a RAM disk, for which Linux wants root. */
-function smallDisk(): Found {
-  const dir = tempDir();
-  const at = dir.file("disk");
-  mkdirSync(at);
-  const isMounted = mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", at);
-  if (isMounted) spawnSync("umount", [at]);
-  rmSync(at, { recursive: true });
-  return isMounted ? { at: "tmpfs" } : { missing: "needs the right to mount a RAM disk" };
-}
-
-describeFound("ramdisk", smallDisk(), "a real disk that fills up", () => {
+describeFound("ramdisk", findSmallDisks(), "a real disk that fills up", () => {
   async function onSmallDisk(
     mib: number,
     freeDiskBytes: number,
-  ): Promise<{ readonly station: ApiStation; readonly at: string }> {
+  ): Promise<{ readonly station: ApiStation; readonly disk: SmallDisk }> {
     const dir = tempDir();
-    const at = dir.file("disk");
-    mkdirSync(at);
-    expect(mount("-t", "tmpfs", "-o", `size=${mib}m`, "tmpfs", at)).toBe(true);
-    const station = await openApi({ folder: at, runtime: hurried, limits: { freeDiskBytes } });
+    const disk = new SmallDisk(dir.file("disk"), mib);
+    const station = await openApi({ folder: disk.at, runtime: hurried, limits: { freeDiskBytes } });
     onTestFinished(async () => {
       await station.close();
-      spawnSync("umount", [at]);
+      disk[Symbol.dispose]();
       await dir[Symbol.asyncDispose]();
     });
-    return { station, at };
+    return { station, disk };
   }
   const free = (at: string): number => {
     const { bavail, bsize } = statfsSync(at);
@@ -57,28 +43,28 @@ describeFound("ramdisk", smallDisk(), "a real disk that fills up", () => {
   }
 
   test("ingest answers 503 while there is still room, and goes on by itself when there is more", async () => {
-    const { station, at } = await onSmallDisk(24, 8 * MIB);
-    writeFileSync(`${at}/ballast`, Buffer.alloc(6 * MIB));
+    const { station, disk } = await onSmallDisk(24, 8 * MIB);
+    writeFileSync(`${disk.at}/ballast`, Buffer.alloc(6 * MIB));
     const key = await station.enrol("t1");
     const lane = new TestLane("E1", 400, wide);
     const { stored, code } = await fill(station, key, lane);
     expect([stored > 3, code]).toEqual([true, "UNAVAILABLE"]);
-    expect(free(at)).toBeGreaterThan(4 * MIB);
+    expect(free(disk.at)).toBeGreaterThan(4 * MIB);
     const metrics = (await station.call("GET", "/metrics")).text;
     expect(metrics).toContain('waybill_ingest_refusing{why="disk"} 1');
-    rmSync(`${at}/ballast`);
+    disk.free();
     const again = () => station.call("POST", "/v1/messages", { key, body: lane.body(stored + 1, stored + 1) });
     await until(async () => (await again()).status === 200, { what: "ingest resumed" });
   });
 
   test("where nothing holds it back, a full disk refuses with 503, half-writes nothing, and passes", async () => {
-    const { station, at } = await onSmallDisk(8, 0);
+    const { station, disk } = await onSmallDisk(8, 0);
     const key = await station.enrol("t1");
     const lane = new TestLane("E1", 400, wide);
     const { stored, code } = await fill(station, key, lane);
     expect(code).toBe("UNAVAILABLE");
     expect((await station.ledger.trail.overview()).received).toBe(stored);
-    expect(mount("-o", "remount,size=24m", at)).toBe(true);
+    disk.grow(24);
     const next = await station.call("POST", "/v1/messages", { key, body: lane.body(stored + 1, stored + 1) });
     expect(next).toMatchObject({ status: 200, json: { receivedThrough: stored + 1 } });
   });

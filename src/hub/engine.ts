@@ -1,7 +1,8 @@
 import { asWaybillError } from "../base/errors.ts";
-import { actor, type TerminalId, workerId, type WorkerId } from "../base/ids.ts";
+import { actor, type LaneName, type TerminalId, workerId, type WorkerId } from "../base/ids.ts";
 import { newUlid, type Runtime } from "../base/runtime.ts";
-import type { Ledger, UpdateLog } from "../ledger/port.ts";
+import type { Ledger } from "../ledger/port.ts";
+import type { UpdateLog } from "../ledger/update-log.ts";
 import { WELL, degraded, type Health } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -74,7 +75,7 @@ export class Engine {
       central,
       runtime,
       log,
-      doubted: () => this.processor.received(),
+      doubted: () => void this.processor.received(),
       paused: () => this.pauses.everything,
     });
     this.reconciler = new Reconciler({
@@ -86,7 +87,7 @@ export class Engine {
       ring: (terminal) => onPublished([`terminal:${terminal}`]),
     });
     let away = false;
-    const onWork = (): void => this.processor.received();
+    const onWork = (): void => void this.processor.received();
     this.pauses = new PauseWatch({ pauses: ledger.pauses, worker, runtime, log, metrics, onWork });
     this.processor = new Processor({
       work: ledger.work,
@@ -158,8 +159,9 @@ export class Engine {
     await this.#running;
   }
 
-  received(): void {
-    this.processor.received();
+  /** See {@link Processor.received}. */
+  received(lanes?: readonly LaneName[]): boolean {
+    return this.processor.received(lanes);
   }
   /** Another process enrolled a terminal. */
   recheck(): void {
@@ -175,6 +177,13 @@ export class Engine {
       log.error({ terminal: id, error: asWaybillError(thrown) }, "publisher.failed");
       this.publisher.recheck();
     }
+  }
+
+  /** Whether the publisher that there is now, here or in another process, has compared ledger and centre: until then the ledger may be an old copy. */
+  async compared(): Promise<boolean> {
+    const { seats, updates } = this.#parts.ledger;
+    if (!seats && !this.#roles.includes("publish")) return true; // nobody forwards, here or elsewhere
+    return updates.attested();
   }
 
   health(): { readonly central: Health; readonly publisher: Health; readonly pauses: Health } {
@@ -197,5 +206,6 @@ function fenced(ledger: Ledger, keeper: SeatKeeper): Pick<Ledger, "updates" | "t
   const { updates, terminals, trail } = ledger;
   const forward: UpdateLog["forward"] = async (source, after, through, entries) =>
     keeper.seat !== null && updates.forward(source, after, through, entries, keeper.seat);
-  return { updates: { ...updates, forward }, terminals, trail };
+  const attest: UpdateLog["attest"] = async (strand) => updates.attest(strand, keeper.seat ?? undefined);
+  return { updates: { ...updates, forward, attest }, terminals, trail };
 }

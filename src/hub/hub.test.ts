@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { expect, onTestFinished, test } from "vitest";
 import { tempDir } from "../../test/kit/temp-dir.ts";
@@ -139,3 +139,28 @@ test("a message that kills the loading thread each time ends dead alone, and eve
   await until(async () => (await status()).lanes[0]?.open.dead === 1, { what: "message 3 is dead", timeoutMs: 60_000 });
   await until(() => salesIn(place) === 4, { what: "the 4 others at the centre" });
 }, 90_000);
+
+test("nothing is published through the API before the centre was asked whether the ledger was set back, and the centre is told of what is", async () => {
+  const place = await site();
+  const config = JSON.parse(await readFile(place.file("hub.json"), "utf8")) as object;
+  const tokens = [{ name: "erp", role: "publisher", token: "a-publisher-of-the-tests" }];
+  const away = { ...config, central: "postgres://127.0.0.1:1/nowhere", tokens };
+  const publish = async (hub: Hub): Promise<number> => {
+    const changes = [{ table: "price", op: "upsert", key: { item: "tea" }, row: { item: "tea", price: "1" } }];
+    const { status } = await fetch(`${hub.address}/v1/updates`, {
+      method: "POST",
+      headers: { authorization: "Bearer a-publisher-of-the-tests", "content-type": "application/json" },
+      body: JSON.stringify({ audience: "all", changes }),
+    });
+    return status;
+  };
+  await writeFile(place.file("hub.json"), JSON.stringify(away));
+  const hub = await start(place);
+  expect(await publish(hub)).toBe(503);
+  await hub.close();
+  await writeFile(place.file("hub.json"), JSON.stringify({ ...config, tokens }));
+  expect(await publish(await start(place))).toBe(201);
+  using centre = new DatabaseSync(place.file("central.db"), { readOnly: true });
+  const told = centre.prepare("select value from waybill_fact where name = 'update-head'");
+  await until(() => told.get()?.["value"] === "1", { what: "the centre was told of the update" });
+});

@@ -115,7 +115,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
     closers.push({ what: "engine", close: () => drained(engine, halt, settings.drainMs, runtime) });
     await engine.start(halt.signal);
 
-    const bulk = new BulkRunner(ledger.bulks, { runtime, log, onOrdered: () => engine.received() });
+    const bulk = new BulkRunner(ledger.bulks, { runtime, log, onOrdered: () => void engine.received() });
     closers.push({ what: "bulk", close: () => bulk[Symbol.asyncDispose]() });
 
     const heard = signals?.on((signal) => {
@@ -154,9 +154,8 @@ export async function startHub(given: HubStart): Promise<Hub> {
       metrics,
       tracing,
       wake: {
-        received: () => {
-          engine.received();
-          signals?.send({ kind: "received" });
+        received: (lanes) => {
+          if (engine.received(lanes)) signals?.send({ kind: "received" });
         },
         ordered: () => engine.reconciler.ordered(),
         enrolled: (terminal) => {
@@ -170,6 +169,7 @@ export async function startHub(given: HubStart): Promise<Hub> {
       roles,
       health,
       breaker: () => engine.processor.breaker.state,
+      compared: () => engine.compared(),
       ...(alerts && settings.alerts
         ? { alerts: { settings: settings.alerts, test: (name) => alerts.test(name) } }
         : {}),

@@ -47,6 +47,10 @@ export class Leases {
     return { lost, drop, [Symbol.dispose]: () => claims.forEach(({ lane }) => drop(lane)) };
   }
 
+  holds(lane: LaneName): boolean {
+    return this.#held.has(lane);
+  }
+
   /** Renews all that is held three times within the length of a lease, until disposed. */
   renewing(leaseMs: number): Disposable {
     return this.#timers.every(

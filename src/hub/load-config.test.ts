@@ -45,7 +45,7 @@ describe("a hub's config", () => {
   test("what is kept how long: whole days, and nothing shorter than what depends on it", () => {
     expect(hubSettings(checkHubConfig(shop, "/shop", {})).retention).toMatchObject({
       everyMs: 3_600_000,
-      keep: { messagesMs: 90 * 86_400_000, spared: ["documents", "soap-v1%"] },
+      keep: { messagesMs: 90 * 86_400_000 },
     });
     const faults = faultsOf({ ...shop, retention: { messagesDays: 0, eventsDays: 1.5, upDays: 3 } });
     for (const path of ["retention.messagesDays", "retention.eventsDays", "retention"])

@@ -6,8 +6,6 @@ import type { Conflict, RetryPolicy, TableRule } from "../load/rules.ts";
 import { hubConfig, type CheckedHubConfig, type TableConfig } from "./config.ts";
 import type { AudienceOf, DownTable, HubSettings } from "./settings.ts";
 import { alertSettings } from "./alerts/config.ts";
-import { DOCUMENT_EPOCH } from "./api/documents.ts";
-import { SOAP_EPOCH } from "./soap/numbering.ts";
 import { soapSettings } from "./soap/settings.ts";
 
 /** Plain data, so that each thread can read the config itself: transforms are functions and cannot be sent to one. */
@@ -146,8 +144,6 @@ const retentionOf = (given: CheckedHubConfig["retention"]): HubSettings["retenti
     updatesMs: given.updatesDays * DAY_MS,
     awayMs: given.awayDays * DAY_MS,
     historyMs: given.historyDays * DAY_MS,
-    // Senders that do not number like an agent: the hub knows a message again by its stored line.
-    spared: [DOCUMENT_EPOCH, `${SOAP_EPOCH}%`],
   },
 });
 

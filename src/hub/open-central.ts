@@ -3,7 +3,8 @@ import { openDatabase } from "../database/open.ts";
 import { openLedgerBytes } from "../ledger/open.ts";
 import { recordsBy } from "../observe/tracing.ts";
 import { createLoader } from "../load/loader.ts";
-import { CentralStation, type Central } from "./central.ts";
+import type { Central } from "./central.ts";
+import { CentralStation } from "./central-station.ts";
 import type { HubSettings } from "./settings.ts";
 
 /** The central station over the databases of the settings, with connections of its own. @throws DATABASE_UNAVAILABLE */

@@ -46,6 +46,7 @@ class ScriptedWork implements Work {
   readonly lost = new Set<LaneName>();
   readonly #claims: (readonly Claim[])[];
   renewals = 0;
+  claims = 0;
 
   constructor(...claims: (readonly Claim[])[]) {
     this.#claims = claims;
@@ -54,6 +55,7 @@ class ScriptedWork implements Work {
     return this.told.filter((each) => each.startsWith(word)).length;
   }
   async claim(): Promise<readonly Claim[]> {
+    this.claims++;
     return this.#claims.shift() ?? [];
   }
   async renew(held: readonly { lane: LaneName }[], leaseMs: number): Promise<readonly LaneName[]> {
@@ -81,9 +83,14 @@ class ScriptedWork implements Work {
   async doubt(): Promise<void> {}
 }
 
-function setUp(work: Work, load: ProcessorParts["load"], leaseMs = 30_000): { processor: Processor; metrics: Metrics } {
+function setUp(
+  work: Work,
+  load: ProcessorParts["load"],
+  leaseMs = 30_000,
+  pollMs = 5,
+): { processor: Processor; metrics: Metrics } {
   const metrics = new Metrics();
-  const settings = { workers: 2, lanesPerBatch: 8, messagesPerLane: 100, bytesPerLane: 1_000_000, leaseMs, pollMs: 5 };
+  const settings = { workers: 2, lanesPerBatch: 8, messagesPerLane: 100, bytesPerLane: 1_000_000, leaseMs, pollMs };
   const parts = {
     work,
     load,
@@ -136,6 +143,35 @@ describe("a batch", () => {
     });
     expect(most).toBe(1);
     expect(mostClaimed).toBe(2);
+  });
+
+  test("in work is not asked for again: what comes in for its lanes meanwhile is claimed when it ends", async () => {
+    const work = new ScriptedWork([claim(1)], [claim(1, 2)]);
+    const gate = Promise.withResolvers<void>();
+    const { processor } = setUp(work, async (claims) => (await gate.promise, loaded(claims)), 30_000, 60_000);
+    await runUntil(processor, () => {
+      if (processor.batchesInWork === 1 && work.claims === 1) {
+        expect(processor.received([lane(1)]), "it is leased to us").toBe(false);
+        expect(work.claims).toBe(1);
+        gate.resolve();
+      }
+      return work.count("settle") === 2;
+    });
+    // The first, the one after it, and one that found nothing more.
+    expect(work.claims).toBe(3);
+    expect(processor.received([lane(1)])).toBe(true);
+    expect(processor.received()).toBe(true);
+  });
+
+  test("does not keep other lanes waiting: what comes in for them is claimed while it loads", async () => {
+    const work = new ScriptedWork([claim(1)], [claim(2)]);
+    const gate = Promise.withResolvers<void>();
+    const { processor } = setUp(work, async (claims) => (await gate.promise, loaded(claims)), 30_000, 60_000);
+    await runUntil(processor, () => {
+      if (processor.batchesInWork === 1) processor.received([lane(1), lane(2)]);
+      if (processor.batchesInWork === 2) gate.resolve();
+      return work.count("settle") === 2;
+    });
   });
 
   test("whose target is away is given back, with no judgement, and nothing is tried while the breaker is open", async () => {

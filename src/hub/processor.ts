@@ -2,7 +2,7 @@ import { backoffMs, type BackoffPolicy } from "../base/backoff.ts";
 import { asWaybillError, type WaybillError } from "../base/errors.ts";
 import type { LaneName, WorkerId } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
-import type { Claim, LaneOutcome, Work } from "../ledger/port.ts";
+import type { Claim, ClaimLimit, LaneOutcome, Work } from "../ledger/port.ts";
 import type { LoadReport } from "../load/port.ts";
 import type { Tripped } from "../load/routes.ts";
 import type { Log } from "../observe/log.ts";
@@ -75,9 +75,14 @@ export class Processor {
     return this.#batches.size;
   }
 
-  /** Messages were stored, or an operator made one due. */
-  received(): void {
+  /**
+   * Messages were stored, or an operator made one due; without `lanes` it is not said where. True when that is news: of lanes that
+   * are all in work here the end of their batch tells.
+   */
+  received(lanes: readonly LaneName[] = []): boolean {
+    if (lanes.length > 0 && lanes.every((lane) => this.#leases.holds(lane))) return false;
     this.#wake.ring();
+    return true;
   }
 
   /**
@@ -103,7 +108,7 @@ export class Processor {
 
   /** One batch from claim to settlement, for callers that drive it themselves. False: nothing was due. */
   async turn(stop: AbortSignal = new AbortController().signal): Promise<boolean> {
-    const claims = await this.#claim();
+    const claims = await this.#claim(this.#limit());
     if (claims.length > 0) await this.#carry(claims, stop);
     return claims.length > 0;
   }
@@ -111,7 +116,8 @@ export class Processor {
   async #next(stop: AbortSignal): Promise<void> {
     const { work, settings, log, runtime } = this.#parts;
     try {
-      const claims = await this.#claim();
+      const limit = this.#limit();
+      const claims = await this.#claim(limit);
       this.#claimFailures = 0;
       if (claims.length > 0) {
         const batch: Promise<void> = this.#carry(claims, stop).finally(() => {
@@ -119,7 +125,7 @@ export class Processor {
           this.#wake.ring(); // its lanes may have more
         });
         this.#batches.add(batch);
-        return;
+        if (claims.length === limit.lanes) return; // and so may others
       }
       const dueMs = await work.nextDue();
       await this.#wake.wait(Math.max(LEAST_WAIT_MS, Math.min(dueMs ?? settings.pollMs, settings.pollMs)), stop);
@@ -131,13 +137,16 @@ export class Processor {
     }
   }
 
-  async #claim(): Promise<readonly Claim[]> {
-    const { work, worker, settings } = this.#parts;
+  #limit(): ClaimLimit {
     const { next } = this.#size;
-    if (this.#breaker.state.kind !== "closed")
-      return work.claim(worker, { ...next, lanes: Math.min(next.lanes, PROBE_LANES) }, settings.leaseMs);
-    const claims = await work.claim(worker, next, settings.leaseMs);
-    this.#size.claimed(claims.length);
+    return this.#breaker.state.kind === "closed" ? next : { ...next, lanes: Math.min(next.lanes, PROBE_LANES) };
+  }
+
+  async #claim(limit: ClaimLimit): Promise<readonly Claim[]> {
+    const { work, worker, settings } = this.#parts;
+    const probing = this.#breaker.state.kind !== "closed";
+    const claims = await work.claim(worker, limit, settings.leaseMs);
+    if (!probing) this.#size.claimed(claims.length);
     return claims;
   }
 

@@ -1,8 +1,18 @@
 import { backoffMs, type BackoffPolicy } from "../base/backoff.ts";
 import { asWaybillError } from "../base/errors.ts";
-import { SYSTEM, termOf, updateId, updateIdOf, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
-import type { Runtime } from "../base/runtime.ts";
-import type { Ledger, Terminal, UpdateEntry } from "../ledger/port.ts";
+import {
+  SYSTEM,
+  termOf,
+  updateId,
+  updateIdOf,
+  type LaneName,
+  type Seq,
+  type TerminalId,
+  type UpdateId,
+} from "../base/ids.ts";
+import { newUlid, type Runtime } from "../base/runtime.ts";
+import type { Ledger, Terminal } from "../ledger/port.ts";
+import type { LostIds, Strand, UpdateEntry } from "../ledger/update-log.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { untraced, type Tracing } from "../observe/tracing.ts";
@@ -20,8 +30,11 @@ const SHARED_FROM = 4;
 const REMEMBERED_AIMS = 1_000;
 const TERMINALS_PAGE = 1_000;
 
-/** The centre's lane, and the last number of it that the update log has. */
-type Place = { readonly source: LaneName; readonly forwarded: Seq };
+/** How often it is looked how far the log goes, for others add to it as well: publishers by the API, terminals that show a restore. */
+const HEAD_MS = 1_000;
+
+/** The centre's lane, the last number of it that the update log has, and the term of the log's ids. */
+type Place = { readonly source: LaneName; readonly forwarded: Seq; readonly term: number };
 
 export type PublisherParts = {
   readonly central: Central;
@@ -54,7 +67,12 @@ export class Publisher {
   readonly #waiting = new Map<TerminalId, SnapshotOrder>();
   readonly #aims = new Map<string, ReadonlySet<string>>();
   #unsure = false;
+  /** As far as the log was seen to go; null: not since it was compared. */
+  #head: UpdateId | null = null;
+  #headAt = 0;
   #failures = 0;
+  /** Under which name the log gives ids; null: another is to be drawn. */
+  #strand: string | null = null;
   #health: Health = WELL;
 
   constructor(parts: PublisherParts) {
@@ -99,21 +117,26 @@ export class Publisher {
     const from = runtime.clock.now();
     if (this.#unsure) this.#at = null;
     this.#unsure = false;
-    const at = (this.#at ??= await this.#compare());
-    if (this.#waiting.size > 0) await this.#orderSnapshots();
-    const outgoing = await this.#outgoing(at.forwarded);
-    if (outgoing.kind === "none") return outgoing.busy;
-    if (outgoing.kind === "restored") {
-      this.#at = await this.#centreRestored(at.source, at.forwarded);
+    const at = (this.#at ??= await this.#compared());
+    if (!(await this.#headStands(at))) {
+      this.#at = null;
       return true;
     }
-    await central.announce(outgoing.after, outgoing.through);
+    if (this.#waiting.size > 0) await this.#orderSnapshots();
+    const outgoing = await this.#outgoing(at);
+    if (outgoing.kind === "none") return outgoing.busy;
+    if (outgoing.kind === "moved") {
+      this.#at = null;
+      return true;
+    }
+    const ids = updateId((await ledger.updates.head()) + outgoing.entries.length);
+    await central.announce(at.source, outgoing.after, outgoing.through, ids);
     if (!(await ledger.updates.forward(at.source, outgoing.after, outgoing.through, outgoing.entries))) {
       this.#parts.log.warn({ source: at.source, after: outgoing.after }, "publisher.lost-race");
       this.#at = null;
       return true;
     }
-    this.#at = { source: at.source, forwarded: outgoing.through };
+    this.#at = { ...at, forwarded: outgoing.through };
     if (outgoing.entries.length > 0) this.#parts.onPublished(audiencesIn(outgoing.entries));
     if (tracing.on)
       tellForwarded(tracing, runtime.random, outgoing.entries, at.source, { from, to: runtime.clock.now() });
@@ -135,6 +158,7 @@ export class Publisher {
       const error = asWaybillError(thrown);
       this.#failures++;
       this.#at = null; // whatever happened, the next look compares first
+      this.#strand = null;
       const waitMs = settings.pollMs + backoffMs(Math.min(this.#failures, 32), RETRY, runtime.random);
       this.#health = degraded(`publishing waits: ${error.code}`);
       log.error({ error, failures: this.#failures, retryInMs: waitMs }, "publisher.failed");
@@ -143,9 +167,9 @@ export class Publisher {
   }
 
   /** The centre's look, with the audiences of snapshots' terminals told to it when it asks. */
-  async #outgoing(after: Seq): Promise<Exclude<Outgoing, { kind: "aims" }>> {
+  async #outgoing({ source, forwarded }: Place): Promise<Exclude<Outgoing, { kind: "aims" }>> {
     for (;;) {
-      const outgoing = await this.#parts.central.outgoing(after, this.#aims);
+      const outgoing = await this.#parts.central.outgoing(source, forwarded, this.#aims);
       if (outgoing.kind !== "aims") return outgoing;
       if (this.#aims.size + outgoing.aims.length > REMEMBERED_AIMS) this.#aims.clear();
       for (const aim of outgoing.aims) this.#aims.set(aim, await this.#belongs(aim));
@@ -157,28 +181,74 @@ export class Publisher {
     return new Set(terminal?.state === "enrolled" ? audiencesOf(terminal.id, terminal.tags) : []);
   }
 
+  async #compared(): Promise<Place> {
+    const at = await this.#compare();
+    await this.#beginStrand();
+    this.#head = null;
+    return at;
+  }
+
   /**
-   * Ledger and centre must agree before anything is forwarded. The ledger knows more than the centre packed: the centre
-   * was restored. It knows less than the centre was told: the ledger was. Neither is passed over in silence.
+   * From here on ids are given under a name that no other history of this log has: both stores may have been set back to moments
+   * at which they agree, and nothing but the terminals' cursors would show it. The centre hears of it first.
+   */
+  async #beginStrand(): Promise<void> {
+    const { central, ledger, runtime } = this.#parts;
+    const last = (await ledger.updates.strands()).at(-1);
+    const goesOn = this.#strand !== null && last?.name === this.#strand;
+    const name = goesOn && this.#strand !== null ? this.#strand : newUlid(runtime.clock.now(), runtime.random);
+    if (!goesOn) await central.rememberStrand({ first: updateId((await ledger.updates.head()) + 1), name });
+    await ledger.updates.attest(name);
+    this.#strand = name;
+  }
+
+  /**
+   * The centre hears how far the log goes, for the day on which the log is set back and has lost what came through the API alone.
+   * False: it ends before where it was seen to, or a terminal has begun another term. Then it was set back already, and is compared.
+   */
+  async #headStands({ term }: Place): Promise<boolean> {
+    const { central, ledger, runtime } = this.#parts;
+    const now = runtime.clock.elapsed();
+    if (this.#head !== null && now - this.#headAt < HEAD_MS) return true;
+    const head = await ledger.updates.head();
+    if (termOf(head) !== term || (this.#head !== null && head < this.#head)) return false;
+    if (this.#head === null || head > this.#head) await central.rememberHead(head);
+    this.#head = head;
+    this.#headAt = now;
+    return true;
+  }
+
+  /**
+   * Ledger and centre must agree before anything is forwarded. The ledger has more than the centre was ever told of, or gave ids under a
+   * name of which it never heard: the centre was restored. It has less, or ends before an id that the centre was told of: the ledger was, or whoever told the centre was killed before
+   * it forwarded. Its term is above what the centre was told: both may have been. None is passed over in silence.
    */
   async #compare(): Promise<Place> {
     const { central, ledger } = this.#parts;
     const state = await central.state();
     const { source } = state;
     const forwarded = await ledger.updates.forwarded(source);
-    const term = termOf(await ledger.updates.head());
-    if (forwarded > state.packedThrough) return this.#centreRestored(source, forwarded);
-    if (forwarded < state.announcedThrough || term < state.term) await this.#ledgerRestored(state, forwarded, term);
-    // A terminal showed that the log was restored, and nothing here is missing: then the centre was restored, too.
-    else if (term > state.term) return this.#centreRestored(source, forwarded);
+    const head = await ledger.updates.head();
+    const term = termOf(head);
+    const strand = (await ledger.updates.strands()).findLast(({ first }) => first <= head); // a later one was not used yet
+    const isUnheard = strand !== undefined && state.strands.every(({ name }) => name !== strand.name);
+    if (forwarded > state.announcedThrough || isUnheard) return this.#centreRestored(state, forwarded, head);
+    if (term > state.term) await this.#rowsAgain(source);
+    const isBehind = forwarded < state.announcedThrough || term !== state.term || head < state.told;
+    const lost = lostIds(state, strand, head);
+    const at = { source, term: isBehind ? await this.#forwardAgain(state, forwarded, head, lost) : term };
     await this.#findUnsnapped();
-    if (forwarded + 1 >= state.oldest) return { source, forwarded };
-    return { source, forwarded: await this.#missing(source, forwarded, state.oldest) };
+    if (forwarded + 1 >= state.oldest) return { ...at, forwarded };
+    return { ...at, forwarded: await this.#missing(source, forwarded, state.oldest) };
   }
 
-  /** In this order: killed anywhere before the new epoch, the next comparison finds the same and does it all again. */
-  async #centreRestored(source: LaneName, forwarded: Seq): Promise<Place> {
+  /**
+   * A new epoch of the centre's lane, and a new term of ids: the ledger may have been restored with it, and have given fewer ids than
+   * terminals have seen. In this order: killed anywhere before the new epoch, the next comparison finds the same and does it all again.
+   */
+  async #centreRestored(state: CentralState, forwarded: Seq, head: UpdateId): Promise<Place> {
     const { central, ledger, log } = this.#parts;
+    const { source } = state;
     log.error({ source, forwarded }, "publisher.centre-restored");
     await this.#note(
       "centre restored",
@@ -186,33 +256,61 @@ export class Publisher {
     );
     // Rows went back in time: everybody gets them as they are now.
     await central.snapshot([], "everyone");
-    await central.beginEpoch();
-    await central.rememberTerm(termOf(await ledger.updates.head()));
+    const term = await this.#beginTerm(Math.max(state.term, termOf(head)) + 1, "the centre was restored");
+    await central.beginEpoch(source, forwarded);
     await this.#findUnsnapped();
     const { source: now } = await central.state();
-    return { source: now, forwarded: await ledger.updates.forwarded(now) };
+    return { source: now, forwarded: await ledger.updates.forwarded(now), term };
   }
 
   /**
-   * What the log lost is forwarded again, under ids above all that were given: those stand in terminals' cursors. When it lacks
-   * no more than what was about to be forwarded, it may as well be a crash, and no alarm is raised.
+   * The log's term was begun by a terminal that showed ids of which the log knows nothing: the ledger was restored. The centre perhaps
+   * as well, to another moment, and nothing but the rows of the terminals would show it. Ordered before the centre is told of the
+   * term: killed in between, the next comparison finds the same.
    */
-  async #ledgerRestored(state: CentralState, forwarded: Seq, logTerm: number): Promise<void> {
+  async #rowsAgain(source: LaneName): Promise<void> {
     const { central, log } = this.#parts;
-    const { updates } = this.#parts.ledger;
-    const { source, forwardedThrough: told } = state;
+    log.error({ source }, "publisher.rows-again");
+    await this.#note(
+      "all rows again",
+      "terminals have seen updates that the log does not know; the centre may have been restored with the ledger, so every table is sent as it is",
+    );
+    await central.snapshot([], "everyone");
+  }
+
+  /**
+   * What the log lacks is forwarded again, under ids above all that may have been given: those stand in terminals' cursors. When it
+   * lacks no more than what was about to be forwarded, it may as well be a crash, and no alarm is raised. The trail is written first:
+   * a ledger that takes nothing just now costs no term. @returns the term
+   */
+  async #forwardAgain(state: CentralState, forwarded: Seq, head: UpdateId, lost: readonly LostIds[]): Promise<number> {
+    const { log } = this.#parts;
+    const { source, forwardedThrough: told, announcedThrough: announced } = state;
     if (forwarded < told) {
       log.error({ source, forwarded, told }, "publisher.ledger-restored");
       await this.#note(
         "ledger restored",
         `the centre was told that updates through ${told} of ${source} are in the log, which has ${forwarded}; they are forwarded again`,
       );
-    }
-    const term = Math.max(state.term + 1, logTerm);
+    } else if (head < state.head) {
+      log.error({ source, head, told: state.head }, "publisher.ledger-restored");
+      await this.#note(
+        "ledger restored",
+        `the centre was told that the log goes through update ${state.head}, and it ends at ${head}; what was published in between through the API is lost`,
+      );
+    } else if (forwarded < announced)
+      await this.#note("forwarding again", `updates of ${source} through ${announced}, the log has ${forwarded}`);
+    const term = Math.max(state.term + 1, termOf(head));
+    return this.#beginTerm(term, "the centre was told of more than the log has", lost);
+  }
+
+  /** The centre hears of it first: its word tells a restored log that it is behind. Ids of it have another name. @returns the term */
+  async #beginTerm(term: number, why: string, lost: readonly LostIds[] = []): Promise<number> {
+    const { central, ledger } = this.#parts;
+    this.#strand = null;
     await central.rememberTerm(term);
-    const highest = updateId(updateIdOf(term, 0) - 1);
-    await updates.beginTerm(highest, "the centre was told of more than the log has");
-    await central.rewind(forwarded);
+    await ledger.updates.beginTerm(updateId(updateIdOf(term, 0) - 1), why, lost);
+    return term;
   }
 
   async #missing(source: LaneName, forwarded: Seq, oldest: Seq): Promise<Seq> {
@@ -271,7 +369,22 @@ export class Publisher {
   }
 }
 
-const orderOf = ({ id, enrolledAt }: Terminal): SnapshotOrder => ({ terminal: id, enrolledAt });
+const orderOf = ({ id, enrolledAt, rowsOwed }: Terminal): SnapshotOrder => ({
+  terminal: id,
+  since: rowsOwed ?? String(enrolledAt),
+});
+
+/**
+ * The ids above the log's head that were given, as the centre was told. None when the centre knows of another history below: then
+ * it is not this log's that went on. An empty log is the beginning of every history, as both having no name there says.
+ */
+function lostIds(state: CentralState, strand: Strand | undefined, head: UpdateId): readonly LostIds[] {
+  if (state.strands.findLast(({ first }) => first <= head)?.name !== strand?.name) return [];
+  return state.strands.flatMap(({ first, name, through }) => {
+    const from = updateId(Math.max(first, head + 1));
+    return from <= through ? [{ first: from, name, through }] : [];
+  });
+}
 const audiencesIn = (entries: readonly UpdateEntry[]): string[] => [
   ...new Set(entries.map(({ audience }) => audience)),
 ];

@@ -13,7 +13,7 @@ import { removedText, RetentionKeeper, type RetentionPass, type RetentionState }
 
 const ANNA = actor("operator:anna");
 /** Whatever is over is beyond its time at once. */
-const NOTHING_KEPT: Keep = { messagesMs: 1, eventsMs: 1, updatesMs: 1, awayMs: 1, historyMs: 1, spared: [] };
+const NOTHING_KEPT: Keep = { messagesMs: 1, eventsMs: 1, updatesMs: 1, awayMs: 1, historyMs: 1 };
 
 function keeperOf(
   ledger: Pick<Ledger, "retention" | "trail" | "seats">,

@@ -1,5 +1,5 @@
 import { asWaybillError, WaybillError } from "../base/errors.ts";
-import { SYSTEM, type Actor, type WorkerId } from "../base/ids.ts";
+import { SYSTEM, type Actor, type WorkerId, type By, actorOf } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
 import { RETENTION_KINDS, type Keep, type RetentionKind, type RetentionOutlook } from "../ledger/retention.ts";
 import type { Ledger } from "../ledger/port.ts";
@@ -74,9 +74,9 @@ export class RetentionKeeper implements AsyncDisposable {
   }
 
   /** Begins a pass and does not wait for its end. @throws STATE_CONFLICT while there is one, here or in another process */
-  async begin(by: Actor): Promise<RetentionPass> {
+  async begin(by: By): Promise<RetentionPass> {
     if (this.#isBusy) throw new WaybillError("STATE_CONFLICT", "a retention pass is under way already");
-    const claimed = this.#show({ by, startedAt: this.#parts.runtime.clock.now(), kind: "messages" });
+    const claimed = this.#show({ by: actorOf(by), startedAt: this.#parts.runtime.clock.now(), kind: "messages" });
     let seat: Seat | null;
     try {
       seat = await this.#seat();
@@ -88,7 +88,7 @@ export class RetentionKeeper implements AsyncDisposable {
       this.#pass = null;
       throw new WaybillError("STATE_CONFLICT", "another hub process is at a retention pass");
     }
-    this.#running = this.#run(seat);
+    this.#running = this.#run(seat, by);
     return claimed;
   }
 
@@ -123,14 +123,14 @@ export class RetentionKeeper implements AsyncDisposable {
   }
 
   /** Never rejects: a pass that fails is told, and the next one goes on where it was. */
-  async #run(seat: Seat | null): Promise<void> {
+  async #run(seat: Seat | null, by: By): Promise<void> {
     const { ledger, runtime, log } = this.#parts;
     try {
       for (const kind of RETENTION_KINDS) {
         this.#show({ kind });
         await this.#takeAway(kind, seat);
       }
-      await this.#ended();
+      await this.#ended(by);
     } catch (thrown) {
       const error = asWaybillError(thrown);
       this.#show({ kind: null, endedAt: runtime.clock.now(), failed: error.message });
@@ -163,13 +163,13 @@ export class RetentionKeeper implements AsyncDisposable {
     }
   }
 
-  async #ended(): Promise<void> {
+  async #ended(by: By): Promise<void> {
     const { ledger, runtime, log, metrics } = this.#parts;
-    const { by, startedAt, removed, bytes } = this.#show({ kind: null, endedAt: runtime.clock.now() });
+    const { startedAt, removed, bytes } = this.#show({ kind: null, endedAt: runtime.clock.now() });
     const seconds = Math.max(0, runtime.clock.now() - startedAt) / 1_000;
     metrics.set("waybill_retention_pass_seconds", seconds, {});
     const lost = Object.values(removed).some((n) => n > 0);
-    log[lost ? "info" : "debug"]({ by, removed, bytes, seconds }, "retention.ended");
+    log[lost ? "info" : "debug"]({ by: actorOf(by), removed, bytes, seconds }, "retention.ended");
     // A pass that found nothing is told only to whoever asked for it: the trail would hold little else.
     if (lost || by !== SYSTEM) await ledger.trail.note("retention ended", null, by, removedText(removed, bytes));
   }

@@ -1,6 +1,7 @@
 import { instant, type Instant } from "../base/clock.ts";
 import type { LaneName, Seq, TerminalId, UpdateId } from "../base/ids.ts";
-import type { Claim, LaneOutcome, Submission, UpdateEntry } from "../ledger/port.ts";
+import type { Claim, LaneOutcome, Submission } from "../ledger/port.ts";
+import type { UpdateEntry } from "../ledger/update-log.ts";
 import type { LoadReport, TracedMessage } from "../load/port.ts";
 import { contextOf, contextOfLine, newContext, type TraceContext } from "../observe/trace-context.ts";
 import { untraced, type Tracing } from "../observe/tracing.ts";

@@ -1,7 +1,7 @@
 import { instantOf, type Instant } from "../base/clock.ts";
 import { WaybillError } from "../base/errors.ts";
 import { terminalId, type LaneName, type Seq, type TerminalId } from "../base/ids.ts";
-import type { UpdateEntry } from "../ledger/port.ts";
+import type { UpdateEntry } from "../ledger/update-log.ts";
 import { field, type Change, type Row } from "../message/change.ts";
 import { centralTx } from "../wire/updates.ts";
 import type { DownTable } from "./settings.ts";

@@ -1,5 +1,5 @@
 import type { Instant } from "../base/clock.ts";
-import type { Actor } from "../base/ids.ts";
+import type { Actor, By } from "../base/ids.ts";
 
 /** What a person or program may do, each including the one before: look; act on messages and terminals; say who may. */
 export const ROLES = ["viewer", "operator", "admin"] as const;
@@ -37,16 +37,16 @@ export type Session = { readonly actor: Actor; readonly role: Role; readonly pro
 export interface Access {
   operators(): Promise<readonly Operator[]>;
   /** @throws NAME_TAKEN */
-  addOperator(name: string, role: Role, password: string, by: Actor): Promise<void>;
+  addOperator(name: string, role: Role, password: string, by: By): Promise<void>;
   /**
    * The first operator of all, an admin: of two who come at once one is refused.
    * @throws NAME_TAKEN when there is any operator
    */
-  addFirstOperator(name: string, password: string, by: Actor): Promise<void>;
+  addFirstOperator(name: string, password: string, by: By): Promise<void>;
   /** Changes what is given and ends all of the operator's sessions. @throws NOT_FOUND; LAST_ADMIN */
-  changeOperator(name: string, change: { readonly role?: Role; readonly password?: string }, by: Actor): Promise<void>;
+  changeOperator(name: string, change: { readonly role?: Role; readonly password?: string }, by: By): Promise<void>;
   /** With all its sessions. @throws NOT_FOUND; LAST_ADMIN */
-  removeOperator(name: string, by: Actor): Promise<void>;
+  removeOperator(name: string, by: By): Promise<void>;
   /** The hash to compare with; null for an unknown name. */
   passwordOf(name: string): Promise<{ readonly password: string; readonly role: Role } | null>;
 
@@ -54,12 +54,12 @@ export interface Access {
   /** `validMs` null: until it is revoked. @throws NAME_TAKEN */
   addToken(
     token: { readonly hash: Uint8Array; readonly name: string; readonly role: Role; readonly validMs: number | null },
-    by: Actor,
+    by: By,
   ): Promise<void>;
   /** Null when it is unknown, revoked or expired. */
   tokenBy(hash: Uint8Array): Promise<{ readonly name: string; readonly role: Role } | null>;
   /** @throws NOT_FOUND */
-  revokeToken(name: string, by: Actor): Promise<void>;
+  revokeToken(name: string, by: By): Promise<void>;
 
   /** Without `operator`, all sessions of this actor have the role of the newest: whoever vouches for them says what is so now. */
   openSession(session: NewSession): Promise<void>;

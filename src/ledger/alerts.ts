@@ -1,6 +1,6 @@
 import type { Instant } from "../base/clock.ts";
 import type { FaultCode } from "../base/errors.ts";
-import type { Actor, LaneName, TerminalId, WorkerId } from "../base/ids.ts";
+import type { Actor, LaneName, TerminalId, WorkerId, By } from "../base/ids.ts";
 import type { Seat } from "./seats.ts";
 
 /** Numbers and names about a trouble: never a value of a row. */
@@ -103,6 +103,7 @@ export type AlertPolicy = {
   /** When nobody has looked for so long, the hub was away: silence of terminals counts from its return. */
   readonly lostMs: number;
 };
+export type OpenAlerts = { readonly open: number; readonly unseen: number };
 export type AlertFilter = { readonly state: "open" | "past"; readonly rule?: string };
 
 /** What people are told of without asking. It is all in the ledger: a restart neither repeats nor forgets. */
@@ -128,9 +129,11 @@ export interface Alerts {
   /** Newest first; `before` is the id of the last alert of the page before. */
   list(filter: AlertFilter, limit: number, before: string | null): Promise<readonly Alert[]>;
   get(id: string): Promise<Alert | null>;
+  /** How many are open, and how many of those nobody has said to have seen. Costs as much as are open. */
+  open(): Promise<OpenAlerts>;
   channels(): Promise<readonly ChannelState[]>;
   /** A person has seen it: it stays open until the trouble is over, and does not grow any more. @throws NOT_FOUND; STATE_CONFLICT when it is over. */
-  see(id: string, by: Actor, note: string): Promise<Alert>;
+  see(id: string, by: By, note: string): Promise<Alert>;
 }
 
 /** A process's report stands for so long without being repeated. */

@@ -1,4 +1,4 @@
-import type { Actor, Seq } from "../base/ids.ts";
+import type { By, Seq } from "../base/ids.ts";
 
 /**
  * The kinds of lines the ledger itself writes into the audit trail, each with its meaning for people. Those about messages
@@ -36,6 +36,10 @@ export const EVENTS = {
   "epoch opened": "a terminal began to number from 1",
   "epoch asked": "an install wants to send for the terminal, but another does; a person must say which is the real one",
   "epoch allowed": "a person let an install take the terminal over",
+  "began elsewhere":
+    "A terminal showed a cursor of a history that neither the update log nor the centre has: both were restored. It goes on behind all there is and gets every row as it is.",
+  "began again":
+    "a terminal was away for longer than updates are kept: it goes on behind them, and both sides are compared and mended",
   "restore settled": "a terminal that was set back to an older copy is well again",
   "reconcile ordered": "a terminal's tables are to be compared with the centre's",
   "repair ordered": "a person ordered that rows which differ be sent again",
@@ -74,7 +78,7 @@ export type NewEvent = {
   readonly from: Seq;
   readonly through: Seq;
   readonly kind: EventKind | (string & {});
-  readonly actor: Actor;
+  readonly by: By;
   readonly detail: string;
 };
 

@@ -1,6 +1,6 @@
 import type { Instant } from "../base/clock.ts";
 import type { FaultCode } from "../base/errors.ts";
-import type { Actor, LaneName, Seq, TerminalId } from "../base/ids.ts";
+import type { Actor, LaneName, Seq, TerminalId, By } from "../base/ids.ts";
 import type { KeySets } from "./key-sets.ts";
 import type { StateKind } from "../message/lifecycle.ts";
 
@@ -81,13 +81,13 @@ export interface Exceptions {
   requeue(
     lane: LaneName,
     seq: Seq,
-    by: Actor,
+    by: By,
     reason: string,
     revision: Uint8Array | null,
     basedOn?: number | null,
   ): Promise<void>;
   /** Orders that it be given up; done by the lane's next worker together with the central row. @throws as requeue. */
-  discard(lane: LaneName, seq: Seq, by: Actor, reason: string): Promise<void>;
+  discard(lane: LaneName, seq: Seq, by: By, reason: string): Promise<void>;
 }
 
 /** What waits behind one message or several, directly or through others. */
@@ -139,11 +139,11 @@ export type BulkItem = {
 /** Acts on many dead letters at once. Progress is in the ledger: a restart goes on where it was. */
 export interface Bulks {
   /** Freezes the list of the messages that match and for which the act is possible, oldest first. Nothing is done to them. */
-  preview(verb: BulkVerb, filter: ExceptionFilter, by: Actor): Promise<Bulk>;
+  preview(verb: BulkVerb, filter: ExceptionFilter, by: By): Promise<Bulk>;
   /** Lets it run. @throws STATE_CONFLICT when it is not just previewed; NOT_FOUND. */
-  start(id: number, by: Actor, reason: string): Promise<Bulk>;
+  start(id: number, by: By, reason: string): Promise<Bulk>;
   /** Ends it before its time: what has been ordered stays ordered. @throws STATE_CONFLICT when it has ended; NOT_FOUND. */
-  cancel(id: number, by: Actor, reason: string): Promise<Bulk>;
+  cancel(id: number, by: By, reason: string): Promise<Bulk>;
   /**
    * Gives the next `limit` orders of the oldest bulk that runs, with their events, in one transaction; an item that is no
    * longer as it was previewed is left alone and says so. Any process may. True: there is more to do.

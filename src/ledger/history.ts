@@ -1,6 +1,6 @@
 import type { Instant } from "../base/clock.ts";
 import type { WorkerId } from "../base/ids.ts";
-import { LAG_SECONDS } from "../observe/metrics.ts";
+import { LAG_SECONDS } from "../observe/metric-list.ts";
 
 /** The whole ledger at the end of a minute. `received` and `loaded` are running totals: rates are their differences. */
 export type MinuteTotals = {

@@ -1,6 +1,7 @@
 import { seq as asSeq, type Seq } from "../base/ids.ts";
 import { CHAIN_START, chainNext } from "../message/chain.ts";
-import type { StoredPiece, Submission, SubmittedLine } from "./port.ts";
+import type { StoredPiece } from "./bytes.ts";
+import type { Submission, SubmittedLine } from "./port.ts";
 
 /**
  * Lines of a lane, and places between them: what both ledgers know about them without looking at what is stored. Pure.

@@ -2,7 +2,8 @@ import { systemClock } from "../base/clock.ts";
 import { WaybillError } from "../base/errors.ts";
 import { systemRuntime, type Runtime } from "../base/runtime.ts";
 import { startThread, threadModule } from "../base/thread.ts";
-import type { Ledger, LedgerBytes, UpkeepFacts } from "./port.ts";
+import type { LedgerBytes } from "./bytes.ts";
+import type { Ledger, UpkeepFacts } from "./port.ts";
 import { IN_MEMORY, openSqliteBytes, openSqliteLedger } from "./sqlite/ledger.ts";
 import type { HostedLedger, LedgerThreadData } from "./sqlite/thread.ts";
 
@@ -29,7 +30,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
   const data: LedgerThreadData = { path };
   const thread = startThread<HostedLedger>("ledger", threadModule(import.meta.url, "sqlite/thread"), data);
   const { lanes, work, bytes, exceptions, bulks, updates, terminals, trail, access, history, restores } = thread.remote;
-  const { alerts, retention, pauses, reconciles } = thread.remote;
+  const { alerts, retention, pauses, reconciles, fleet } = thread.remote;
   try {
     await thread.remote.opened();
   } catch (thrown) {
@@ -57,6 +58,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
     history,
     restores,
     reconciles,
+    fleet,
     alerts,
     retention,
     pauses,

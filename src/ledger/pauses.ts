@@ -1,6 +1,6 @@
 import { instant, type Instant } from "../base/clock.ts";
 import type { FaultCode } from "../base/errors.ts";
-import type { Actor } from "../base/ids.ts";
+import type { Actor, By } from "../base/ids.ts";
 
 /** What can stand still. `name`: a terminal's id, a lane, or a table by its name at the terminals; empty for everything. */
 export type PauseScope = { readonly kind: "everything" | "terminal" | "lane" | "route"; readonly name: string };
@@ -20,11 +20,11 @@ export interface Pauses {
   /** How many messages wait for each route. Counts them: for people, not for every look. */
   waiting(): Promise<readonly { readonly route: string; readonly messages: number }[]>;
   /** A route that Waybill had paused becomes the person's. @throws STATE_CONFLICT when a person has paused it already. */
-  pause(scope: PauseScope, by: Actor, reason: string): Promise<void>;
+  pause(scope: PauseScope, by: By, reason: string): Promise<void>;
   /** Lets it go on; what waited is due at once. @throws NOT_FOUND when it is not paused. */
-  resume(scope: PauseScope, by: Actor, reason: string): Promise<void>;
+  resume(scope: PauseScope, by: By, reason: string): Promise<void>;
   /** Waybill pauses a route for a fault that meets many lanes. False: it was paused already, and nothing was written. */
-  trip(route: string, fault: FaultCode, reason: string, by: Actor): Promise<boolean>;
+  trip(route: string, fault: FaultCode, reason: string, by: By): Promise<boolean>;
   /**
    * Makes one message due of each route whose probe is due, and frees some of those whose route is no longer paused. Which one
    * probes: the oldest that was refused, and every fourth time the oldest that was not tried yet, since the fault may be

@@ -1,17 +1,20 @@
+import type { Trail } from "./trail.ts";
+import type { UpdateLog } from "./update-log.ts";
 import type { Instant } from "../base/clock.ts";
 import type { ErrorFacts, FaultCode } from "../base/errors.ts";
-import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId } from "../base/ids.ts";
+import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId, By } from "../base/ids.ts";
 import type { Pauses } from "./pauses.ts";
-import type { StateKind } from "../message/lifecycle.ts";
 import type { Access } from "./access.ts";
 import type { Alerts } from "./alerts.ts";
+import type { LedgerBytes } from "./bytes.ts";
 import type { Bulks, Exceptions } from "./exceptions.ts";
+import type { Fleet } from "./fleet.ts";
 import type { History } from "./history.ts";
+import type { Imprint, Imprinted } from "./imprints.ts";
 import type { Reconciles } from "./reconciles.ts";
 import type { Restores } from "./restores.ts";
-import type { Seat, Seats } from "./seats.ts";
+import type { Seats } from "./seats.ts";
 import type { Retention } from "./retention.ts";
-import type { UpdateSpread } from "./spread.ts";
 import type { KeySets } from "./key-sets.ts";
 
 /**
@@ -29,6 +32,7 @@ export interface Ledger extends AsyncDisposable {
   readonly bulks: Bulks;
   readonly updates: UpdateLog;
   readonly terminals: Terminals;
+  readonly fleet: Fleet;
   readonly trail: Trail;
   readonly access: Access;
   readonly history: History;
@@ -53,7 +57,7 @@ export type Signal =
   | { readonly kind: "enrolled" }
   | { readonly kind: "published"; readonly audiences: readonly string[] | null };
 export interface LedgerSignals {
-  /** Hears other processes' signals, perhaps its own too, perhaps one too many; any may be lost, so look by yourself as well. */
+  /** Hears other processes' signals, perhaps one too many; any may be lost, so look by yourself as well. */
   on(listener: (signal: Signal) => void): Disposable;
   /** Tells the other processes, soon; never fails and is not waited for. Call it after the commit it tells of. */
   send(signal: Signal): void;
@@ -109,6 +113,8 @@ export type SubmittedLine = {
   readonly changes: number;
   /** Values of columns configured as searchable, for "where is receipt 4711?". */
   readonly search: readonly string[];
+  /** By what it is known again, when the hub numbers for its sender. */
+  readonly imprint?: Imprint;
 };
 export type Acknowledgement = {
   readonly receivedThrough: Seq;
@@ -130,7 +136,8 @@ export interface Lanes {
   append(submissions: readonly Submission[]): Promise<readonly (Acknowledgement | Refused)[]>;
   /**
    * Opens an epoch by compare-and-set on the current one (null: none yet). Repeating the same call answers the same. It is called
-   * `named` where that is given, which no epoch of the terminal may have been. A refused call is remembered in `restores.asks`.
+   * `named` where that is given, unless an epoch of the terminal was called so before: then the ledger draws a name, as without it.
+   * A terminal that is `set back` is listed in `restores.restored`. A refused call is remembered in `restores.asks`.
    * @throws EPOCH_CLOSED, EPOCH_WAITS.
    */
   openEpoch(
@@ -139,8 +146,13 @@ export interface Lanes {
     install: string,
     reason: string,
     named?: Epoch,
+    since?: "set back" | "goes on",
   ): Promise<{ readonly epoch: Epoch }>;
   of(terminal: TerminalId): Promise<readonly LaneStatus[]>;
+  /** The last number the ledger has of a lane; null when it has no such lane. One look by key, for callers that ask often. */
+  received(terminal: TerminalId, epoch: Epoch): Promise<Seq | null>;
+  /** The terminal's messages of all epochs that came with one of these imprints' ids, whether or not their lines are still kept. */
+  imprinted(terminal: TerminalId, ids: readonly string[]): Promise<readonly Imprinted[]>;
 }
 export type LaneStatus = {
   readonly lane: LaneName;
@@ -291,81 +303,6 @@ export interface Work {
 /** A lane's central row, as the ledger knows it: that of a lane never loaded has version 0. */
 export type Mark = { readonly lane: LaneName; readonly loadedThrough: Seq; readonly version: number };
 
-/** Reading of stored lines; a connection of its own, usable while another thread writes. */
-export interface LedgerBytes extends AsyncDisposable {
-  /** Stored pieces that cover `from`…`through` in order, up to about `limitBytes` (at least one), after part `afterPart` of `from`. */
-  read(lane: LaneName, from: Seq, through: Seq, afterPart: number, limitBytes: number): Promise<readonly StoredPiece[]>;
-}
-/** Whole lines with newlines. `part` > 0: parts `part`…`throughPart` of the one message `from`. It may begin before or end behind what was asked. */
-export type StoredPiece = {
-  readonly from: Seq;
-  readonly through: Seq;
-  readonly part: number;
-  readonly throughPart: number;
-  readonly bytes: Uint8Array;
-};
-
-// ── updates down ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type UpdateEntry = {
-  readonly audience: string;
-  /** Entries with one `tx` are of one central transaction. */
-  readonly tx: string;
-  readonly at: Instant;
-  readonly origin: TerminalId | null;
-  readonly trace: string | null;
-  /** JSON array of changes, UTF-8. */
-  readonly changes: Uint8Array;
-  readonly count: number;
-};
-export type StoredUpdate = UpdateEntry & { readonly id: UpdateId };
-
-export interface UpdateLog extends UpdateSpread {
-  /**
-   * Appends what the central lane `source` holds in (after, through]; false when another publisher was first, or has taken
-   * `seat` since: nothing was written.
-   */
-  forward(source: LaneName, after: Seq, through: Seq, entries: readonly UpdateEntry[], seat?: Seat): Promise<boolean>;
-  /** How far `source` has been forwarded. */
-  forwarded(source: LaneName): Promise<Seq>;
-  publish(entries: readonly UpdateEntry[], by: Actor): Promise<readonly UpdateId[]>;
-  /**
-   * All entries for these audiences in (after, through], up to about `limitBytes`; entries whose origin is `except` are left out.
-   * A terminal enrolled since the log's oldest entries were taken away may begin at 0 all the same. @throws CURSOR_GONE.
-   */
-  read(
-    audiences: readonly string[],
-    except: TerminalId,
-    after: UpdateId,
-    limitBytes: number,
-  ): Promise<{ readonly through: UpdateId; readonly more: boolean; readonly updates: readonly StoredUpdate[] }>;
-  head(): Promise<UpdateId>;
-  /**
-   * A centre or terminal has shown an id above the head: this ledger was restored, and ids it gives next must not be taken for
-   * those it gave before. Begins a term above `shown`, so that every later id is higher; nothing when the head is higher already.
-   * Gives the head.
-   */
-  beginTerm(shown: UpdateId, why: string): Promise<UpdateId>;
-  /** Remembers how far a terminal has applied, and which rows it refused. A refusal of a key is closed by a later update of the key. */
-  acknowledge(
-    terminal: TerminalId,
-    appliedThrough: UpdateId,
-    refused: readonly { readonly id: UpdateId; readonly code: FaultCode; readonly detail: string }[],
-  ): Promise<void>;
-  refusals(
-    terminal: TerminalId | null,
-    limit: number,
-  ): Promise<
-    readonly {
-      readonly terminal: TerminalId;
-      readonly id: UpdateId;
-      readonly code: FaultCode;
-      readonly detail: string;
-      readonly at: Instant;
-    }[]
-  >;
-}
-
 // ── terminals ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type Terminal = {
@@ -378,6 +315,10 @@ export type Terminal = {
   readonly skewMs: number | null;
   readonly version: string | null;
   readonly appliedThrough: UpdateId;
+  /** What was handed to it, whether or not it has told that it applied it. */
+  readonly deliveredThrough: UpdateId;
+  /** Drawn when it showed a cursor of another history: since then it is owed all rows as they are. */
+  readonly rowsOwed: string | null;
 };
 export interface Terminals {
   createToken(
@@ -386,7 +327,7 @@ export interface Terminals {
       readonly terminal: TerminalId | null;
       readonly tags: Readonly<Record<string, string>>;
       readonly validMs: number;
-      readonly by: Actor;
+      readonly by: By;
     },
   ): Promise<void>;
   /** Uses the token up and stores the key's hash. The same token, terminal and key again answers the same (a lost answer). @throws TOKEN_INVALID. */
@@ -406,91 +347,9 @@ export interface Terminals {
       readonly at: Instant;
       readonly skewMs: number | null;
       readonly version: string | null;
+      /** The last update it was given an answer up to; null: it did not ask. */
+      readonly deliveredThrough: UpdateId | null;
     }[],
   ): Promise<void>;
-  revoke(terminal: TerminalId, by: Actor): Promise<void>;
-}
-
-// ── trail: what happened ───────────────────────────────────────────────────────────────────────────────────────────
-
-export type Event = {
-  readonly id: number;
-  readonly at: Instant;
-  readonly lane: LaneName | null;
-  readonly from: Seq;
-  readonly through: Seq;
-  readonly kind: string;
-  readonly actor: Actor;
-  readonly detail: string;
-  /** Trace id of the one message it is about, where that left the happy path; null for ranges and for everything else. */
-  readonly trace: string | null;
-};
-export type EventFilter = {
-  readonly since?: Instant;
-  readonly until?: Instant;
-  readonly terminal?: TerminalId;
-  readonly kind?: string;
-  readonly actor?: Actor;
-};
-export type EventPage = { readonly events: readonly Event[]; readonly next: number | null };
-export type Overview = {
-  readonly terminals: number;
-  readonly received: number;
-  readonly loaded: number;
-  /** Received, not yet loaded and not excepted. */
-  readonly backlog: number;
-  readonly oldestReceivedAt: Instant | null;
-  readonly retrying: number;
-  readonly held: number;
-  readonly dead: number;
-  readonly discarded: number;
-  readonly updatesHead: UpdateId;
-};
-export type TerminalLine = {
-  readonly terminal: TerminalId;
-  readonly lane: LaneName | null;
-  readonly received: number;
-  readonly loaded: number;
-  readonly waiting: number;
-  readonly retrying: number;
-  readonly held: number;
-  readonly dead: number;
-  readonly lagMs: number | null;
-  readonly lastSeenAt: Instant | null;
-  readonly appliedThrough: UpdateId;
-};
-export interface Trail {
-  /** The events that cover message `seq` of the lane, in order. */
-  of(lane: LaneName, seq: Seq): Promise<readonly Event[]>;
-  /** Newest first. */
-  recent(limit: number, before: number | null): Promise<readonly Event[]>;
-  /** Newest first, before the event `before`; pages are as those of `page`. */
-  newest(filter: EventFilter, limit: number, before: number | null): Promise<EventPage>;
-  /** From the SQL view `message_state`; null when there is no such message. */
-  state(lane: LaneName, seq: Seq): Promise<StateKind | null>;
-  /** Messages of the terminal that carry this value in a searchable column, newest first. */
-  find(
-    terminal: TerminalId,
-    value: string,
-    limit: number,
-  ): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
-  /**
-   * The same over all terminals that have these tags, newest of each terminal first; costs as much as there are hits. `at`: only
-   * of a terminal of this name or with this value in any tag, for people who say "of store 014".
-   */
-  findAnywhere(
-    value: string,
-    tags: Readonly<Record<string, string>>,
-    at: string | null,
-    limit: number,
-  ): Promise<readonly { readonly lane: LaneName; readonly seq: Seq }[]>;
-  /**
-   * Oldest first, behind the event `after`. A page looks at a bounded stretch of the trail, so it may hold few events or none
-   * and yet have a `next`; null: that was all.
-   */
-  page(filter: EventFilter, after: number): Promise<EventPage>;
-  overview(): Promise<Overview>;
-  /** In the order of their names, behind `after`; only those whose name holds the text, whatever the case of its letters. */
-  byTerminal(limit: number, after: TerminalId | null, name?: string): Promise<readonly TerminalLine[]>;
-  note(kind: string, lane: LaneName | null, actor: Actor, detail: string): Promise<void>;
+  revoke(terminal: TerminalId, by: By): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import type { Instant } from "../base/clock.ts";
 import type { ErrorFacts, FaultCode } from "../base/errors.ts";
-import type { Actor, LaneName, Seq, TerminalId, WorkerId } from "../base/ids.ts";
+import type { Actor, LaneName, Seq, TerminalId, WorkerId, By } from "../base/ids.ts";
 import type { Row, WireValue } from "../message/change.ts";
 
 /** Comparing a terminal's tables with the centre's, or sending given rows again of what such a comparison found. */
@@ -27,6 +27,8 @@ export type Reconcile = {
   readonly endedAt: Instant | null;
   readonly report: ReconcileReport;
 };
+/** Where a reconciliation stands among all. */
+export type ReconcilePlace = Pick<Reconcile, "orderedAt" | "id">;
 export type ReconcileReport = {
   /** What is being done, for people; null before and after. */
   readonly doing: string | null;
@@ -87,7 +89,7 @@ export type Difference = {
 /** Reconciliations and what they found. Of each terminal the newest `KEPT` are kept. */
 export interface Reconciles {
   /** With its event. The same id again gives what is there. @throws STATE_CONFLICT with `id` while one of this terminal is not over */
-  order(id: string, terminal: TerminalId, work: ReconcileWork, by: Actor, reason: string): Promise<Reconcile>;
+  order(id: string, terminal: TerminalId, work: ReconcileWork, by: By, reason: string): Promise<Reconcile>;
   /** The oldest that is not over and nobody's at present; it is this worker's for `leaseMs`. */
   claim(worker: WorkerId, leaseMs: number): Promise<Reconcile | null>;
   /** Keeps the report and the lease; false: it is another's now, or was cancelled. */
@@ -97,10 +99,12 @@ export interface Reconciles {
   /** Ends it, with its event; false: it is another's now, or was cancelled. */
   end(id: string, worker: WorkerId, state: "done" | "failed", report: ReconcileReport, told: string): Promise<boolean>;
   /** @throws NOT_FOUND; STATE_CONFLICT when it is over */
-  cancel(id: string, by: Actor, reason: string): Promise<void>;
+  cancel(id: string, by: By, reason: string): Promise<void>;
   get(id: string): Promise<Reconcile | null>;
-  /** Newest first. */
-  list(terminal: TerminalId | null, limit: number): Promise<readonly Reconcile[]>;
+  /** Those of the terminal, newest first. */
+  list(terminal: TerminalId, limit: number): Promise<readonly Reconcile[]>;
+  /** Those of all terminals, newest first; `before` is the last one of the page before. */
+  newest(limit: number, before: ReconcilePlace | null): Promise<readonly Reconcile[]>;
   /** In the order of their numbers, behind `after`. */
   differences(id: string, after: number, limit: number): Promise<readonly Difference[]>;
   /** Enrolled terminals for which no comparison was ordered since `before`. */

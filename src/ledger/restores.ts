@@ -1,5 +1,5 @@
 import type { Instant } from "../base/clock.ts";
-import type { Actor, Epoch, LaneName, Seq, TerminalId } from "../base/ids.ts";
+import type { Actor, Epoch, LaneName, Seq, TerminalId, By } from "../base/ids.ts";
 
 /** Numbers whose messages are stored nowhere any more: their terminal lost or purged them before this ledger had them (again). */
 export type MissingRange = {
@@ -31,8 +31,8 @@ export interface Restores {
   missing(terminal: TerminalId | null, limit: number): Promise<readonly MissingRange[]>;
   restored(terminal: TerminalId | null, limit: number): Promise<readonly RestoredTerminal[]>;
   /** Both sides of the terminal were compared, or a person says that it is well: it is `restored` no longer. False: it was not. */
-  settled(terminal: TerminalId, by: Actor, why: string): Promise<boolean>;
+  settled(terminal: TerminalId, by: By, why: string): Promise<boolean>;
   asks(terminal: TerminalId | null, limit: number): Promise<readonly EpochAsk[]>;
   /** The install's next call of `openEpoch` succeeds, whichever epoch is the current one; once. @throws NOT_FOUND when it never asked. */
-  allow(terminal: TerminalId, install: string, by: Actor, reason: string): Promise<void>;
+  allow(terminal: TerminalId, install: string, by: By, reason: string): Promise<void>;
 }

@@ -16,8 +16,6 @@ export type Keep = {
   /** A terminal that was not seen for so long holds no updates back. */
   readonly awayMs: number;
   readonly historyMs: number;
-  /** Epochs whose messages are never taken away, as SQL `like` patterns: of them a number or an id is known by its stored line. */
-  readonly spared: readonly string[];
 };
 
 /** `next`: where the pass goes on; null when this kind is done. `bytes`: of the payload removed, where the store knows it. */

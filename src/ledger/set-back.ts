@@ -5,12 +5,15 @@ const NOTICED_MS = 1_000;
 
 /**
  * Notices that the clock by which the ledger tells leases and due dates was set back: everything that was due "by now" would
- * wait until the clock has come to its old time again. It is compared with one that only grows.
+ * wait until the clock has come to its old time again. It is compared with one that only grows. What waits is brought forward
+ * before anything is written at the new time: a process killed in between leaves a last line of the trail that still tells the next.
  */
 export class SetBack {
   /** The clock minus the growing one, at least, at the last reading. */
   #ahead: number | null = null;
   #pending = false;
+  /** For how long leases are given, as the last one was, in milliseconds: none may last longer than that from now. */
+  leaseMs = 60_000;
 
   /** True once what waits must be looked at, until `mended`. */
   get pending(): boolean {

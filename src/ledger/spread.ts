@@ -15,13 +15,17 @@ export type PublishedUpdate = {
   readonly reach: number;
   /** Their cursor has passed it, and they refused no row of it. */
   readonly applied: number;
+  /** It was handed to them, and they have not told yet what became of it. */
+  readonly delivered: number;
   readonly refused: number;
 };
 /** A terminal that an update is for. */
 export type Reached = {
   readonly terminal: TerminalId;
-  readonly state: "applied" | "pending" | "refused";
+  /** `pending`: it was not handed to it yet; `delivered`: it was, and the terminal has not told yet what became of it. */
+  readonly state: "pending" | "delivered" | "applied" | "refused";
   readonly appliedThrough: UpdateId;
+  readonly deliveredThrough: UpdateId;
   readonly lastSeenAt: Instant | null;
   readonly refused: { readonly code: FaultCode; readonly detail: string; readonly at: Instant } | null;
 };
@@ -41,6 +45,7 @@ export interface UpdateSpread {
 export type ReachRow = {
   readonly terminal: TerminalId;
   readonly appliedThrough: UpdateId;
+  readonly deliveredThrough: UpdateId;
   readonly lastSeenAt: Instant | null;
   /** Null: it refused no row of it. */
   readonly code: FaultCode | null;
@@ -60,10 +65,10 @@ export function reachPage(
   id: UpdateId,
   limit: number,
 ): { readonly rows: readonly Reached[]; readonly next: string | null } {
-  const rows = found.map(({ terminal, appliedThrough, lastSeenAt, code, detail, at }): Reached => {
+  const rows = found.map(({ code, detail, at, ...row }): Reached => {
     const refused = code === null || at === null ? null : { code, detail: detail ?? "", at };
-    const state = refused ? "refused" : appliedThrough >= id ? "applied" : "pending";
-    return { terminal, state, appliedThrough, lastSeenAt, refused };
+    const untold = row.deliveredThrough >= id ? "delivered" : "pending";
+    return { ...row, state: refused ? "refused" : row.appliedThrough >= id ? "applied" : untold, refused };
   });
   const last = rows.at(-1);
   return { rows, next: last && rows.length === limit ? `${last.appliedThrough}/${last.terminal}` : null };

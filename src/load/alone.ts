@@ -10,8 +10,7 @@ export type Fared = { readonly fault: Fault | null; readonly notes: readonly Not
  * load is guilty only when it is refused here too. The caller runs it inside `attempt` and undoes it on a fault.
  */
 export async function applyInOrder(tx: LoadTransaction, acts: readonly Act[], late: boolean): Promise<Fared> {
-  // A row that is only inserted is most often not there: the insert itself finds out.
-  if (!late && acts.length > 1 && acts.every((act) => !act.target.looks || act.op === "insert")) {
+  if (acts.length > 1 && areBlind(acts, late)) {
     const fared = await applyAtOnce(tx, acts);
     if (fared) return fared;
   }
@@ -24,6 +23,16 @@ export async function applyInOrder(tx: LoadTransaction, acts: readonly Act[], la
   return { fault: null, notes };
 }
 
+/** The same in one round trip, of blind acts. Null: that cannot tell; the caller undoes what was done, and asks `applyInOrder`. */
+export async function applyQuickly(tx: LoadTransaction, acts: readonly Act[]): Promise<Fared | null> {
+  const refusal = await tx.applyWhole(acts.map(effectOf));
+  return refusal === "unclear" ? null : judged(acts, refusal);
+}
+
+/** Can they be tried before anybody looks at the rows as they are? A row that is only inserted is most often not there: the insert itself finds out. */
+export const areBlind = (acts: readonly Act[], late: boolean): boolean =>
+  !late && acts.every((act) => !act.target.looks || act.op === "insert");
+
 /** The whole list in one call; null (and nothing done) when the present row must first be looked at. */
 async function applyAtOnce(tx: LoadTransaction, acts: readonly Act[]): Promise<Fared | null> {
   const refusal = await tx.attempt(async () => {
@@ -31,8 +40,12 @@ async function applyAtOnce(tx: LoadTransaction, acts: readonly Act[]): Promise<F
     const first = firstOf(refused);
     return { keep: first === null, result: first };
   });
+  return judged(acts, refusal);
+}
+
+/** What came before the first refusal was applied in order, so the first refusal is what the changes alone meet too. */
+function judged(acts: readonly Act[], refusal: Refusal | null): Fared | null {
   if (refusal === null) return { fault: null, notes: [] };
-  // What came before the first refusal was applied in order, so the first refusal is what the changes alone meet too.
   const act = acts[refusal.index];
   return dependsOnRow(refusal) || !act ? null : { fault: faultOf(act, refusal), notes: [] };
 }

@@ -1,55 +1,28 @@
 import type { LoadTransaction } from "../database/port.ts";
-import type { FaultCode } from "../base/errors.ts";
-import { field, type Row } from "../message/change.ts";
+import { field, type Row, type WireValue } from "../message/change.ts";
 import { textOf, valueForPeople, valuesOf, type KeyForm } from "../message/key.ts";
+import type { Caution, Foreseeable } from "./caution.ts";
 import type { Loading } from "./message.ts";
 import { nameOf, type Act, type Fault } from "./plan.ts";
-import { madeText } from "./sets.ts";
+import { isKeyedInsert, setsOfAct } from "./sets.ts";
 import type { Target } from "./target.ts";
 
 /** A refusal that can be foreseen by looking: a parent that is not there, a unique value that is. */
 export type Foreseen = {
-  readonly code: "PARENT_MISSING" | "UNIQUE_VIOLATED";
+  readonly code: Foreseeable;
+  /** The constraint's name, for us alone. */
+  readonly constraint: string;
   readonly act: Act;
   readonly form: KeyForm;
   /** Canonical text of the parent, or of the unique value. */
   readonly text: string;
 };
 
-/** Batches without such a refusal after which nobody looks for it any more. */
-const WARY_BATCHES = 32;
-
-/**
- * What the database has refused lately: there the loader looks before it writes. Looking costs a set query for each constraint,
- * which a healthy stream should not pay, and writing in vain costs the whole batch again, which a storm of refusals should not
- * cost at each. Only a hint: whatever it says, the same messages are loaded, refused and held.
- */
-export class Caution {
-  readonly #lately = new Map<string, number>();
-
-  saw(code: FaultCode, table: string): void {
-    this.#lately.set(`${code} ${table}`, WARY_BATCHES);
-  }
-  isAbout(code: Foreseen["code"], table: string): boolean {
-    return this.#lately.has(`${code} ${table}`);
-  }
-  /** Another batch begins. */
-  fade(): void {
-    for (const [what, left] of this.#lately) {
-      if (left === 0) this.#lately.delete(what);
-      else this.#lately.set(what, left - 1);
-    }
-  }
-  get isIdle(): boolean {
-    return this.#lately.size === 0;
-  }
-}
-
 /**
  * Which of the messages, were they written now and together, name a parent that neither the database nor one of them has, or a
- * unique value that another row has already: the first such change of each. One query for each constraint of the tables that
- * caution is about. Where something else may have its hand in it (others' triggers, a value freed in the same batch) nothing is
- * foreseen: the database will tell.
+ * unique value that another row has already: the first such change of each. One query for each constraint that caution is
+ * about. Where something else may have its hand in it (others' triggers, a value freed in the same batch, a parent that was
+ * there when somebody named it before) nothing is foreseen: the database will tell.
  */
 export async function foresee(
   tx: Pick<LoadTransaction, "present">,
@@ -58,15 +31,21 @@ export async function foresee(
 ): Promise<ReadonlyMap<Loading, Foreseen>> {
   const foreseen = new Map<Loading, Foreseen>();
   if (caution.isIdle) return foreseen;
-  const named = gather(messages, caution);
-  const { parents, uniques, made, freed } = named;
+  const watch = new Watch(caution, messages);
+  const { uniques, made, freed } = gather(messages, watch);
   const lookup = new Lookup();
-  for (const [text, { form, row }] of [...parents, ...uniques]) lookup.want(form, text, row);
+  for (const { form, named } of watch.parents)
+    for (const naming of named.values()) if (naming) lookup.want(form, naming.text, naming.row);
+  for (const { form, text, row } of uniques.values()) lookup.want(form, text, row);
   await lookup.run(tx);
   const candidates = new Set<Loading>();
-  for (const [text, { form, by }] of parents)
-    if (!made.has(text) && !lookup.isThere(form, text)) for (const message of by) candidates.add(message);
-  for (const [text, { form, by }] of uniques)
+  for (const { form, named, present } of watch.parents)
+    for (const [value, naming] of named) {
+      if (!naming) continue;
+      if (lookup.isThere(form, naming.text)) present.add(value);
+      else if (!made.has(naming.text)) for (const message of naming.by) candidates.add(message);
+    }
+  for (const { form, text, by } of uniques.values())
     if (by.length > 1 || lookup.isThere(form, text)) for (const message of by) candidates.add(message);
   const isBroken = ({ code, form, text }: Foreseen, message: Loading): boolean => {
     if (freed.has(text)) return false;
@@ -75,93 +54,198 @@ export async function foresee(
     return lookup.isThere(form, text) || uniques.get(text)?.by[0] !== message;
   };
   for (const message of candidates) {
-    const first = named.of(message).find((one) => isBroken(one, message));
+    const first = watch.namedBy(message).find((one) => isBroken(one, message));
     if (first) foreseen.set(message, first);
   }
   return foreseen;
 }
 
-/** A parent or unique value, as the first that named it had it, and all that name it. */
-type Naming = { readonly form: KeyForm; readonly row: Row; readonly by: Loading[] };
+/**
+ * Texts of the parents that the rows of a message name and that neither the database nor the message itself has. One that cannot
+ * be looked up, since the database compares in its own way or others' triggers change the row, counts as missing.
+ */
+export async function missingParents(
+  tx: Pick<LoadTransaction, "present">,
+  message: Loading,
+): Promise<ReadonlySet<string>> {
+  const made = new Set(message.parts.flatMap(({ creates }) => creates));
+  const named = new Map<string, KeyForm | null>();
+  const lookup = new Lookup();
+  for (const { target, op, key, before, row } of message.acts) {
+    if (op === "delete") continue;
+    const after = { ...key, ...before, ...row };
+    for (const form of target.forms.parents) {
+      const text = textOf(form, after);
+      if (text === null || made.has(text)) continue;
+      const canLook = !target.shape.foreignTriggers && isAlike(form, target);
+      named.set(text, canLook ? form : null);
+      if (canLook) lookup.want(form, text, after);
+    }
+  }
+  await lookup.run(tx);
+  return new Set([...named].filter(([text, form]) => !form || !lookup.isThere(form, text)).map(([text]) => text));
+}
 
-/** What the messages name, by text, as far as caution is about it. */
+/** A parent or unique value, as the first that named it had it, and all that name it. */
+type Naming = { readonly text: string; readonly form: KeyForm; readonly row: Row; readonly by: Loading[] };
+
+/** What the messages name, as far as it is watched; their parents are gathered by constraint. */
 type Gathered = {
-  readonly parents: ReadonlyMap<string, Naming>;
+  /** By text. */
   readonly uniques: ReadonlyMap<string, Naming>;
   /** Texts of rows and unique values that the messages make, and those that they free. */
   readonly made: ReadonlySet<string>;
   readonly freed: ReadonlySet<string>;
-  /** All that one message names, in the order of its changes. */
-  readonly of: (message: Loading) => readonly Foreseen[];
 };
 
-function gather(messages: readonly Loading[], caution: Caution): Gathered {
-  const [parents, uniques] = [new Map<string, Naming>(), new Map<string, Naming>()];
+function gather(messages: readonly Loading[], watch: Watch): Gathered {
+  const uniques = new Map<string, Naming>();
   const [made, freed] = [new Set<string>(), new Set<string>()];
-  const rules = new Map<Target, Wariness>();
-  const waryOf = (target: Target): Wariness => {
-    let wary = rules.get(target);
-    if (!wary) rules.set(target, (wary = wariness(target, caution)));
-    return wary;
-  };
-  const each = (
-    message: Loading,
-    tell: (one: Foreseen["code"], act: Act, form: KeyForm, text: string) => void,
-  ): void => {
-    for (const [i, act] of message.acts.entries()) {
-      const { parents, uniques } = waryOf(act.target);
-      const { row } = act;
-      const sets = message.partOf(i);
-      if (!row) continue;
-      for (const { form, at } of parents) {
-        const text = madeText(act, sets, "parents", at) ?? textOf(form, row);
-        if (text) tell("PARENT_MISSING", act, form, text);
-      }
-      for (const { form, at } of act.op === "insert" ? uniques : NONE) {
-        const text = madeText(act, sets, "uniques", at) ?? textOf(form, row);
-        if (text) tell("UNIQUE_VIOLATED", act, form, text);
-      }
-    }
-  };
   for (const message of messages) {
-    for (const { creates, deletes } of message.parts) {
-      for (const text of creates) made.add(text);
-      for (const text of deletes) freed.add(text);
+    for (const act of message.acts) {
+      const watched = watch.of(act.target);
+      if (watched && (watched.isParent || (watched.uniques.length > 0 && !isKeyedInsert(act)))) {
+        const { creates, deletes } = setsOfAct(act);
+        for (const text of creates) made.add(text);
+        for (const text of deletes) freed.add(text);
+      }
     }
-    each(message, (code, act, form, text) => {
-      if (code === "PARENT_MISSING" && made.has(text)) return; // most often its own: the lines of a sale
-      const namings = code === "PARENT_MISSING" ? parents : uniques;
-      const known = namings.get(text);
-      if (!known) namings.set(text, { form, row: act.row ?? {}, by: [message] });
-      else if (known.by.at(-1) !== message) known.by.push(message);
-    });
+    for (const act of message.acts) {
+      const watched = watch.of(act.target);
+      if (!watched || !act.row) continue;
+      for (const wary of watched.parents) nameParent(wary, act.row, message, made);
+      if (act.op === "insert") for (const { form } of watched.uniques) nameUnique(form, act.row, message, uniques);
+    }
   }
-  const of = (message: Loading): readonly Foreseen[] => {
+  return { uniques, made, freed };
+}
+
+function nameUnique(form: KeyForm, row: Row, message: Loading, uniques: Map<string, Naming>): void {
+  const text = textOf(form, row);
+  if (text === null) return;
+  const known = uniques.get(text);
+  if (!known) uniques.set(text, { text, form, row, by: [message] });
+  else if (known.by.at(-1) !== message) known.by.push(message);
+}
+
+function nameParent(
+  { form, column, named, present }: Wary,
+  row: Row,
+  message: Loading,
+  made: ReadonlySet<string>,
+): void {
+  // Many rows name the same parent, and most parents were there before: no text is made for that.
+  const value = column === null ? textOf(form, row) : field(row, column);
+  if (value === undefined || value === null || present.has(value)) return;
+  let naming = named.get(value);
+  if (naming === undefined) {
+    const text = textOf(form, row);
+    // Most often it is its own: the lines of a sale.
+    naming = text === null || made.has(text) ? null : { text, form, row, by: [] };
+    named.set(value, naming);
+  }
+  if (naming && naming.by.at(-1) !== message) naming.by.push(message);
+}
+
+/** A constraint that is looked at. */
+type Wary = {
+  readonly name: string;
+  readonly form: KeyForm;
+  /** The one column of the row that it is about; null: several. */
+  readonly column: string | null;
+  /** What the messages name, by the column's value, or by text where there are several; null: nothing to look after. */
+  readonly named: Map<WireValue, Naming | null>;
+  /** Named before, and there. */
+  readonly present: Set<WireValue>;
+};
+type Watched = {
+  readonly parents: readonly Wary[];
+  readonly uniques: readonly Wary[];
+  /** Its rows are parents that are looked for. */
+  readonly isParent: boolean;
+};
+
+/** The constraints at which to look, of the tables that the messages write. */
+class Watch {
+  readonly parents: readonly Wary[];
+  readonly #by = new Map<Target, Watched | null>();
+  /** Asked last, and the answer. */
+  #last: Target | null = null;
+  #was: Watched | null = null;
+
+  constructor(caution: Caution, messages: readonly Loading[]) {
+    for (const target of targetsOf(messages)) this.#by.set(target, watched(target, caution));
+    this.parents = [...this.#by.values()].flatMap((one) => one?.parents ?? []);
+    for (const { form } of this.parents)
+      for (const [target, one] of this.#by)
+        if (target.shape.name === form.of) this.#by.set(target, { ...(one ?? NOTHING_WATCHED), isParent: true });
+  }
+
+  of(target: Target): Watched | null {
+    if (target !== this.#last) this.#was = this.#by.get(target) ?? null;
+    this.#last = target;
+    return this.#was;
+  }
+
+  /** All that the message names of what is looked at, in the order of its changes. */
+  namedBy(message: Loading): readonly Foreseen[] {
     const all: Foreseen[] = [];
-    each(message, (code, act, form, text) => void all.push({ code, act, form, text }));
+    for (const act of message.acts) {
+      const { row } = act;
+      const { parents, uniques } = this.of(act.target) ?? NOTHING_WATCHED;
+      if (!row) continue;
+      const tell = (code: Foreseeable, { name, form }: Wary): void => {
+        const text = textOf(form, row);
+        if (text !== null) all.push({ code, constraint: name, act, form, text });
+      };
+      for (const wary of parents) if (!isPresent(wary, row)) tell("PARENT_MISSING", wary);
+      if (act.op === "insert") for (const wary of uniques) tell("UNIQUE_VIOLATED", wary);
+    }
     return all;
-  };
-  return { parents, uniques, made, freed, of };
+  }
 }
 
-/** `at`: its place among the table's. */
-type Wary = { readonly form: KeyForm; readonly at: number };
-type Wariness = { readonly parents: readonly Wary[]; readonly uniques: readonly Wary[] };
-const NONE: readonly Wary[] = [];
-const placed = (forms: readonly KeyForm[]): readonly Wary[] => forms.map((form, at) => ({ form, at }));
-
-/** The constraints of the table at which to look: none where others' triggers may change the row before it is judged. */
-function wariness({ shape, forms, columns }: Target, caution: Caution): Wariness {
-  if (shape.foreignTriggers) return { parents: NONE, uniques: NONE };
-  // A foreign key between columns of two kinds compares as the database likes; that is not imitated here.
-  const isAlike = (form: KeyForm): boolean => form.parts.every(({ from, kind }) => columns.get(from)?.kind === kind);
-  return {
-    parents: caution.isAbout("PARENT_MISSING", shape.name)
-      ? placed(forms.parents).filter(({ form }) => isAlike(form))
-      : NONE,
-    uniques: caution.isAbout("UNIQUE_VIOLATED", shape.name) ? placed(forms.uniques) : NONE,
-  };
+function targetsOf(messages: readonly Loading[]): ReadonlySet<Target> {
+  const targets = new Set<Target>();
+  let last: Target | null = null;
+  for (const { acts } of messages)
+    for (const { target } of acts) {
+      if (target !== last) targets.add(target); // neighbours are mostly alike
+      last = target;
+    }
+  return targets;
 }
+
+function isPresent({ form, column, present }: Wary, row: Row): boolean {
+  const value = column === null ? textOf(form, row) : field(row, column);
+  return value !== undefined && present.has(value);
+}
+
+const NOTHING_WATCHED: Watched = { parents: [], uniques: [], isParent: false };
+
+/** Null where nothing is looked at, and where others' triggers may change the row before it is judged. */
+function watched(target: Target, caution: Caution): Watched | null {
+  const { shape, forms } = target;
+  if (shape.foreignTriggers) return null;
+  const wary = (code: Foreseeable, all: readonly KeyForm[]): readonly Wary[] =>
+    all.flatMap((form) => {
+      const name = constraintOf(code, target, form);
+      if (!caution.isAbout(code, shape.name, name)) return [];
+      const [only, ...others] = form.parts;
+      const column = only && others.length === 0 ? only.from : null;
+      return [{ name, form, column, named: new Map(), present: caution.presentOf(name) }];
+    });
+  const parents = wary(
+    "PARENT_MISSING",
+    forms.parents.filter((form) => isAlike(form, target)),
+  );
+  const uniques = wary("UNIQUE_VIOLATED", forms.uniques);
+  return parents.length + uniques.length === 0 ? null : { parents, uniques, isParent: false };
+}
+
+/** A foreign key between columns of two kinds compares as the database likes; that is not imitated here. */
+const isAlike = (form: KeyForm, { columns }: Target): boolean =>
+  form.parts.every(({ from, kind }) => columns.get(from)?.kind === kind);
 
 /** Values to be looked up at the database, each once, by one set query for each form. */
 class Lookup {
@@ -171,13 +255,16 @@ class Lookup {
   want(form: KeyForm, text: string, row: Row): void {
     const rows = this.#wanted.get(form) ?? new Map<string, Row>();
     this.#wanted.set(form, rows);
-    if (!rows.has(text)) rows.set(text, valuesOf(form, row));
+    if (!rows.has(text)) rows.set(text, form.parts.every(({ from, to }) => from === to) ? row : valuesOf(form, row));
   }
   async run(tx: Pick<LoadTransaction, "present">): Promise<void> {
     for (const [form, rows] of this.#wanted) {
       const columns = form.parts.map(({ to }) => to);
       const words = await tx.present(form.of, columns, [...rows.values()]);
-      this.#there.set(form, new Set([...rows.keys()].filter((_, at) => words[at])));
+      const there = new Set<string>();
+      let at = 0;
+      for (const text of rows.keys()) if (words[at++]) there.add(text);
+      this.#there.set(form, there);
     }
   }
   isThere(form: KeyForm, text: string): boolean {
@@ -215,13 +302,13 @@ export class Likewise {
   /** Why the message is refused; null: it must be tried. */
   faultOf(message: Loading): Fault | null {
     const one = this.#faults.get(message);
-    return one && this.#confirmed.get(constraintOf(one)) === true ? faultOf(one) : null;
+    return one && this.#confirmed.get(one.constraint) === true ? faultOf(one) : null;
   }
 
   /** The message was tried alone. */
   tried(message: Loading, fault: Fault | null, isLoaded: boolean): void {
     const one = this.#faults.get(message);
-    const name = one && constraintOf(one);
+    const name = one?.constraint;
     if (name !== undefined && this.#confirmed.get(name) !== false) this.#confirmed.set(name, fault?.code === one?.code);
     if (!isLoaded) return;
     // What was looked up before may no longer be so.
@@ -234,8 +321,8 @@ export class Likewise {
 /** Its whole effect is one new row: no trigger of others, no cascade, no decision by a present row. */
 const isMereInsert = ({ op, target }: Act): boolean => op === "insert" && !target.shape.foreignTriggers;
 
-const constraintOf = ({ code, act, form }: Foreseen): string =>
-  [code, act.target.shape.name, form.of, ...form.parts.map(({ from, to }) => `${from} ${to}`)].join("\0");
+const constraintOf = (code: Foreseeable, { shape }: Target, form: KeyForm): string =>
+  [code, shape.name, form.of, ...form.parts.map(({ from, to }) => `${from} ${to}`)].join("\0");
 
 function faultOf({ code, act, form }: Foreseen): Fault {
   const shown = form.parts.map(({ from }) => `${from}=${valueForPeople(field(act.row ?? {}, from))}`).join(", ");

@@ -6,9 +6,10 @@ import { discreet, HIDDEN } from "./discreet.ts";
 import type { Note } from "./decide.ts";
 import type { Trial } from "./message.ts";
 import type { Fault } from "./plan.ts";
+import { OpenIndex, type Blocker } from "./open-index.ts";
 import { reasonOf, type Routes, type Tripped } from "./routes.ts";
 import type { RetryPolicy } from "./rules.ts";
-import { joinedSets, NO_SETS, OpenIndex, type Blocker } from "./sets.ts";
+import { joinedSets, NO_SETS } from "./sets.ts";
 import { verdictOn } from "./verdict.ts";
 
 /** A claim as it was read and planned, before anything was tried. Plain facts: a transaction that fails leaves them as they were. */
@@ -45,6 +46,8 @@ export class LaneWork {
   readonly closed: Seq[] = [];
   readonly passed: Passed[] = [];
   readonly events: EventWrite[] = [];
+  /** What the centre's row becomes. */
+  nextVersion = 0;
   changes = 0;
   /** Commit time at the terminal of the newest message loaded. */
   newestAt: string | null = null;

@@ -1,14 +1,16 @@
 import { seq } from "../base/ids.ts";
 import type { LoadTransaction } from "../database/port.ts";
 import type { KeySets } from "../ledger/key-sets.ts";
-import type { Claim, LateItem, LedgerBytes } from "../ledger/port.ts";
-import { bookFared, tryAlone } from "./batch.ts";
+import type { LedgerBytes } from "../ledger/bytes.ts";
+import type { Claim, LateItem } from "../ledger/port.ts";
+import { adderBefore, bookFared, tryAlone } from "./batch.ts";
 import type { LaneWork, LateWork } from "./lane-work.ts";
 import { Loading, type Sender, type Trial } from "./message.ts";
+import { OpenIndex } from "./open-index.ts";
 import { pageAhead } from "./page.ts";
 import type { Act, Fault } from "./plan.ts";
 import { NotStored, readMessages } from "./reading.ts";
-import { OpenIndex, type Touched } from "./sets.ts";
+import type { Touched } from "./sets.ts";
 import type { Targets } from "./target.ts";
 import { applyTogether } from "./together.ts";
 
@@ -45,7 +47,7 @@ export async function loadLate(tx: LoadTransaction, lane: LaneWork, targets: Tar
       for (const message of together) healed.add(message);
       if (together.length > 0) continue;
     }
-    await bookFared(lane, message, fared, before, true);
+    await bookFared(tx, lane, message, fared, before, true);
   }
 }
 
@@ -62,14 +64,22 @@ async function loadWithFollowers(
   later: readonly LateWork[],
   targets: Targets,
 ): Promise<readonly Loading[]> {
-  const parents = child.sets.parents;
-  let refused = new Set<Loading>();
+  const { parents } = child.sets;
+  const made = (message: Loading): boolean => message !== child && !message.sets.creates.isDisjointFrom(parents);
+  // Most often the parent has not come yet, and nothing need be looked at further.
+  const hasCome = later.some(({ trial }) => trial instanceof Loading && made(trial));
+  if (!hasCome || !child.acts.every(mayBeNettedLate)) return [];
+  const reached = reachedFrom(child, later);
+  const refused = new Set<Loading>();
   for (let tries = 0; tries < GROUP_TRIES; tries++) {
-    const group = groupOf(lane, child, later, refused);
-    if (!group.some(({ sets }) => [...sets.creates].some((text) => parents.has(text)))) return [];
+    const group = groupOf(lane, child, reached, refused);
+    if (!group.some(made)) return [];
+    const numbers = new Set(group.map(({ seq: number }) => number));
     const { suspects, notes } = await tx.attempt(async () => {
-      const result = await applyTogether(tx, group, targets);
-      return { keep: result.suspects.size === 0, result };
+      const { suspects: others, notes: said } = await applyTogether(tx, group, targets);
+      const at = new Set(others.keys());
+      for (const { message, note } of said) if (await adderBefore(lane, message, [note], numbers)) at.add(message);
+      return { keep: at.size === 0, result: { suspects: at, notes: said } };
     });
     if (suspects.size === 0) {
       for (const message of group) {
@@ -79,7 +89,7 @@ async function loadWithFollowers(
       return group;
     }
     if (suspects.has(child)) return [];
-    refused = new Set([...refused, ...suspects.keys()]);
+    for (const message of suspects) refused.add(message);
   }
   return [];
 }
@@ -87,30 +97,36 @@ async function loadWithFollowers(
 /** Each try leaves out whom the one before found at fault; a group that is still refused after so many waits for its next turn. */
 const GROUP_TRIES = 8;
 
-/** The child with all that must come after it, and others that miss a parent: whatever one net effect may hold, in order. */
-function groupOf(lane: LaneWork, child: Loading, later: readonly LateWork[], refused: ReadonlySet<Loading>): Loading[] {
-  const group = [child];
-  const reached = new OpenIndex();
-  reached.open(child.lane, child.seq, child.sets.sets());
+/** What must come after the child, and others that miss a parent, in order; without those that no net effect may hold. */
+function reachedFrom(child: Loading, later: readonly LateWork[]): readonly Loading[] {
+  const index = new OpenIndex();
+  index.open(child.lane, child.seq, child.sets.sets());
+  const reached: Loading[] = [];
   for (const { item, trial, foregone } of later) {
     if (!(trial instanceof Loading)) continue;
     // Another child may miss its parent for the same reason, and the same page may wait behind both.
-    if (item.fault !== "PARENT_MISSING" && !reached.follows(trial.lane, trial.seq, trial.sets)) continue;
-    reached.open(trial.lane, trial.seq, trial.sets.sets());
-    const fits = !trial.fault && !foregone && !refused.has(trial) && trial.acts.every(mayBeNettedLate);
-    if (fits && !isBehindAnother(lane, trial, group)) group.push(trial);
+    if (item.fault !== "PARENT_MISSING" && !index.follows(trial.lane, trial.seq, trial.sets)) continue;
+    index.open(trial.lane, trial.seq, trial.sets.sets());
+    if (!trial.fault && !foregone && trial.acts.every(mayBeNettedLate)) reached.push(trial);
   }
-  return child.acts.every(mayBeNettedLate) ? group : [];
+  return reached;
 }
 
-/** Does it wait behind an open exception that is not of the group? */
-function isBehindAnother(lane: LaneWork, message: Loading, group: readonly Loading[]): boolean {
-  const others = new OpenIndex();
-  for (const open of lane.claim.open) {
-    const isMember = open.lane === message.lane && group.some(({ seq: number }) => number === open.seq);
-    if (!isMember && !lane.closed.includes(open.seq)) others.open(open.lane, open.seq, open.sets);
+/** The child and whoever of those reached waits behind nobody outside the group. */
+function groupOf(
+  lane: LaneWork,
+  child: Loading,
+  reached: readonly Loading[],
+  refused: ReadonlySet<Loading>,
+): Loading[] {
+  const group = [child];
+  const members = new Set([child.seq]);
+  for (const message of reached) {
+    if (refused.has(message) || lane.open.blocker(message.lane, message.seq, message.sets, members)) continue;
+    group.push(message);
+    members.add(message.seq);
   }
-  return others.blocker(message.lane, message.seq, message.sets) !== null;
+  return group;
 }
 
 /** The net effect compares no before-images: only for rows that have one writer, sums, and rows that are made or told as they are. */

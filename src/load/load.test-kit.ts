@@ -7,7 +7,8 @@ import { actor, epoch, laneName, seq, splitLane, terminalId, type LaneName, type
 import { systemRuntime, type Random } from "../base/runtime.ts";
 import type { Database } from "../database/port.ts";
 import { openSqlite } from "../database/sqlite/open.ts";
-import type { Claim, ExceptionWrite, LateItem, LedgerBytes, OpenException, StoredPiece } from "../ledger/port.ts";
+import type { LedgerBytes, StoredPiece } from "../ledger/bytes.ts";
+import type { Claim, ExceptionWrite, LateItem, OpenException } from "../ledger/port.ts";
 import type { Change } from "../message/change.ts";
 import { createLoader } from "./loader.ts";
 import type { LoadReport, Loader } from "./port.ts";
@@ -16,6 +17,8 @@ import { plainRule } from "./target.ts";
 
 export const lane = (terminal: string): LaneName => laneName(terminalId(terminal), epoch("e1"));
 export const halves: Random = { next: () => 0.5, bytes: (count) => new Uint8Array(count) };
+/** What a lane's version grows by with those. */
+export const STRIDE = 32_769;
 export const NOON = instant(Date.parse("2026-11-23T12:00:00Z"));
 
 export const rules = (

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Change, Row } from "../message/change.ts";
-import { Centre, Desk, lane, rules } from "./load.test-kit.ts";
+import { Centre, Desk, lane, rules, STRIDE } from "./load.test-kit.ts";
 
 const SHOP = `
   create table store (id integer primary key, name text not null);
@@ -48,8 +48,8 @@ describe("the loader", () => {
     expect(
       report.outcomes.map(({ lane: of, loadedThrough, version, lagMs }) => [of, loadedThrough, version, lagMs]),
     ).toEqual([
-      [till, 2, 1, 2000],
-      [other, 1, 1, 2000],
+      [till, 2, STRIDE, 2000],
+      [other, 1, STRIDE, 2000],
     ]);
     expect(centre.rows("select id, store from sale order by id")).toEqual([
       ["S-1", 1],
@@ -57,8 +57,8 @@ describe("the loader", () => {
       ["S-3", 2],
     ]);
     expect(centre.rows("select lane, loaded_through, version from waybill_lane order by lane")).toEqual([
-      [till, 2, 1],
-      [other, 1, 1],
+      [till, 2, STRIDE],
+      [other, 1, STRIDE],
     ]);
   });
 
@@ -108,7 +108,7 @@ describe("the loader", () => {
         lane: till,
         fence: 1,
         loadedThrough: 2,
-        version: 1,
+        version: STRIDE,
         passed: [{ lane: till, seq: 1, state: "dead", fault: "CHECK_VIOLATED", attempts: 1 }],
       },
     ]);
@@ -257,7 +257,7 @@ describe("the loader", () => {
     expect(desk.lane(till).loaded).toBe(3);
     expect(desk.events).toEqual([`lane stopped ${till} 4–10`]);
     await desk.load(desk.claims());
-    expect(desk.lane(till)).toMatchObject({ loaded: 3, version: 1 });
+    expect(desk.lane(till)).toMatchObject({ loaded: 3, version: STRIDE });
     expect(desk.events).toHaveLength(1);
     desk.discard(till, 1);
     await desk.load(desk.claims());

@@ -4,9 +4,10 @@ import type { Random } from "../base/runtime.ts";
 import { contextOf, type TraceContext } from "../observe/trace-context.ts";
 import { seq } from "../base/ids.ts";
 import type { Database } from "../database/port.ts";
-import type { Claim, LaneOutcome, LedgerBytes, OpenException } from "../ledger/port.ts";
+import type { LedgerBytes } from "../ledger/bytes.ts";
+import type { Claim, LaneOutcome, OpenException } from "../ledger/port.ts";
 import { loadBatch } from "./batch.ts";
-import { Caution } from "./foresee.ts";
+import { Caution } from "./caution.ts";
 import { LaneWork, type Dice, type Prepared } from "./lane-work.ts";
 import { loadLate } from "./late.ts";
 import type { Fault } from "./plan.ts";
@@ -105,12 +106,13 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
     const { works, lost, broken } = await database.load.transaction(async (tx) => {
       const works: LaneWork[] = [];
       const lost: Claim[] = [];
-      const marks = busy.map(({ claim: { lane, version }, centralThrough: loadedThrough }) => ({
-        lane,
-        version,
-        loadedThrough,
-      }));
-      const moved = await tx.moveLanes(marks);
+      const stride = 1 + Math.floor(random.next() * STRIDES);
+      for (const work of busy) work.nextVersion = work.claim.version + stride;
+      const moved = await tx.moveLanes(
+        busy.map(({ claim: { lane, version }, centralThrough: loadedThrough, nextVersion }) => ({
+          ...{ lane, version, nextVersion, loadedThrough },
+        })),
+      );
       for (const [at, work] of busy.entries()) {
         if (moved[at]) works.push(work);
         else lost.push(work.claim);
@@ -212,6 +214,12 @@ function tracesOf(lanes: readonly Prepared[], records: (context: TraceContext) =
   });
 }
 
+/**
+ * A version grows by 1 up to this, drawn for each transaction: after restores of both ledger and centre the same count of acts may
+ * stand for two histories, and a version must tell them apart. At 100 acts a second 2^53 lasts for 80 years.
+ */
+const STRIDES = 2 ** 16;
+
 /** A message that alone runs out of time is given this many times as much before it is called the cause. */
 const PATIENCE = 4;
 
@@ -265,20 +273,20 @@ const unchanged = ({ lane, fence, from, version }: Claim): LaneOutcome => ({
 });
 
 function outcomeOf(work: LaneWork, rules: Rules, clock: Clock): LaneOutcome {
-  const { claim, through, open } = work;
+  const { claim, through, open, nextVersion } = work;
   const at = work.newestAt === null ? null : instantOf(work.newestAt);
   const stops = through < claim.through && open.size >= rules.maxOpen;
   const stop = {
     kind: "lane stopped",
     from: seq(through + 1),
     through: claim.through,
-    detail: `${open.size} exceptions are open, and maxOpen is ${rules.maxOpen}; requeue or discard some`,
+    detail: `${open.size} exceptions are open, and maxOpen is ${rules.maxOpen}; requeue or discard some, or raise maxOpen`,
   };
   return {
     lane: claim.lane,
     fence: claim.fence,
     loadedThrough: through,
-    version: claim.version + 1,
+    version: nextVersion,
     exceptions: work.exceptions,
     closed: work.closed,
     events: stops ? [...work.events, stop] : work.events,

@@ -1,6 +1,7 @@
 import { seq, type Seq } from "../base/ids.ts";
 import type { KeySets } from "../ledger/key-sets.ts";
-import type { Claim, LedgerBytes, OpenException } from "../ledger/port.ts";
+import type { LedgerBytes } from "../ledger/bytes.ts";
+import type { Claim, OpenException } from "../ledger/port.ts";
 import { NOTHING_PERSONAL } from "./discreet.ts";
 import { InParts } from "./in-parts.ts";
 import type { LateWork, Prepared } from "./lane-work.ts";

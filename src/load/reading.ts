@@ -1,6 +1,6 @@
 import { seq, type LaneName, type Seq } from "../base/ids.ts";
 import { WaybillError } from "../base/errors.ts";
-import type { LedgerBytes, StoredPiece } from "../ledger/port.ts";
+import type { LedgerBytes, StoredPiece } from "../ledger/bytes.ts";
 import type { Change, Row } from "../message/change.ts";
 import { nameOf, type Fault } from "./plan.ts";
 

@@ -1,7 +1,7 @@
 import { asWaybillError, WaybillError } from "../base/errors.ts";
 import { seq } from "../base/ids.ts";
 import type { Database, LoadTransaction } from "../database/port.ts";
-import type { LedgerBytes } from "../ledger/port.ts";
+import type { LedgerBytes } from "../ledger/bytes.ts";
 import { InParts } from "./in-parts.ts";
 import { widened } from "./late.ts";
 import { Loading, type Trial } from "./message.ts";

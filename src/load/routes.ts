@@ -1,6 +1,6 @@
 import type { FaultCode } from "../base/errors.ts";
 import type { LaneName } from "../base/ids.ts";
-import type { Trial } from "./message.ts";
+import { Loading, type Trial } from "./message.ts";
 import type { Fault } from "./plan.ts";
 
 /** A route that was found broken: one fault for one reason, on many lanes, and next to nothing of the table goes through. */
@@ -122,7 +122,7 @@ export class Routes {
     if (routes.size === 0) return broken;
     for (const message of loaded())
       for (const route of routes)
-        if ((await message.routeAmong(new Set([route]))) !== null)
+        if (message instanceof Loading ? message.isOf(route) : (await message.routeAmong(new Set([route]))) !== null)
           this.#through.set(route, (this.#through.get(route) ?? 0) + 1);
     for (const [id, { again, ...reason }] of this.#reasons) {
       const { lanes, messages, through } = this.#added(id, reason);

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { epoch, laneName, seq, terminalId } from "../base/ids.ts";
 import type { KeySets } from "../ledger/key-sets.ts";
-import { joinedSets, NO_SETS, OpenIndex, Touched } from "./sets.ts";
+import { OpenIndex } from "./open-index.ts";
+import { joinedSets, NO_SETS, Touched } from "./sets.ts";
 
 const old = laneName(terminalId("t1"), epoch("e1"));
 const now = laneName(terminalId("t1"), epoch("e2"));
 const message = (sets: Partial<KeySets>): Touched => {
   const touched = new Touched();
-  for (const name of ["writes", "adds", "creates", "deletes", "parents"] as const)
-    for (const text of sets[name] ?? []) touched[name].add(text);
+  touched.add({ ...NO_SETS, ...sets });
   return touched;
 };
 const index = (...exceptions: [lane: typeof old, number: number, sets: Partial<KeySets> | null][]): OpenIndex => {

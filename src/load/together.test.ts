@@ -29,6 +29,10 @@ function watched(database: Database): {
         present: (table, columns, values) => tx.present(table, columns, values),
         attempt: (inner) => tx.attempt(inner),
         moveCursor: (from, to) => tx.moveCursor(from, to),
+        applyWhole: (effects) => {
+          applied.push(effects);
+          return tx.applyWhole(effects);
+        },
         apply: (effects) => {
           applied.push(effects);
           return tx.apply(effects);

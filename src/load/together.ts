@@ -48,8 +48,9 @@ export async function applyTogether(
     }
   };
 
-  for (const [index, message] of messages.entries()) {
-    if (message.acts.some((act) => needsOrder(act, targets))) {
+  for (let index = 0; index < messages.length; index++) {
+    const message = messages[index] as Loading;
+    if (needsOrder(message, targets)) {
       await flush();
       if (suspects.size > 0) break;
       const fared = await tx.attempt(async () => {
@@ -60,10 +61,9 @@ export async function applyTogether(
       notes.push(...fared.notes.map((note) => ({ message, note })));
       continue;
     }
-    for (const act of message.acts) {
-      if (net.add(act, index)) continue;
+    for (let done = net.addAll(message.acts, 0, index); done < message.acts.length;) {
       await flush();
-      net.add(act, index);
+      done = net.addAll(message.acts, done, index);
     }
     if (suspects.size > 0) break;
   }
@@ -82,9 +82,11 @@ function byTable(writes: readonly NetWrite[]): NetWrite[][] {
   return runs;
 }
 
-/** Changes that no net effect can stand for: a row that takes another key, and policies on tables whose order counts. */
-const needsOrder = (act: Act, targets: Targets): boolean =>
-  act.moves || (act.target.looks && targets.inOrder(act.target.shape.name));
+/** Has it changes that no net effect can stand for: a row that takes another key, and policies on tables whose order counts? */
+function needsOrder({ acts }: Loading, targets: Targets): boolean {
+  for (const { moves, target } of acts) if (moves || (target.looks && targets.inOrder(target.shape.name))) return true;
+  return false;
+}
 
 type Looked = { readonly acts: Act[]; readonly sources: number[] };
 
@@ -97,8 +99,14 @@ class Gathering {
     this.#round = new Round(targets.order, targets.inOrder);
   }
 
-  /** False: it does not fit into this round; nothing was taken. */
-  add(act: Act, source: number): boolean {
+  /** Takes those after the first `done`, as far as they fit into this round: an empty one takes one at least. @returns how many are done then */
+  addAll(acts: readonly Act[], done: number, source: number): number {
+    let at = done;
+    while (at < acts.length && this.#add(acts[at] as Act, source)) at++;
+    return at;
+  }
+
+  #add(act: Act, source: number): boolean {
     if (!act.target.looks) return this.#round.add(act.text, effectOf(act), [source]);
     const looked = this.#looked.get(act.text);
     if (!looked) {

@@ -33,8 +33,8 @@ async function send({ database: { capture } }: PostgresStation, desk: Desk, afte
     parts = [];
   }
   const last = lines.at(-1)?.seq ?? after;
-  await capture.acknowledge({ receivedThrough: seq(last), loadedThrough: seq(last) });
-  await capture.flush({ keep: 10 });
+  await capture.acknowledge({ epoch: epoch("e1"), receivedThrough: seq(last), loadedThrough: seq(last) });
+  await capture.flush({ keep: 10, since: null });
   return last;
 }
 
@@ -61,7 +61,7 @@ describeWith("postgres", "a till of fifty writers loaded at the centre", (server
     await centre.database.load.install();
     const { capture } = till.database;
     await capture.install({ role: "terminal", tables: TABLES, quietGapMs: 1_000 });
-    await capture.beginEpoch(epoch("e1"));
+    await capture.beginEpoch(epoch("e1"), null);
     const desk = new Desk(centre.database, rules(Object.fromEntries(TABLES.map((table) => [table, {}]))));
 
     // What was there before, as a new terminal sends it.

@@ -79,11 +79,53 @@ export const valuesOf = (form: KeyForm, row: Row): Row =>
  * so values are compared as they were written. The mark keeps these texts apart from the target's.
  */
 export function sourceText(table: string, key: Row): string {
-  const columns = Object.keys(key);
-  if (columns.length > 1) columns.sort();
+  const columns = sorted(Object.keys(key));
   let text = `~${shown(table)}`;
   for (const column of columns) text += ` ${shown(column)}=${sourceValue(field(key, column) ?? null)}`;
   return text;
+}
+
+/** Few keys have more than two columns, and sorting two costs more than asking. */
+function sorted(names: readonly string[]): readonly string[] {
+  const [first = "", second = ""] = names;
+  if (names.length <= 2) return names.length < 2 || first < second ? names : [second, first];
+  return names.toSorted();
+}
+
+/**
+ * Gives the values of a canonical text to `into`, each as it stands there. False: one of them is quoted, so that it would take
+ * reading to tell them apart, and none was given.
+ */
+export function takeValues(text: string, into: Set<string>): boolean {
+  if (text.includes('"')) return false;
+  for (let sign = text.indexOf("="); sign >= 0;) {
+    const end = text.indexOf(" ", sign);
+    into.add(end < 0 ? text.slice(sign + 1) : text.slice(sign + 1, end));
+    sign = end < 0 ? -1 : text.indexOf("=", end);
+  }
+  return true;
+}
+
+/** The table of a canonical text that has no quoted part, as it stands there. */
+export const tableOfText = (text: string): string => text.slice(0, text.indexOf(" "));
+
+/** Visits the values of the row's text, as `takeValues` gives them, while `visit` says yes. False: it said no, or the row has no such text. */
+export function everyTextValue(form: KeyForm, row: Row, visit: (value: string) => boolean): boolean {
+  for (const { from, kind } of form.parts) {
+    const value = field(row, from);
+    if (value === undefined || value === null) return false;
+    // A text as it is: were it to be quoted, so would be the text that it could be found in.
+    if (!visit(kind === "text" && typeof value === "string" ? value : valueText(kind, value))) return false;
+  }
+  return true;
+}
+/** The same of `sourceText`. */
+export function everyKeyValue(key: Row, visit: (value: string) => boolean): boolean {
+  for (const column of Object.keys(key)) {
+    const value = key[column] ?? null; // one of its own columns
+    if (!visit(typeof value === "string" ? value : sourceValue(value))) return false;
+  }
+  return true;
 }
 
 /** A key for people, in the order its columns have: `sale_id=S-9, number=3`. Cut where a value is long. */
@@ -111,6 +153,9 @@ function isPlainAscii(text: string): boolean {
 const ASCII: readonly boolean[] = Array.from({ length: 128 }, (_, code) => PLAIN.test(String.fromCharCode(code)));
 
 function valueText(kind: ColumnKind, value: WireValue): string {
+  // What most keys are, without the detour; the other texts below are the same for these.
+  if (kind === "text" && typeof value === "string") return shown(value);
+  if (kind === "integer" && typeof value === "number" && Number.isSafeInteger(value)) return String(value);
   const text = keyText(kind, value);
   // The first letter tells the class. For a value of its column's kind it is always the same and can be left out.
   return isMarked(value) || text.startsWith("?") ? `!${JSON.stringify(text)}` : shown(text.slice(1));

@@ -14,12 +14,17 @@ export type NetWrite = { readonly write: Write; readonly sources: readonly numbe
 
 /** What one row has so far: what is to be written, and whether it is deleted afterwards. */
 type Entry = {
-  readonly table: string;
+  /** The row's canonical key, and its table's rank among the tables. */
+  readonly text: string;
+  readonly rank: number;
   write: Write | null;
-  writers: number[];
+  writers: readonly number[];
   remove: Write | null;
-  removers: number[];
+  removers: readonly number[];
 };
+const NOBODY: readonly number[] = [];
+
+type Ranked = { readonly rank: number; readonly text: string; readonly net: NetWrite };
 
 /**
  * The net effect of many messages, gathered row by row: fifty price changes of one article become one write. It is made so
@@ -30,7 +35,7 @@ export class Round {
   readonly #order: TableOrder;
   readonly #inOrder: (table: string) => boolean;
   readonly #rows = new Map<string, Entry>();
-  readonly #loose: { rank: number; text: string; net: NetWrite }[] = [];
+  readonly #loose: Ranked[] = [];
   readonly #ranksWithDeletes = new Set<number>();
 
   /** @param inOrder tables whose changes are kept as they are, in the order they came: others' triggers see each of them */
@@ -49,41 +54,42 @@ export class Round {
     if (this.#inOrder(write.table)) return this.#addLoose(text, write, sources);
     const entry = this.#rows.get(text);
     if (!entry) {
+      const rank = this.#order.ranks.get(write.table) ?? 0;
       const isDelete = write.kind === "delete";
       this.#rows.set(text, {
-        table: write.table,
+        text,
+        rank,
         write: isDelete ? null : write,
-        writers: isDelete ? [] : [...sources],
+        writers: isDelete ? NOBODY : sources,
         remove: isDelete ? write : null,
-        removers: isDelete ? [...sources] : [],
+        removers: isDelete ? sources : NOBODY,
       });
       return true;
     }
     if (write.kind === "delete") {
       entry.remove = entry.remove ? withOrigin(entry.remove, write) : write;
-      pushNew(entry.removers, sources);
+      entry.removers = joined(entry.removers, sources);
       return true;
     }
     if (entry.remove || !entry.write || !mayFollow(entry.write, write)) return false;
     // Of rows that are only kept the first stands, as it would at the centre.
     const row = write.kind === "keep" ? entry.write.row : { ...entry.write.row, ...write.row };
     entry.write = { ...withOrigin(entry.write, write), ...(row && { row }) };
-    pushNew(entry.writers, sources);
+    entry.writers = joined(entry.writers, sources);
     return true;
   }
 
   /** All writes in the order to apply them: parents before children, deletes last and children first, by key within a table. */
   writes(): NetWrite[] {
-    const ups: { rank: number; text: string; net: NetWrite }[] = [];
-    const downs: { rank: number; text: string; net: NetWrite }[] = [];
-    const rankOf = (table: string): number => this.#order.ranks.get(table) ?? 0;
-    for (const [text, { table, write, writers, remove, removers }] of this.#rows) {
-      if (write) ups.push({ rank: rankOf(table), text, net: { write, sources: writers } });
-      if (remove) downs.push({ rank: rankOf(table), text, net: { write: remove, sources: removers } });
+    const ups: Ranked[] = [];
+    const downs: Ranked[] = [];
+    for (const { text, rank, write, writers, remove, removers } of this.#rows.values()) {
+      if (write) ups.push({ rank, text, net: { write, sources: writers } });
+      if (remove) downs.push({ rank, text, net: { write: remove, sources: removers } });
     }
     for (const loose of this.#loose) (loose.net.write.kind === "delete" ? downs : ups).push(loose);
     // The sort is stable, so rows of a table that keeps its order stay as they came.
-    const byKey = (a: { text: string; net: NetWrite }, b: { text: string }): number =>
+    const byKey = (a: Ranked, b: Ranked): number =>
       this.#inOrder(a.net.write.table) || a.text === b.text ? 0 : a.text < b.text ? -1 : 1;
     ups.sort((a, b) => a.rank - b.rank || byKey(a, b));
     downs.sort((a, b) => b.rank - a.rank || byKey(a, b));
@@ -110,6 +116,9 @@ function mayFollow(first: Write, next: Write): boolean {
 const withOrigin = (first: Write, next: Write): Write =>
   first.origin === next.origin ? first : { ...first, origin: null };
 
-function pushNew(known: number[], sources: readonly number[]): void {
-  for (const source of sources) if (known.at(-1) !== source) known.push(source);
+/** Both, each once; `sources` ascend and are none below the last that is known. Lists are shared, so never changed. */
+function joined(known: readonly number[], sources: readonly number[]): readonly number[] {
+  if (known.length === 0) return sources;
+  const fresh = sources.filter((source, at) => source !== (sources[at - 1] ?? known.at(-1)));
+  return fresh.length === 0 ? known : [...known, ...fresh];
 }

@@ -93,12 +93,18 @@ export const LOG_EVENTS = {
   "seat.lost": "Another hub took that over; this one stands by.",
   "seat.failed": "The ledger did not say whose task it is; the seat runs out unless it answers in time.",
   "publisher.lost-race": "Another publisher forwarded first; this one starts again from where the ledger is.",
+  "publisher.rows-again":
+    "Terminals have seen updates that the restored log does not know; the centre may be older, too: every table is sent as it is.",
   "publisher.centre-restored":
     "The centre shows fewer or other updates than were forwarded: it was restored; a new epoch begins.",
   "publisher.ledger-restored":
     "The ledger shows fewer forwarded updates than the centre was told: it was restored; they are forwarded again.",
   "publisher.updates-missing":
     "Updates the ledger lost are no longer kept at the centre; all tables are sent again as they are.",
+  "updates.begun-again":
+    "A terminal was away for longer than updates are kept: it goes on behind them, and both sides are compared and mended.",
+  "updates.other-history":
+    "A terminal shows a cursor of a history that neither the update log nor the centre has: both were restored. It gets every row as it is.",
   "updates.log-restored":
     "A terminal's cursor is ahead of the update log: the ledger was restored; ids go on in a new term above it.",
   "snapshot.ordered": "Terminals get the rows of their audiences as they are now.",
@@ -116,6 +122,10 @@ export const LOG_EVENTS = {
   "submit.acknowledged": "The hub stored messages of ours.",
   "submit.failed": "Sending met a fault; it is tried again after a pause.",
   "submit.stopped": "The hub does not let this terminal send any more; capture goes on.",
+  "receive.goes-elsewhere":
+    "The hub has no such history of updates as the cursor is of: it was restored, and every row comes again.",
+  "receive.begins-again":
+    "The hub keeps no updates from so long ago: this terminal goes on behind them, and the hub compares both sides.",
   "submit.rewound": "The hub lost messages it had acknowledged (restored); they are sent again.",
   "epoch.begun": "A new numbering began: this terminal or the hub was restored.",
   "epoch.known-again":

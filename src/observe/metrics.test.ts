@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { METRICS, Metrics } from "./metrics.ts";
+import { METRICS } from "./metric-list.ts";
+import { Metrics } from "./metrics.ts";
 
 test("a metric reads as Prometheus text with its meaning and unit", () => {
   const metrics = new Metrics();

@@ -40,7 +40,7 @@ const row = (table: string, id: number, more: Record<string, number | null> = {}
   key: { id },
   row: { id, ...more },
 });
-const start = { id: updateId(0), changes: 0, seen: null };
+const start = { id: updateId(0), changes: 0, seen: null, inside: null, strand: "S" };
 
 test("a slice ends early when the application's own triggers are slower than it was planned for", async () => {
   await using dir = tempDir();
@@ -54,12 +54,15 @@ test("a slice ends early when the application's own triggers are slower than it 
     20,
   );
   const changes = Array.from({ length: 200 }, (_, i) => row("item", i));
-  const slicer = new Slicer([{ id: updateId(5), tx: "t", changes }], start, updateId(5));
+  const slicer = new Slicer(
+    { updates: [{ id: updateId(5), tx: "t", changes }], through: updateId(5), cut: false, strand: "S" },
+    start,
+  );
   const applied = await applySlice(it, slicer, 200);
   expect(applied.changes).toBeGreaterThan(0);
   expect(applied.changes).toBeLessThan(200);
   const cursor = (await it.database.capture.state()).cursor;
-  expect(cursor).toEqual({ id: 4, changes: applied.changes, seen: null });
+  expect(cursor).toEqual({ id: 4, changes: applied.changes, seen: null, inside: null, strand: "S" });
   expect(it.app.prepare("select count(*) as n from item").get()?.["n"]).toBe(applied.changes);
 });
 
@@ -77,7 +80,10 @@ test("a deferred constraint that only the commit finds marks its row, and nothin
     row("child", 2, { parent: 99 }),
     row("child", 3, { parent: 1 }),
   ];
-  const slicer = new Slicer([{ id: updateId(5), tx: "t", changes }], start, updateId(5));
+  const slicer = new Slicer(
+    { updates: [{ id: updateId(5), tx: "t", changes }], through: updateId(5), cut: false, strand: "S" },
+    start,
+  );
   while (!slicer.done) await applySlice(it, slicer, 200);
   expect(
     it.app
@@ -86,16 +92,26 @@ test("a deferred constraint that only the commit finds marks its row, and nothin
       .map(({ id }) => id),
   ).toEqual([1, 3]);
   expect(it.stale.list(9)).toMatchObject([{ id: 5, table: "child", code: "PARENT_MISSING" }]);
-  expect((await it.database.capture.state()).cursor).toEqual({ id: 5, changes: 0, seen: null });
+  expect((await it.database.capture.state()).cursor).toEqual({
+    id: 5,
+    changes: 0,
+    seen: null,
+    inside: null,
+    strand: "S",
+  });
 });
 
 test("refusals are on the disk before the cursor passes them", async () => {
   await using dir = tempDir();
   await using it = await parts(dir, "create table item (id integer primary key, grade integer not null)", 50);
   const slicer = new Slicer(
-    [{ id: updateId(5), tx: "t", changes: [row("item", 1, { grade: null })] }],
+    {
+      updates: [{ id: updateId(5), tx: "t", changes: [row("item", 1, { grade: null })] }],
+      through: updateId(5),
+      cut: false,
+      strand: "S",
+    },
     start,
-    updateId(5),
   );
   const seen: string[] = [];
   const { capture } = it.database;

@@ -105,8 +105,13 @@ async function passOver(
   return { changes: 1, refused, heldMs };
 }
 
-export async function moveCursor(tx: LoadTransaction, from: Cursor, to: Cursor): Promise<void> {
-  if (from.id === to.id && from.changes === to.changes) return;
+export async function moveCursor(
+  tx: LoadTransaction,
+  from: Cursor,
+  to: Cursor,
+  how: "onwards" | "wherever" = "onwards",
+): Promise<void> {
+  if (how === "onwards" && from.id === to.id && from.changes === to.changes) return;
   if (await tx.moveCursor(from, to)) return;
   throw new WaybillError(
     "INTERNAL",

@@ -1,5 +1,6 @@
+import type { Seq } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
-import type { PackLimits } from "../database/port.ts";
+import type { Kept, PackLimits } from "../database/port.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { restMs } from "./slice.ts";
@@ -9,6 +10,8 @@ import type { Wake } from "../base/wake.ts";
 /** Acknowledgements are written down after so many messages or so long, whichever comes first: each write may meet a till's. */
 const FLUSH_MESSAGES = 1_000;
 const FLUSH_MS = 30_000;
+/** How often a till that has nothing new looks for messages that are too old to be kept. */
+const AGED_MS = 3_600_000;
 
 export type CaptureParts = {
   readonly station: Station;
@@ -21,7 +24,8 @@ export type CaptureParts = {
   readonly looked: () => Promise<boolean>;
   readonly limits: () => PackLimits;
   readonly pollMs: number;
-  readonly keep: number;
+  /** Which loaded messages stay here. */
+  readonly kept: () => Kept;
 };
 
 /** A till that has just sold something is looked at this many times as often as a quiet one, and less and less often after. */
@@ -37,6 +41,8 @@ export class Packer {
   #look = true;
   #resyncing = true;
   #paging = false;
+  /** The next page goes when the hub has the lane up to here; null: the last page has not been packed yet. */
+  #nextPageAt: Seq | null = null;
   #waitMs: number;
   #flushed = { loadedThrough: 0, at: 0 };
 
@@ -73,8 +79,8 @@ export class Packer {
 
   /** Writes the acknowledgements down. For the end. */
   async close(): Promise<void> {
-    const { station, keep } = this.#parts;
-    await station.use((database) => database.capture.flush({ keep }));
+    const { station, kept } = this.#parts;
+    await station.use((database) => database.capture.flush(kept()));
   }
 
   async #pack(): Promise<void> {
@@ -100,14 +106,21 @@ export class Packer {
     );
   }
 
-  /** The next page only when the hub has all that was packed: a page waits for sales, never a sale behind pages. */
+  /**
+   * The next page only when the hub has the last one and what was packed with it: a sale never waits behind two pages, and a
+   * backlog goes first. Not "all that was packed": a till that sells faster than its hub answers would never send a page.
+   */
   #paced(): boolean {
-    const { marks } = this.#parts.station;
-    return !this.#look && marks.receivedThrough >= marks.packedThrough;
+    if (this.#look) return false;
+    const { packedThrough, receivedThrough } = this.#parts.station.marks;
+    this.#nextPageAt ??= packedThrough;
+    // A new epoch's numbers begin below those of the one before.
+    return receivedThrough >= Math.min(this.#nextPageAt, packedThrough);
   }
 
   async #page(): Promise<number> {
     const { station, log } = this.#parts;
+    this.#nextPageAt = null;
     const rows = station.pages.rows;
     const { result, ms } = await station.timed((database) => database.capture.resyncStep(rows));
     if (result === "more") {
@@ -124,12 +137,14 @@ export class Packer {
   }
 
   async #flush(): Promise<void> {
-    const { station, runtime, keep } = this.#parts;
+    const { station, runtime, kept } = this.#parts;
     const { loadedThrough } = station.marks;
     const fresh = loadedThrough - this.#flushed.loadedThrough;
     const now = runtime.clock.elapsed();
-    if (fresh <= 0 || (fresh < FLUSH_MESSAGES && now - this.#flushed.at < FLUSH_MS)) return;
-    await station.use((database) => database.capture.flush({ keep }));
+    const waitedMs = now - this.#flushed.at;
+    // What is kept grows old also where nothing new is loaded.
+    if (fresh <= 0 ? waitedMs < AGED_MS : fresh < FLUSH_MESSAGES && waitedMs < FLUSH_MS) return;
+    await station.use((database) => database.capture.flush(kept()));
     this.#flushed = { loadedThrough, at: now };
   }
 }

@@ -47,6 +47,7 @@ export const terminalConfig = z.strictObject({
   keepMessages: whole(0)
     .default(10_000)
     .describe("newest messages kept here although they are loaded, for a hub restored from a backup"),
+  keepDays: whole(1, 36_500).default(90).describe("and none of these for longer, in days since it was committed here"),
   batchKib: whole(16).default(1_024).describe("payload of one request before compression, in KiB"),
   waitSeconds: whole(0, 30).default(25).describe("how long one request for updates waits at the hub, in s"),
   manifestMs: milliseconds(1_000, 60_000, "how often the hub is asked which tables to keep in step"),

@@ -3,19 +3,22 @@ import { asWaybillError } from "../base/errors.ts";
 import { epoch, type Epoch } from "../base/ids.ts";
 import { newUlid, type Runtime } from "../base/runtime.ts";
 import type { Log } from "../observe/log.ts";
+import type { EpochCall } from "../wire/calls.ts";
 import type { HubClient } from "./hub-client.ts";
 import type { Station } from "./station.ts";
 
 /**
- * What was asked of the hub, written down before it was asked: a call whose answer was lost is repeated with the same
- * `install`, and so answered the same. `install` is drawn anew for each epoch: two tills copied from one image must not be
- * taken for one. `from` is this database's epoch at that time; once another has begun here, the record is history.
+ * What was asked of the hub, written down before it was asked: a call whose answer was lost is repeated word by word, and so
+ * answered the same. The new epoch's name is drawn here, so that it is the same at a hub whose ledger was restored meanwhile, too,
+ * and when an old copy of the call arrives there. `install` is drawn anew for each epoch: two tills copied from one image must
+ * not be taken for one. `from` is this database's epoch at that time; once another has begun here, the record is history.
  */
 const asked = z.object({
   from: z.string().nullable(),
   previous: z.string().nullable(),
   install: z.string(),
   reason: z.string(),
+  epoch: z.string(),
 });
 type Asked = z.infer<typeof asked>;
 const FACT = "epoch-asked";
@@ -42,7 +45,7 @@ export async function openEpoch(parts: EpochParts, reason: string): Promise<Epoc
   }
   const call = (await recalled(station, from)) ?? (await remembered(parts, { from, previous: from, reason }));
   const name = epoch(await ask(parts, client, call));
-  await station.use((database) => database.capture.beginEpoch(name));
+  await station.use((database) => database.capture.beginEpoch(name, from));
   await station.readMarks();
   log.warn({ epoch: name, previous: from, reason: call.reason }, "epoch.begun");
   return name;
@@ -50,7 +53,7 @@ export async function openEpoch(parts: EpochParts, reason: string): Promise<Epoc
 
 /**
  * The hub's current epoch is another than this database's. If it is the one that came before ours, the hub was restored to a
- * time before ours began: ours goes on under its name, and what was lost is sent again. Else another install has taken over,
+ * time before ours began: the call that opened ours is repeated, and what was lost is sent again. Else another install has taken over,
  * and the hub is asked for an epoch of our own, which it gives when a person allows it.
  * @throws EPOCH_CLOSED or EPOCH_WAITS until then
  */
@@ -60,7 +63,7 @@ export async function goOnOrAsk(parts: EpochParts, current: string): Promise<voi
   const text = await station.use((database) => database.capture.recall(FACT));
   const opened = text === null ? null : asked.parse(JSON.parse(text));
   if (ours !== null && opened !== null && opened.from !== ours && opened.previous === current) {
-    await client.openEpoch(opened.previous, opened.install, opened.reason, ours);
+    await client.openEpoch({ ...callOf(opened), epoch: ours });
     log.warn({ epoch: ours, previous: current }, "epoch.known-again");
     return;
   }
@@ -69,7 +72,7 @@ export async function goOnOrAsk(parts: EpochParts, current: string): Promise<voi
 
 async function ask(parts: EpochParts, client: HubClient, call: Asked): Promise<string> {
   try {
-    return await client.openEpoch(call.previous, call.install, call.reason);
+    return await client.openEpoch(callOf(call));
   } catch (thrown) {
     const error = asWaybillError(thrown);
     const current = error.facts["epoch"];
@@ -81,7 +84,7 @@ async function ask(parts: EpochParts, client: HubClient, call: Asked): Promise<s
       previous: current,
       reason: "another database of the same terminal",
     });
-    return client.openEpoch(again.previous, again.install, again.reason);
+    return client.openEpoch(callOf(again));
   }
 }
 
@@ -92,8 +95,19 @@ async function recalled(station: Station, from: Epoch | null): Promise<Asked | n
   return call.from === from ? call : null;
 }
 
-async function remembered({ station, runtime }: EpochParts, call: Omit<Asked, "install">): Promise<Asked> {
-  const whole = { ...call, install: newUlid(runtime.clock.now(), runtime.random) };
+async function remembered(
+  { station, runtime }: EpochParts,
+  call: Pick<Asked, "from" | "previous" | "reason">,
+): Promise<Asked> {
+  const drawn = (): string => newUlid(runtime.clock.now(), runtime.random);
+  const whole = { ...call, install: drawn(), epoch: drawn() };
   await station.use((database) => database.capture.remember(FACT, JSON.stringify(whole)));
   return whole;
 }
+
+const callOf = ({ previous, install, reason, epoch: name }: Asked): EpochCall => ({
+  previous,
+  install,
+  reason,
+  epoch: name,
+});

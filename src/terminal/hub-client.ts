@@ -1,6 +1,6 @@
 import { isoOf, type Clock } from "../base/clock.ts";
 import { WaybillError } from "../base/errors.ts";
-import type { UpdateId } from "../base/ids.ts";
+import type { Epoch, Seq, UpdateId } from "../base/ids.ts";
 import type { HttpResponse, Network } from "../base/network.ts";
 import {
   acknowledgement,
@@ -8,6 +8,7 @@ import {
   epochAnswer,
   statusAnswer,
   type AcknowledgementAnswer,
+  type EpochCall,
   type StatusAnswer,
 } from "../wire/calls.ts";
 import { traceparentOf, type TraceContext } from "../observe/trace-context.ts";
@@ -42,6 +43,17 @@ export type Enrolment = {
 };
 /** A row that was refused here; `detail` is for people. */
 export type ReportedRefusal = { readonly id: string; readonly code: string; readonly detail: string };
+
+/** How far the hub has acknowledged this terminal's lane. */
+export type Standing = { readonly epoch: Epoch; readonly received: Seq };
+
+/** `again`: to begin behind updates that the hub does not keep any more; it then compares both sides. */
+type Asked = {
+  readonly strand?: string | null;
+  readonly told?: string | null;
+  readonly stands?: Standing | null;
+  readonly again?: boolean;
+};
 
 type Call = {
   readonly method: "GET" | "POST";
@@ -86,9 +98,8 @@ export class HubClient {
     return { manifest: this.#read(manifest, answer, "/v1/manifest"), etag: answer.headers["etag"] ?? null };
   }
 
-  /** @throws EPOCH_CLOSED with `epoch`; EPOCH_WAITS. The same `install` asking again is answered the same. */
-  async openEpoch(previous: string | null, install: string, reason: string, named?: string): Promise<string> {
-    const call = { previous, install, reason, ...(named === undefined ? {} : { epoch: named }) };
+  /** @throws EPOCH_CLOSED with `epoch`; EPOCH_WAITS. The same call again is answered the same. */
+  async openEpoch(call: EpochCall): Promise<string> {
     return (await this.#json(epochAnswer, { method: "POST", path: "/v1/epochs", ...jsonBody(call) })).epoch;
   }
 
@@ -108,22 +119,28 @@ export class HubClient {
   }
 
   /**
-   * Waits up to `waitSeconds` at the hub for the first update, or for a question other than `told`. `bytes`: of the whole
-   * answer, decompressed. @throws CURSOR_GONE
+   * Waits up to `waitSeconds` at the hub for the first update, for a question other than `told`, or to hear that the hub has
+   * less than `stands` says. How much comes at once is the hub's to say: about a mebibyte. @throws CURSOR_GONE
    */
   async updates(
     after: UpdateId,
-    limit: number,
     waitSeconds: number,
-    told: string | null = null,
-  ): Promise<Attested<IncomingUpdate> & { readonly bytes: number }> {
+    { strand = null, told = null, stands = null, again = false }: Asked = {},
+  ): Promise<Attested<IncomingUpdate>> {
+    const query = new URLSearchParams({ after: String(after), wait: String(waitSeconds) });
+    if (strand !== null) query.set("strand", strand);
+    if (told !== null) query.set("told", told);
+    if (again) query.set("again", "true");
+    if (stands !== null) {
+      query.set("epoch", stands.epoch);
+      query.set("received", String(stands.received));
+    }
     const answer = await this.#call({
       method: "GET",
-      path: `/v1/updates?after=${after}&limit=${limit}&wait=${waitSeconds}${told === null ? "" : `&told=${told}`}`,
+      path: `/v1/updates?${query.toString()}`,
       timeoutMs: this.#options.timeoutMs + waitSeconds * 1_000,
     });
-    const body = bodyOf(answer);
-    return { ...readUpdates(body), bytes: body.byteLength };
+    return readUpdates(bodyOf(answer));
   }
 
   async acknowledgeUpdates(appliedThrough: UpdateId, refused: readonly ReportedRefusal[]): Promise<void> {

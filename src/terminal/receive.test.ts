@@ -115,6 +115,23 @@ describe("the way down", () => {
     expect((await agent.terminal.status()).down.stale).toBe(1);
   });
 
+  test("I9, I11: what comes from a hub of another history is applied, whatever was seen before under the same ids and numbers", async () => {
+    await using s = await scene();
+    await using agent = await startAgent(s.dir, s.hub);
+    s.hub.strand = "before";
+    s.hub.publish([price("A", "1.00")], "central/E/7");
+    s.hub.publish([price("B", "1.00")], "central/E/8");
+    const seen = s.hub.publish([price("C", "1.00")], "central/E/9");
+    await until(() => s.hub.applied.some(({ through }) => through === seen));
+    s.hub.updates.splice(1);
+    s.hub.strand = "after";
+    s.hub.publish([price("A", "2.00")], "central/E/8");
+    await until(async () => (await agent.terminal.status()).down.appliedThrough < seen);
+    s.hub.publish([price("A", "3.00")], "central/E/9"); // the id and number that C had
+    await until(() => priceOf(s.till, "A") === "3.00");
+    expect(priceOf(s.till, "C")).toBe("1.00");
+  });
+
   test("answers without anything for us cause no write", async () => {
     await using s = await scene();
     await using agent = await startAgent(s.dir, s.hub, { config: { waitSeconds: 0 } });

@@ -1,3 +1,4 @@
+import { asWaybillError } from "../base/errors.ts";
 import type { UpdateId } from "../base/ids.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Cursor } from "../database/port.ts";
@@ -5,17 +6,13 @@ import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Tracing } from "../observe/tracing.ts";
 import { applySlice, moveCursor } from "./apply.ts";
-import type { HubClient } from "./hub-client.ts";
+import type { HubClient, Standing } from "./hub-client.ts";
 import { restMs } from "./slice.ts";
 import { tellApplied } from "./spans.ts";
 import { Slicer, type Entry } from "./slicer.ts";
 import type { StaleRows } from "./stale.ts";
 import type { Station } from "./station.ts";
 
-/** How many updates are asked for at once follows from their size: an answer should have about this many bytes, to stay small in memory. */
-const ANSWER_BYTES = 1024 * 1024;
-const FIRST_LIMIT = 8;
-const MOST_UPDATES = 5_000;
 /** A position that was attested but brought nothing for us is written down only after so long: each write may meet a till's. */
 const IDLE_WRITE_MS = 600_000;
 
@@ -36,6 +33,9 @@ export type ReceiveParts = {
   readonly signal: AbortSignal;
   /** The question this agent knows of already, and where it hears of another one. */
   readonly questions: { readonly told: string | null; tell(id: string | null): void };
+  /** How far the hub has this terminal's messages by its own word, null while that is being asked; and whom to tell that it has less. */
+  readonly standing: () => Standing | null;
+  readonly behind: () => void;
 };
 
 /** Takes updates from the hub and applies them: the way down. One step is one request and all that came with it. */
@@ -44,8 +44,7 @@ export class Receiver {
   /** Where the database's cursor stands; null: to be read. */
   #cursor: Cursor | null = null;
   /** Attested through here, though nothing for us came since the cursor. */
-  #attested = 0;
-  #limit = FIRST_LIMIT;
+  #attested: Pick<Cursor, "id" | "strand"> | null = null;
   #writtenAt: number;
 
   constructor(parts: ReceiveParts) {
@@ -55,32 +54,46 @@ export class Receiver {
 
   /** Attested through here: what came up to it has taken effect, or there was nothing for us. */
   get attested(): number {
-    return this.#attested;
+    return this.#attested?.id ?? 0;
   }
 
   /** @returns milliseconds until the next step: always 0, as the hub does the waiting. */
   async step(): Promise<number> {
-    const { client, signal, station, waitSeconds, questions, tracing, runtime } = this.#parts;
+    const { client, signal, station, waitSeconds, questions, standing, behind, tracing, runtime } = this.#parts;
     const cursor = (this.#cursor ??= (await station.use((database) => database.capture.state())).cursor);
     await this.#report(cursor);
-    const after = cursor.id > this.#attested ? cursor.id : (this.#attested as Cursor["id"]);
-    const batch = await client.updates(after, this.#limit, waitSeconds, questions.told);
+    const { id: after, strand } = cursor.id > this.attested ? cursor : (this.#attested ?? cursor);
+    const asked = { strand, told: questions.told, stands: standing() };
+    const batch = await this.#ask(after, (again) => client.updates(after, waitSeconds, { ...asked, again }));
     questions.tell(batch.question ?? null);
-    if (batch.updates.length > 0) this.#limit = limitFor(batch.updates.length, batch.bytes);
+    if (batch.behind === true) behind();
     this.#cursor = null; // read again if anything below fails: only the database knows what was committed
-    const { updates, through } = batch.more ? withoutCutTransaction(batch) : batch;
-    const slicer = new Slicer(updates, cursor, through);
+    if (batch.other === true) return this.#goElsewhere(cursor, batch);
+    const whole = batch.more ? withoutCutTransaction(batch) : { ...batch, cut: false };
+    const slicer = new Slicer({ ...whole, strand: batch.strand }, cursor);
     if (slicer.done) return this.#nothing(cursor, slicer);
     const from = runtime.clock.now();
     const refused = new Map<number, string>();
     while (!slicer.done && !signal.aborted) await this.#slice(slicer, refused);
-    const applied = updates.filter(({ id }) => id > cursor.id && id <= slicer.cursor.id);
+    const applied = whole.updates.filter(({ id }) => id > cursor.id && id <= slicer.cursor.id);
     if (tracing.on) tellApplied(tracing, applied, refused, { from, to: runtime.clock.now() });
     this.#parts.metrics.add("waybill_terminal_updates_applied_total", applied.length, {});
     this.#cursor = slicer.cursor;
-    this.#attested = 0;
+    this.#attested = null;
     await client.acknowledgeUpdates(slicer.cursor.id, []);
     return 0;
+  }
+
+  /** Away for longer than updates are kept, it goes on behind them: the hub compares both sides and sends what differs. */
+  async #ask<T>(after: number, ask: (again: boolean) => Promise<T>): Promise<T> {
+    try {
+      return await ask(false);
+    } catch (thrown) {
+      const error = asWaybillError(thrown);
+      if (error.code !== "CURSOR_GONE") throw thrown;
+      this.#parts.log.warn({ after, error }, "receive.begins-again");
+      return ask(true);
+    }
   }
 
   async #slice(slicer: Slicer, faults: Map<number, string>): Promise<void> {
@@ -116,8 +129,26 @@ export class Receiver {
       this.#cursor = to;
     } else {
       this.#cursor = cursor;
-      this.#attested = to.id;
+      this.#attested = to;
     }
+    return 0;
+  }
+
+  /**
+   * The hub has no such history as the cursor tells of: what took effect here says nothing of what is still to come. Every row comes
+   * again behind the place that it names.
+   */
+  async #goElsewhere(
+    cursor: Cursor,
+    { through: id, strand }: Pick<Cursor, "strand"> & { through: UpdateId },
+  ): Promise<number> {
+    const { station, runtime, log } = this.#parts;
+    const to = { id, changes: 0, seen: null, inside: null, strand };
+    this.#attested = null;
+    await station.use((database) => database.load.transaction((tx) => moveCursor(tx, cursor, to, "wherever")));
+    this.#writtenAt = runtime.clock.elapsed();
+    this.#cursor = to;
+    log.warn({ after: cursor.id, through: id }, "receive.goes-elsewhere");
     return 0;
   }
 
@@ -139,10 +170,6 @@ export class Receiver {
   }
 }
 
-/** At least two, so that it can be seen where a central transaction ends. */
-const limitFor = (updates: number, bytes: number): number =>
-  Math.min(MOST_UPDATES, Math.max(2, Math.floor((updates * ANSWER_BYTES) / Math.max(bytes, 1))));
-
 /**
  * When more is to come, the last central transaction may be cut off in its middle: unless it is all there is, it is left for the
  * next answer, to be applied as a whole if it fits a slice.
@@ -150,11 +177,13 @@ const limitFor = (updates: number, bytes: number): number =>
 export function withoutCutTransaction<U extends Entry>(batch: {
   readonly updates: readonly U[];
   readonly through: UpdateId;
-}): typeof batch {
+}): typeof batch & { readonly cut: boolean } {
   const { updates, through } = batch;
   const last = updates.findLastIndex((update) => update.tx !== updates.at(-1)?.tx);
   const end = updates[last];
-  return end === undefined ? { updates, through } : { updates: updates.slice(0, last + 1), through: end.id };
+  return end === undefined
+    ? { updates, through, cut: true }
+    : { updates: updates.slice(0, last + 1), through: end.id, cut: false };
 }
 
 function countBy<T, K>(all: readonly T[], by: (one: T) => K): ReadonlyMap<K, number> {

@@ -6,6 +6,14 @@ import { rowName } from "./plan-updates.ts";
 
 /** One entry of the update log as it came. Neighbours with the same `tx` are parts of one central transaction. */
 export type Entry = { readonly id: UpdateId; readonly tx: string; readonly changes: readonly Change[] };
+/** What one answer of the hub brought. */
+export type Batch = {
+  readonly updates: readonly Entry[];
+  readonly through: UpdateId;
+  readonly cut: boolean;
+  /** Of all that lies between where it was asked from and `through`. */
+  readonly strand: string | null;
+};
 export type SlicedChange = { readonly id: UpdateId; readonly change: Change };
 
 /**
@@ -18,16 +26,20 @@ export type SlicedChange = { readonly id: UpdateId; readonly change: Change };
 export class Slicer {
   readonly #entries: readonly Entry[];
   readonly #through: UpdateId;
+  readonly #cut: boolean;
+  readonly #strand: string | null;
   #cursor: Cursor;
   #next: Place = { index: 0, offset: 0 };
 
-  /** @param through the hub attests that the entries are all there are for us after the cursor, up to this id */
-  constructor(entries: readonly Entry[], from: Cursor, through: UpdateId) {
+  /** @param batch the hub attests that the entries are all there are for us after the cursor, up to `through`; `cut`: of the last one's transaction there may be more */
+  constructor({ updates, through, cut, strand }: Batch, from: Cursor) {
     this.#entries = withLastStates(
-      entries.filter((entry) => entry.id > from.id && !wasApplied(entry.tx, from.seen)),
-      from.seen,
+      updates.filter((entry) => entry.id > from.id && !wasApplied(entry.tx, from.seen)),
+      from.inside,
     );
     this.#through = through;
+    this.#cut = cut;
+    this.#strand = strand;
     this.#cursor = from;
     const first = this.#entries[0];
     const done = first?.id === from.id + 1 ? Math.min(from.changes, first.changes.length) : 0;
@@ -62,18 +74,22 @@ export class Slicer {
   cursorAfter(count: number): Cursor {
     const { index, offset } = this.#after(count);
     const entry = this.#entries[index];
-    const seen = this.#seenBefore(index + (offset > 0 ? 1 : 0));
+    const of = { ...this.#transactionsBefore({ index, offset }), strand: this.#strand };
     return entry === undefined
-      ? { id: this.#through, changes: 0, seen }
-      : { id: updateId(entry.id - 1), changes: offset, seen };
+      ? { id: this.#through, changes: 0, ...of }
+      : { id: updateId(entry.id - 1), changes: offset, ...of };
   }
 
-  #seenBefore(index: number): string | null {
-    for (let at = index - 1; at >= 0; at--) {
-      const tx = this.#entries[at]?.tx ?? "";
-      if (placeOf(tx)) return tx;
+  /** Of the centre's transactions: which is the last that is wholly before this place, and which one the place is in. */
+  #transactionsBefore({ index, offset }: Place): Pick<Cursor, "seen" | "inside"> {
+    let { seen, inside } = this.#cursor;
+    for (const { tx } of this.#entries.slice(this.#next.index, offset > 0 ? index + 1 : index)) {
+      if (inside !== null && tx !== inside) [seen, inside] = [inside, null];
+      if (placeOf(tx)) inside = tx;
     }
-    return this.#cursor.seen;
+    const next = this.#entries[index];
+    const goesOn = next === undefined ? this.#cut : next.tx === inside;
+    return inside === null || goesOn ? { seen, inside } : { seen: inside, inside: null };
   }
 
   /** The next `count` changes have taken effect. */
@@ -109,24 +125,24 @@ export class Slicer {
 
 /**
  * A restored log gives again, under new ids, what it had given before: state that was newer here would go back. The numbers of
- * the centre's lane tell. The last one itself is applied again: the cursor may have stood inside it; see `withLastStates`.
+ * the centre's lane tell what has taken effect wholly.
  */
 function wasApplied(tx: string, seen: string | null): boolean {
   const [is, was] = [placeOf(tx), seen === null ? null : placeOf(seen)];
-  return is !== null && was !== null && is.lane === was.lane && is.number < was.number;
+  return is !== null && was !== null && is.lane === was.lane && is.number <= was.number;
 }
 
 /**
- * The transaction that was applied last may come again, and may have been applied in part or whole. Updates carry state, so each
+ * A transaction that the cursor stood in when the log was restored comes again from its beginning. Updates carry state, so each
  * change of a row in it stands for the row's last one there: whatever slice ends where, no row goes back. As many changes as
  * before, since cursors count them. A row that changes its key needs its changes as they are.
  */
-function withLastStates(entries: readonly Entry[], seen: string | null): readonly Entry[] {
-  const again = entries.filter(({ tx }) => tx === seen).flatMap(({ changes }) => changes);
+function withLastStates(entries: readonly Entry[], inside: string | null): readonly Entry[] {
+  const again = entries.filter(({ tx }) => tx === inside).flatMap(({ changes }) => changes);
   if (again.length === 0 || again.some(({ op }) => op === "update")) return entries;
   const last = new Map(again.map((change) => [rowName(change.table, change.key), change]));
   return entries.map((entry) =>
-    entry.tx === seen
+    entry.tx === inside
       ? { ...entry, changes: entry.changes.map((change) => last.get(rowName(change.table, change.key)) ?? change) }
       : entry,
   );

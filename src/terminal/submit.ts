@@ -7,7 +7,7 @@ import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Tracing } from "../observe/tracing.ts";
 import type { AcknowledgementAnswer } from "../wire/calls.ts";
-import type { HubClient } from "./hub-client.ts";
+import type { HubClient, Standing } from "./hub-client.ts";
 import { beginSubmit, tellSubmitted } from "./spans.ts";
 import type { Station } from "./station.ts";
 import type { Wake } from "../base/wake.ts";
@@ -15,8 +15,8 @@ import type { Wake } from "../base/wake.ts";
 /** While messages are received but not loaded, the hub is asked how far it is: seldom, and more seldom the longer it takes. */
 const FIRST_LOOK_MS = 1_000;
 const LAST_LOOK_MS = 30_000;
-/** When all is loaded, it is asked only to find out whether it was restored meanwhile. */
-const SETTLED_LOOK_MS = 300_000;
+/** When all is loaded, nothing is asked: whoever waits for updates hears when the hub was restored. */
+const SETTLED_MS = 3_600_000;
 /** A slow or lossy line gets smaller requests, but not below this. */
 const LEAST_BATCH_BYTES = 32 * 1024;
 /** Room in a request for the header line. */
@@ -53,12 +53,26 @@ export class Submitter {
   #batchBytes: number;
   #lookMs = FIRST_LOOK_MS;
   #lookedAt = 0;
+  /** The hub has said that it has less than it acknowledged: it is asked how far it is. */
+  #doubted = false;
   /** Exceptions of this lane at the hub, as last heard. */
   open: OpenCounts = { retrying: 0, held: 0, dead: 0 };
 
   constructor(parts: SubmitParts) {
     this.#parts = parts;
     this.#batchBytes = parts.batchBytes;
+  }
+
+  /** What the hub is known to have; null as long as that is in doubt or there is nothing. */
+  get standing(): Standing | null {
+    const { epoch, receivedThrough } = this.#parts.station.marks;
+    if (this.#doubted || this.#position === null || epoch === null || receivedThrough === 0) return null;
+    return { epoch, received: receivedThrough };
+  }
+
+  /** The hub says that it has less: the next step finds out. */
+  doubt(): void {
+    this.#doubted = true;
   }
 
   /** @returns milliseconds until the next step, unless new messages are packed before */
@@ -122,7 +136,13 @@ export class Submitter {
     const agreed = last === undefined ? position.seq : seq(last.more ? last.seq - 1 : last.seq);
     this.#position = this.#behind(position, lines, answer);
     this.#oldest = null;
-    await this.#acknowledged(answer, agreed);
+    this.#doubted = false;
+    try {
+      await this.#acknowledged(answer, agreed);
+    } catch (thrown) {
+      this.#position = null; // not noted here: asked for again, not left until the next sale
+      throw thrown;
+    }
     this.#batchBytes = Math.min(this.#parts.batchBytes, this.#batchBytes * 2);
     this.#lookMs = FIRST_LOOK_MS;
     const { receivedThrough, loadedThrough, duplicates } = answer;
@@ -166,7 +186,8 @@ export class Submitter {
   async #agreeThrough(receivedThrough: Seq, loaded: Seq): Promise<void> {
     const { station } = this.#parts;
     const loadedThrough = seq(Math.min(loaded, receivedThrough));
-    await station.use((database) => database.capture.acknowledge({ receivedThrough, loadedThrough }));
+    const { epoch } = station.marks;
+    await station.use((database) => database.capture.acknowledge({ epoch, receivedThrough, loadedThrough }));
     Object.assign(station.marks, { receivedThrough, loadedThrough });
   }
 
@@ -180,10 +201,11 @@ export class Submitter {
   async #idle(): Promise<number> {
     const { station, runtime } = this.#parts;
     const { loadedThrough, receivedThrough } = station.marks;
-    const settled = loadedThrough >= receivedThrough;
-    const waitMs = settled ? SETTLED_LOOK_MS : this.#lookMs;
-    const leftMs = this.#lookedAt + waitMs - runtime.clock.elapsed();
-    if (leftMs > 0) return leftMs;
+    if (!this.#doubted) {
+      if (loadedThrough >= receivedThrough) return SETTLED_MS;
+      const leftMs = this.#lookedAt + this.#lookMs - runtime.clock.elapsed();
+      if (leftMs > 0) return leftMs;
+    }
     this.#lookMs = Math.min(LAST_LOOK_MS, this.#lookMs * 2);
     await this.#look();
     return 0;
@@ -194,9 +216,10 @@ export class Submitter {
     const { client, station, runtime } = this.#parts;
     const { lanes } = await client.status();
     this.#lookedAt = runtime.clock.elapsed();
+    this.#doubted = false;
     const lane = lanes.find(({ epoch }) => epoch === station.marks.epoch);
-    // Other lanes, but not this one: what is sent next will be answered with what has happened.
-    if (lane === undefined && lanes.length > 0) return;
+    const current = lanes.find((one) => one.current);
+    if (current !== undefined && current !== lane) return this.#outdone(current.epoch);
     const receivedThrough = lane?.receivedThrough ?? 0;
     if (receivedThrough < station.marks.receivedThrough) return this.#rewind(receivedThrough + 1);
     if (lane !== undefined) await this.#acknowledged(lane, await this.#agreed(seq(receivedThrough), lane.chain));
@@ -228,8 +251,7 @@ export class Submitter {
       case "EPOCH_CLOSED": {
         const current = error.facts["epoch"];
         if (typeof current !== "string") throw error;
-        this.#position = null;
-        return this.#parts.outdone(current);
+        return this.#outdone(current);
       }
       case "TOO_LARGE":
       case "HUB_UNREACHABLE": {
@@ -249,6 +271,11 @@ export class Submitter {
     const { marks } = this.#parts.station;
     if (typeof first !== "number" || first - 1 <= marks.receivedThrough || first - 1 > marks.packedThrough) return;
     await this.#agreeThrough(seq(first - 1), marks.loadedThrough);
+  }
+
+  #outdone(current: string): Promise<void> {
+    this.#position = null;
+    return this.#parts.outdone(current);
   }
 
   async #gap(error: WaybillError, position: Position): Promise<void> {

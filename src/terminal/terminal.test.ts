@@ -66,18 +66,40 @@ describe("the way up", () => {
     await until(async () => (await agent.terminal.status()).up.loadedThrough === s.hub.received);
   });
 
+  test("rows from before the capture arrive though the till sells faster than its hub answers", async () => {
+    await using s = await scene();
+    times(30, () => s.till.sell());
+    const before = s.till.rows("sale", ["id"]);
+    let selling = true;
+    const open = async (url: string): Promise<Database> => {
+      const database = await openDatabase(url, { random: systemRuntime.random });
+      // Each look finds a sale that the hub cannot have yet.
+      const changed = (): Promise<boolean> => {
+        if (selling) s.till.sell();
+        return database.capture.changed();
+      };
+      return { ...database, capture: { ...database.capture, changed } };
+    };
+    await using _agent = await startAgent(s.dir, s.hub, { open });
+    await until(() => [...before.keys()].every((id) => s.hub.table("sale").has(id)), { what: "the first rows" });
+    selling = false;
+    await arrived(s.hub, s.till.sold);
+    expectSame(s.till, s.hub);
+  });
+
   test("an epoch that was begun though its database's answer was lost is gone on with, not asked for anew", async () => {
     await using s = await scene();
     s.till.sell();
     let lost = false;
     const open = async (url: string): Promise<Database> => {
       const database = await openDatabase(url, { random: systemRuntime.random });
-      const beginEpoch = async (name: Epoch): Promise<void> => {
-        await database.capture.beginEpoch(name);
+      const beginEpoch = async (name: Epoch, from: Epoch | null): Promise<boolean> => {
+        const begun = await database.capture.beginEpoch(name, from);
         if (!lost) {
           lost = true;
           throw new WaybillError("DATABASE_UNAVAILABLE", "the connection broke after the commit");
         }
+        return begun;
       };
       return { ...database, capture: { ...database.capture, beginEpoch } };
     };
@@ -104,6 +126,28 @@ describe("the way up", () => {
     s.till.sell();
     await arrived(s.hub, 1);
     expect(lost).toBe(true);
+  });
+
+  test("an acknowledgement that could not be noted is asked for again, without waiting for the next sale", async () => {
+    await using s = await scene();
+    let failed = false;
+    const open = async (url: string): Promise<Database> => {
+      const database = await openDatabase(url, { random: systemRuntime.random });
+      const acknowledge: Database["capture"]["acknowledge"] = async (marks) => {
+        if (!failed && marks.receivedThrough > 0) {
+          failed = true;
+          throw new WaybillError("DATABASE_UNAVAILABLE", "the connection broke");
+        }
+        return database.capture.acknowledge(marks);
+      };
+      return { ...database, capture: { ...database.capture, acknowledge } };
+    };
+    s.till.sell(); // from before the capture: its page waits until all that was sent is acknowledged
+    await using agent = await startAgent(s.dir, s.hub, { open });
+    await arrived(s.hub, 1);
+    await until(async () => (await agent.terminal.status()).up.receivedThrough === s.hub.received);
+    await resynchronised(agent);
+    expect(failed).toBe(true);
   });
 
   test("what the hub has stored but not loaded is not taken for loaded", async () => {
@@ -274,6 +318,20 @@ describe("restores", () => {
     s.hub.restore(backup);
     s.till.sell();
     await arrived(s.hub, 11);
+    expectSame(s.till, s.hub);
+    expect(s.hub.lanes).toHaveLength(1);
+  });
+
+  test("a restored hub gets again what it lost though nothing is sold: the wait for updates tells of it", async () => {
+    await using s = await scene();
+    await using agent = await startAgent(s.dir, s.hub);
+    await resynchronised(agent);
+    const early = s.hub.backup();
+    s.till.sell();
+    await arrived(s.hub, 1);
+    await until(async () => (await agent.terminal.status()).up.receivedThrough === s.hub.received);
+    s.hub.restore(early);
+    await arrived(s.hub, 1);
     expectSame(s.till, s.hub);
     expect(s.hub.lanes).toHaveLength(1);
   });

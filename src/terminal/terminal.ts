@@ -1,4 +1,4 @@
-import { isoOf } from "../base/clock.ts";
+import { isoOf, later } from "../base/clock.ts";
 import { asWaybillError, WaybillError } from "../base/errors.ts";
 import { folderAt, type Folder } from "../base/folder.ts";
 import type { Runtime } from "../base/runtime.ts";
@@ -56,6 +56,7 @@ const EVENTS = {
 /** A status file older than this belongs to an agent that is gone. */
 const HEARTBEAT_MS = 15_000;
 const STALE_SHOWN = 20;
+const DAY_MS = 86_400_000;
 /** An application that holds the lock longer is waited for by trying again, so that the agent still answers a stop. */
 const BUSY_MS = 1_000;
 
@@ -155,7 +156,7 @@ class Agent implements Terminal {
       looked: () => this.#scope.resyncMissing(),
       limits: () => ({ partBytes: this.#limits.partBytes, valueBytes: this.#limits.valueBytes, lockMs: config.lockMs }),
       pollMs: config.pollMs,
-      keep: config.keepMessages,
+      kept: () => ({ keep: config.keepMessages, since: later(clock.now(), -config.keepDays * DAY_MS) }),
     });
     this.#submitter = new Submitter({
       station,
@@ -183,6 +184,11 @@ class Agent implements Terminal {
     });
     this.#receiver = new Receiver({
       questions: this.#answerer,
+      standing: () => this.#submitter.standing,
+      behind: () => {
+        this.#submitter.doubt();
+        wakes.submit.ring();
+      },
       station,
       client,
       stale,

@@ -34,9 +34,10 @@ export const epochCall = z.object({
   epoch: name
     .optional()
     .describe(
-      "an epoch this hub has opened for this terminal before its ledger was restored: it goes on under that name",
+      "what the new epoch shall be called, drawn by who asks, a ULID: a hub whose ledger was restored meanwhile opens the same one. Without it the hub draws a name",
     ),
 });
+export type EpochCall = z.infer<typeof epochCall>;
 export const epochAnswer = z.object({ epoch: z.string() });
 
 const open = z.object({ retrying: number, held: number, dead: number });

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Instant } from "../base/clock.ts";
 import { joinLines, lineInvalid, Lines } from "./ndjson.ts";
-import { checkLetterByLetter, readAt, readMessageLine } from "./message-line.ts";
+import { checkLetterByLetter, readAt } from "./message-line.ts";
 
 /** What a sender that cannot number tells instead: an id of its own, and a body that a transform turns into changes. */
 export type Document = {
@@ -54,16 +54,9 @@ export function documentLine(seq: number, { id, type, body }: Document, at: stri
   });
 }
 
-/** Whether a stored line holds this very document: the same id, type and body. When it was made does not count: a resend may tell another time. */
-export function holdsDocument(
-  line: string,
-  document: Pick<Document, "id" | "type" | "body">,
-): "same" | "other body" | "other id" {
-  const row = readMessageLine(line, 1).changes[0]?.row;
-  if (row?.["id"] !== document.id) return "other id";
-  const same = row["type"] === document.type && JSON.stringify(row["body"]) === JSON.stringify(document.body);
-  return same ? "same" : "other body";
-}
+/** What makes a document the same as another of its id. When it was made does not count: a resend may tell another time. */
+export const documentContent = ({ type, body }: Pick<Document, "type" | "body">): string =>
+  JSON.stringify([type, body]);
 
 /** The body of the answer: one line each, in the order they came. */
 export function documentAnswers(answers: readonly DocumentAnswer[]): Uint8Array<ArrayBuffer> {

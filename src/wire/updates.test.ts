@@ -19,12 +19,13 @@ const batch = (after: number, through: number, ...ids: number[]): Attested<Outgo
   after: updateId(after),
   through: updateId(through),
   more: false,
+  strand: "A",
   updates: ids.map(update),
 });
 
 test("updates are read as they were written", () => {
   const read = readUpdates(updatesBody(batch(17, 42, 18, 40)));
-  expect(read).toMatchObject({ after: 17, through: 42, more: false });
+  expect(read).toMatchObject({ after: 17, through: 42, more: false, strand: "A" });
   expect(read.updates.map(({ id }) => id)).toEqual([18, 40]);
   expect(read.updates[0]).toEqual({
     id: 18,
@@ -35,6 +36,13 @@ test("updates are read as they were written", () => {
     trace: null,
     changes,
   });
+});
+
+test("a hub that names no strand, and one whose history is another, are told apart from others", () => {
+  const read = (more: Partial<Attested<OutgoingUpdate>>) => readUpdates(updatesBody({ ...batch(17, 17), ...more }));
+  expect(read({ strand: null })).toMatchObject({ strand: null });
+  expect(read({})).not.toHaveProperty("other");
+  expect(read({ other: true })).toMatchObject({ other: true });
 });
 
 test("ids above 2^53 / 1000 keep every digit", () => {

@@ -21,6 +21,21 @@ export const updatesHeader = z
       .max(64)
       .optional()
       .describe("the hub wants to know something: fetch it from GET /v1/question; an agent may leave it unanswered"),
+    behind: z
+      .literal(true)
+      .optional()
+      .describe("the hub has less of the lane than the terminal says it acknowledged, as its ledger was restored"),
+    strand: z
+      .string()
+      .max(64)
+      .optional()
+      .describe("names the history of which `through` is: kept with the cursor, and said with it in the next request"),
+    other: z
+      .literal(true)
+      .optional()
+      .describe(
+        "the cursor is of a history that the hub does not have: the terminal goes on at `through`, and all rows come again",
+      ),
   })
   .describe("header line of GET /v1/updates");
 
@@ -71,13 +86,19 @@ export type Attested<Update> = {
   readonly updates: readonly Update[];
   /** A question that waits for the terminal. */
   readonly question?: string;
+  /** The hub has less than the terminal told it of its lane. */
+  readonly behind?: true;
+  /** Of which history `through` is; null: the hub does not tell. */
+  readonly strand: string | null;
+  /** What was asked for is of a history that the hub does not have: `through` is where the terminal goes on. */
+  readonly other?: true;
 };
 
 /** The body of GET /v1/updates. */
 export function updatesBody(batch: Attested<OutgoingUpdate>): Uint8Array<ArrayBuffer> {
-  const { question } = batch;
-  const asked = question === undefined ? {} : { question };
-  const header = { after: String(batch.after), through: String(batch.through), more: batch.more, ...asked };
+  const { more, question, behind, other } = batch;
+  const strand = batch.strand ?? undefined;
+  const header = { after: String(batch.after), through: String(batch.through), more, question, behind, strand, other };
   return joinLines([Buffer.from(JSON.stringify(header)), ...batch.updates.map(updateLine)]);
 }
 
@@ -113,8 +134,13 @@ export function readUpdates(bytes: Uint8Array): Attested<IncomingUpdate> {
       changes: readChanges(head.changes, index + 1, text),
     });
   }
-  const asked = header.question === undefined ? {} : { question: header.question };
-  return { after, through, more: header.more, updates, ...asked };
+  const { more, question, behind, strand = null, other } = header;
+  return {
+    ...{ after, through, more, updates, strand },
+    ...(question === undefined ? {} : { question }),
+    ...(behind === undefined ? {} : { behind }),
+    ...(other === undefined ? {} : { other }),
+  };
 }
 
 function checked<T extends z.ZodType>(schema: T, value: unknown, line: number): z.infer<T> {

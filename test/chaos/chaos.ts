@@ -54,7 +54,7 @@ export async function runChaos(folder: string, plan: ChaosPlan): Promise<ChaosRe
     const end = performance.now() + plan.seconds * 1_000;
     const enough = (): boolean => plan.faults !== undefined && faults.process + faults.network >= plan.faults;
     const make = async (kind: "process" | "network", dice: Dice): Promise<void> => {
-      const kinds = FAULTS.filter((fault) => fault.kind === kind);
+      const kinds = FAULTS.filter((fault) => fault.kind === kind && (world.disks !== null || !fault.fills));
       while (performance.now() < end && !enough()) {
         await pause(100 + dice() * 1_400);
         const fault = draw(kinds, dice);

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { LEASE_MS, type World } from "./world.ts";
+import { until } from "../kit/until.ts";
+import { LEASE_MS, sql, type Disks, type World } from "./world.ts";
 
 /** From 0 up to, not including, 1. */
 export type Dice = () => number;
@@ -20,6 +21,8 @@ export type Fault = {
   readonly kind: "process" | "network";
   /** How often it is drawn, beside the others of its kind. */
   readonly weight: number;
+  /** It is not drawn where no disks can be made that can be filled. */
+  readonly fills?: keyof Disks;
   /** Does it, and undoes what does not heal by itself. */
   readonly strike: (world: World, dice: Dice) => Promise<unknown>;
 };
@@ -62,6 +65,33 @@ function troubles(way: Way, called: string): Fault[] {
     trouble("hanging", 2, "hang", [300, LEASE_MS * 2]),
     trouble("slow", 1, "slow", [500, 3_000]),
   ];
+}
+
+/** A disk without room for one byte, and a server that may have ended for it started again. Nothing where disks cannot be made. */
+const diskFull = (of: keyof Disks, called: string): Fault => ({
+  name: `${called} disk full`,
+  kind: "process",
+  weight: 1,
+  fills: of,
+  strike: async ({ disks, servers }, dice) => {
+    if (disks === null) return;
+    disks[of].fill();
+    await pause(for_(200, 4_000, dice));
+    disks[of].free();
+    if (of === "shops") return;
+    // It may be on its way down still: only an answer shows that it is up.
+    await until(async () => (await servers[of].revive(), sql(servers[of].url("postgres"), "select 1", 1_000)), {
+      timeoutMs: 60_000,
+      what: `${called} server up again`,
+    });
+  },
+});
+
+const HOUR_MS = 3_600_000;
+/** Seconds or minutes beside the true time, at times a day; a third of the settings are true again. */
+function skewMs(dice: Dice): number {
+  const far = pick([0, 5_000, 5_000, 600_000, HOUR_MS, 24 * HOUR_MS], dice);
+  return dice() < 0.3 ? 0 : far * (2 * dice() - 1);
 }
 
 /** Everything that is done to the world, in words for the report. */
@@ -107,6 +137,22 @@ export const FAULTS: readonly Fault[] = [
     kind: "process",
     weight: 1,
     strike: (world) => world.servers.tills.restart(),
+  },
+  diskFull("ledger", "ledger's"),
+  diskFull("centre", "centre's"),
+  diskFull("tills", "tills'"),
+  diskFull("shops", "shops'"),
+  {
+    name: "hub's clock set",
+    kind: "process",
+    weight: 2,
+    strike: async (world, dice) => pick(world.hubs, dice).process.setClock(skewMs(dice)),
+  },
+  {
+    name: "agent's clock set",
+    kind: "process",
+    weight: 2,
+    strike: async (world, dice) => pick(world.tills, dice).agent.setClock(skewMs(dice)),
   },
   ...troubles("ledger", "hub – ledger"),
   ...troubles("centre", "hub – centre"),

@@ -73,16 +73,25 @@ export class SqliteShop implements Shop {
     this.#db.exec(`pragma journal_mode = wal; pragma synchronous = full; ${TABLES}; ${firstRows(till)}`);
   }
   async sell(sale: RetailInvoice, saleId: string): Promise<void> {
-    await until(() => this.#begin(), { timeoutMs: 30_000, what: `a write lock for ${this.till}` });
-    for (const [sql, ...values] of statements(this.till, this.committed + 1, saleId, sale))
-      this.#db.prepare(sql.replaceAll(/\$\d/g, "?")).run(...values);
-    this.#db.exec("commit");
+    await until(() => this.#ring(sale, saleId), { timeoutMs: 60_000, what: `a sale of ${this.till} committed` });
     this.committed += 1;
   }
+  #ring(sale: RetailInvoice, saleId: string): boolean {
+    this.#begin();
+    try {
+      for (const [sql, ...values] of statements(this.till, this.committed + 1, saleId, sale))
+        this.#db.prepare(sql.replaceAll(/\$\d/g, "?")).run(...values);
+      this.#db.exec("commit");
+      return true;
+    } catch (thrown) {
+      // A full disk; SQLite itself may have rolled back already.
+      if (this.#db.isTransaction) this.#db.exec("rollback");
+      throw thrown;
+    }
+  }
   /** Throws while another has the lock. */
-  #begin(): boolean {
+  #begin(): void {
     this.#db.exec("begin immediate");
-    return true;
   }
   async rows(sql: string): Promise<string[][]> {
     return this.#db
@@ -125,6 +134,8 @@ export class PostgresShop implements Shop {
         this.committed += 1;
         return;
       } catch {
+        // With its open transaction, if the server is up: a full disk fails a statement, not the connection.
+        await this.#client?.end().catch(() => undefined);
         this.#client = null;
         await pause(100);
       }

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Client } from "pg";
@@ -6,6 +6,8 @@ import { spawnWaybill, type Child } from "../kit/child.ts";
 import { Cluster } from "../kit/cluster.ts";
 import { freePort } from "../kit/free-port.ts";
 import { Proxy } from "../kit/proxy.ts";
+import { REPO } from "../kit/repo.ts";
+import { findSmallDisks, SmallDisk } from "../kit/small-disk.ts";
 import { until } from "../kit/until.ts";
 import { PostgresShop, SKUS, SqliteShop, TABLES, type Shop } from "./shops.ts";
 
@@ -39,6 +41,11 @@ export type HubSeat = {
   readonly centre: Proxy;
   readonly door: Proxy;
 };
+/** What a disk is named after is on it; of `shops`: the SQLite tills and what the agents keep beside them. */
+export type Disks = Readonly<Record<"ledger" | "centre" | "tills" | "shops", SmallDisk>>;
+/** Enough for hours of sales, and filled in a moment. */
+const DISK_MIB = 768;
+const SERVER_SETTINGS = ["shared_buffers=64MB", "max_wal_size=128MB"];
 export type TillSeat = { readonly shop: Shop; readonly agent: Supervised };
 
 /**
@@ -50,12 +57,21 @@ export class World implements AsyncDisposable {
   readonly servers: Readonly<Record<"ledger" | "centre" | "tills", Cluster>>;
   readonly hubs: readonly HubSeat[];
   readonly tills: TillSeat[] = [];
+  /** Null where nobody may make disks that can be filled. */
+  readonly disks: Disks | null;
+  readonly #folder: string;
   readonly #stack: AsyncDisposableStack;
 
   static async make(folder: string, size: Size): Promise<World> {
     await using stack = new AsyncDisposableStack();
+    const disk = (name: string): SmallDisk => stack.use(new SmallDisk(join(folder, name), DISK_MIB));
+    const disks =
+      "at" in findSmallDisks()
+        ? { ledger: disk("ledger"), centre: disk("centre"), tills: disk("tills"), shops: disk("shops") }
+        : null;
+    mkdirSync(join(folder, "shops"), { recursive: true });
     const [ledger, centre, tills] = await Promise.all(
-      ["ledger", "centre", "tills"].map((name) => Cluster.make(join(folder, name))),
+      ["ledger", "centre", "tills"].map((name) => Cluster.make(join(folder, name), SERVER_SETTINGS)),
     );
     if (!ledger || !centre || !tills) throw new Error("three servers were asked for");
     for (const server of [ledger, centre, tills]) stack.use(server);
@@ -84,13 +100,13 @@ export class World implements AsyncDisposable {
           central: centre.url("centre", ways.centre.port),
         }),
       );
-      const process = stack.use(new Supervised(name, ["hub", "--log", "warn", "--config", config]));
+      const process = stack.use(new Supervised(name, ["hub", "--log", "warn", "--config", config], folder));
       hubs.push({ name, process, ...ways });
     }
-    const world = new World({ ledger, centre, tills }, hubs, stack.move());
+    const world = new World(folder, disks, { ledger, centre, tills }, hubs, stack.move());
     try {
       await Promise.all(hubs.map(({ process }) => process.line(/The hub answers at/)));
-      await Promise.all(Array.from({ length: size.tills }, (_, at) => world.#open(folder, at)));
+      await Promise.all(Array.from({ length: size.tills }, (_, at) => world.#open(at)));
       // The rows a till had before its triggers come table by table, not sale by sale: only then is a torn sale a fault.
       await until(
         async () => (await world.central("select count(*) from stock"))[0]?.[0] === String(size.tills * SKUS),
@@ -105,15 +121,24 @@ export class World implements AsyncDisposable {
     }
     return world;
   }
-  private constructor(servers: World["servers"], hubs: readonly HubSeat[], stack: AsyncDisposableStack) {
+  private constructor(
+    folder: string,
+    disks: Disks | null,
+    servers: World["servers"],
+    hubs: readonly HubSeat[],
+    stack: AsyncDisposableStack,
+  ) {
+    this.#folder = folder;
+    this.disks = disks;
     this.servers = servers;
     this.hubs = hubs;
     this.#stack = stack;
   }
 
   /** A till with its database and agent; it calls one hub's door. */
-  async #open(folder: string, at: number): Promise<void> {
+  async #open(at: number): Promise<void> {
     const till = `till-${at + 1}`;
+    const folder = join(this.#folder, "shops");
     const hub = this.hubs[at % this.hubs.length];
     if (!hub) throw new Error("there is no hub");
     const address = `http://127.0.0.1:${hub.door.port}`;
@@ -128,7 +153,7 @@ export class World implements AsyncDisposable {
     const { token } = (await made.json()) as { token: string };
     const words = ["terminal", "--log", "warn", "--hub", address, "--id", till, "--token", token];
     const own = ["--database", shop.url, "--state", join(folder, `${till}.agent`)];
-    const agent = this.#stack.use(new Supervised(till, [...words, ...own]));
+    const agent = this.#stack.use(new Supervised(till, [...words, ...own], this.#folder));
     this.tills.push({ shop, agent });
   }
   async #postgresShop(till: string, at: number): Promise<Shop> {
@@ -158,13 +183,16 @@ export class Supervised implements AsyncDisposable {
   readonly name: string;
   starts = 0;
   readonly #words: readonly string[];
+  readonly #clock: string;
   #child: Child;
   #isOver = false;
   readonly #running: Promise<void>;
 
-  constructor(name: string, words: readonly string[]) {
+  /** @param folder where the file is that sets its clock */
+  constructor(name: string, words: readonly string[], folder: string) {
     this.name = name;
     this.#words = words;
+    this.#clock = join(folder, `${name}.clock`);
     this.#child = this.#start();
     this.#running = this.#keep();
   }
@@ -180,6 +208,10 @@ export class Supervised implements AsyncDisposable {
     await pause(ms);
     await child.kill("SIGCONT");
   }
+  /** Its machine's clock stands so far beside the true time from now on, after its next starts too. */
+  setClock(skewMs: number): void {
+    writeFileSync(this.#clock, String(Math.round(skewMs)));
+  }
   async line(pattern: RegExp): Promise<void> {
     await this.#child.waitForLine(pattern, { timeoutMs: 60_000 });
   }
@@ -194,7 +226,8 @@ export class Supervised implements AsyncDisposable {
 
   #start(): Child {
     this.starts += 1;
-    return spawnWaybill(this.#words);
+    const preload = `--import=${join(REPO, "test/kit/skewed-clock.ts")}`;
+    return spawnWaybill(this.#words, { env: { NODE_OPTIONS: preload, SKEWED_CLOCK: this.#clock } });
   }
   async #keep(): Promise<void> {
     for (;;) {
@@ -208,7 +241,7 @@ export class Supervised implements AsyncDisposable {
 }
 
 /** One text of statements on a connection of its own; the rows of the last as text. Tried again while the server is away. */
-export async function sql(url: string, text: string): Promise<string[][]> {
+export async function sql(url: string, text: string, timeoutMs = 60_000): Promise<string[][]> {
   return until(
     async () => {
       const client = new Client({ connectionString: url });
@@ -221,6 +254,6 @@ export async function sql(url: string, text: string): Promise<string[][]> {
         await client.end().catch(() => undefined); // it was broken
       }
     },
-    { timeoutMs: 60_000, what: text.slice(0, 80) },
+    { timeoutMs, what: text.slice(0, 80) },
   );
 }

@@ -67,7 +67,6 @@ export function testSettings(ledgerUrl: string, limits: Partial<HubSettings["lim
         updatesMs: 90 * DAY_MS,
         awayMs: 400 * DAY_MS,
         historyMs: 400 * DAY_MS,
-        spared: [],
       },
     },
     processor: {
@@ -141,7 +140,9 @@ export async function openApi(
     /** Without it a free one. */
     readonly port?: number;
     readonly personal?: HubSettings["personal"];
-    readonly parts?: Partial<Pick<HubApiParts, "alerts" | "browser" | "capacity" | "health" | "log" | "metrics">>;
+    readonly parts?: Partial<
+      Pick<HubApiParts, "alerts" | "browser" | "capacity" | "compared" | "health" | "log" | "metrics">
+    >;
   } = {},
 ): Promise<ApiStation> {
   const dir = tempDir();

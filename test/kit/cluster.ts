@@ -89,6 +89,10 @@ export class Cluster implements AsyncDisposable {
     await this.stop("immediate");
     await this.start();
   }
+  /** Starts it if it has ended by itself, as a service manager does; one that is up is left alone. */
+  async revive(): Promise<void> {
+    await this.#control("status").catch(() => this.start());
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop("immediate").catch(() => undefined); // it may be down already

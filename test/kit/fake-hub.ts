@@ -48,6 +48,8 @@ export class FakeHub implements Network {
   /** Messages count as loaded when they are received, unless this is set. */
   loading = true;
   updates: Update[] = [];
+  /** Of which history the updates are; a cursor of another goes on behind them. */
+  strand: string | null = null;
   #state: State = { lanes: [], installs: new Map(), key: null };
   #epochs = 0;
   readonly #polls = new Set<() => void>();
@@ -103,6 +105,7 @@ export class FakeHub implements Network {
   }
   restore(backup: unknown): void {
     this.#state = structuredClone(backup) as State;
+    for (const wake of this.#polls) wake(); // a hub that starts again ends them
   }
 
   async request(request: HttpRequest): Promise<HttpResponse> {
@@ -269,10 +272,12 @@ export class FakeHub implements Network {
 
   async #poll(url: URL, gone: AbortSignal | undefined): Promise<HttpResponse> {
     const after = Number(url.searchParams.get("after"));
-    const limit = Number(url.searchParams.get("limit"));
+    const limit = Number(url.searchParams.get("limit") ?? 1_000);
     const waitMs = Number(url.searchParams.get("wait")) * 1_000;
     const fresh = (): Update[] => this.updates.filter(({ id }) => id > after);
-    if (fresh().length === 0 && waitMs > 0) {
+    const lane = this.#state.lanes.find(({ epoch }) => epoch === url.searchParams.get("epoch"));
+    const behind = Number(url.searchParams.get("received") ?? 0) > throughOf(lane);
+    if (fresh().length === 0 && waitMs > 0 && !behind) {
       await new Promise<void>((resolve) => {
         const wake = (): void => {
           clearTimeout(timer);
@@ -286,6 +291,12 @@ export class FakeHub implements Network {
       });
     }
     if (gone?.aborted) throw unreachable(url);
+    const strand = url.searchParams.get("strand");
+    if (strand !== null && this.strand !== null && strand !== this.strand) {
+      const through = updateId(this.updates.at(-1)?.id ?? 0);
+      const other = { after: through, through, more: false, updates: [], strand: this.strand, other: true } as const;
+      return { status: 200, headers: {}, body: updatesBody(other) };
+    }
     const found = fresh();
     const sent = found.slice(0, limit);
     const through = Math.max(after, sent.at(-1)?.id ?? 0);
@@ -293,6 +304,8 @@ export class FakeHub implements Network {
       after: updateId(after),
       through: updateId(through),
       more: found.length > sent.length,
+      strand: this.strand,
+      ...(behind ? { behind } : {}),
       updates: sent.map(({ id, tx, changes }) => ({
         id: updateId(id),
         tx,

@@ -1,9 +1,11 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { spawnChild } from "./child.ts";
 import { freePort } from "./free-port.ts";
 import { describeWith } from "./needs.ts";
+import { REPO } from "./repo.ts";
 import { csvRecords, generatedRetail, readRetail } from "./retail.ts";
 import { tempDir } from "./temp-dir.ts";
 import { until } from "./until.ts";
@@ -98,4 +100,20 @@ describe("retail", () => {
       expect(readRetail(path).facts).toEqual({ invoices: 512, lines: 10_000, total: "180667.75" });
     });
   });
+});
+
+test("a process's clock can be set while it runs, in its threads too", async () => {
+  await using dir = tempDir();
+  const clock = dir.file("clock");
+  writeFileSync(clock, "3600000");
+  const told = `const { Worker, isMainThread } = require("node:worker_threads");
+    setInterval(() => console.log(isMainThread ? "main" : "thread", Math.round((Date.now() - performance.timeOrigin) / 3.6e6), new Date().getTime() - Date.now() < 1000), 20);
+    if (isMainThread) new Worker(__filename);`;
+  writeFileSync(dir.file("told.cjs"), told);
+  await using child = spawnChild(process.execPath, [dir.file("told.cjs")], {
+    env: { NODE_OPTIONS: `--import=${join(REPO, "test/kit/skewed-clock.ts")}`, SKEWED_CLOCK: clock },
+  });
+  await Promise.all([child.waitForLine(/^main 1 true$/), child.waitForLine(/^thread 1 true$/)]);
+  writeFileSync(clock, "-7200000");
+  await Promise.all([child.waitForLine(/^main -2 true$/), child.waitForLine(/^thread -2 true$/)]);
 });

@@ -57,6 +57,21 @@ const BOTH_LEDGERS: readonly Mutation[] = [
 
 const LEDGER = (engine: "postgres" | "sqlite"): readonly Mutation[] => [
   {
+    file: `ledger/${engine}/append.ts`,
+    what: "a message that the hub numbers leaves no imprint",
+    find: engine === "sqlite" ? "if (!imprint) return;" : "if (line.imprint) this.#imprints.push",
+    replace:
+      engine === "sqlite" ? "if (!imprint || lane > 0) return;" : "if (line.imprint && id < 0) this.#imprints.push",
+    caughtBy: "a message is known again by the imprint it came with",
+  },
+  {
+    file: `ledger/${engine}/bulk.ts`,
+    what: "an act on many forgets the request that started it",
+    find: "byOf(bulk.by, bulk.requestTrace)",
+    replace: "byOf(bulk.by, bulk.requestTrace && null)",
+    caughtBy: "an act by a request has its trace in its events",
+  },
+  {
     file: `ledger/${engine}/settle.ts`,
     what: "a settlement counts whatever its fence",
     find: "lane.leasedBy === null || lane.fence !== outcome.fence",
@@ -203,6 +218,13 @@ const POSTGRES_LEDGER: readonly Mutation[] = [
     caughtBy: "gives a seat to one",
   },
   {
+    file: "ledger/postgres/updates.ts",
+    what: "that the log was compared counts though the seat has run out",
+    find: "where s.held_until > $1`",
+    replace: "where s.held_until > $1 or true`",
+    caughtBy: "that the log was compared with the centre counts",
+  },
+  {
     file: "ledger/postgres/seats.ts",
     what: "a seat may be taken before its lease is over",
     find: "where s.held_by = $2 or s.held_until <= $4",
@@ -313,21 +335,21 @@ const DATABASE = (engine: "postgres" | "sqlite"): readonly Mutation[] => {
       what: "a lane moves whatever its version",
       find: postgres ? "and t.version = v.version returning" : "where l.lane = ? and l.version = ?",
       replace: postgres ? "and t.version <> -v.version returning" : "where l.lane = ? and l.version <> -?",
-      caughtBy: "a lane moves iff its version is still the one given",
+      caughtBy: "a lane moves to the version given iff its version is still the one it was",
     },
     {
       file: `database/${engine}/load.ts`,
       what: "a lane's version does not grow",
-      find: postgres ? "version = t.version + 1" : "version = l.version + 1",
-      replace: postgres ? "version = t.version" : "version = l.version",
-      caughtBy: "a lane moves iff its version is still the one given",
+      find: postgres ? "version = v.next" : "loaded_through = ?, version = ? where",
+      replace: postgres ? "version = t.version" : "loaded_through = ?, version = l.version + 0 * ? where",
+      caughtBy: "a lane moves to the version given iff its version is still the one it was",
     },
     {
       file: `database/${engine}/load.ts`,
       what: "a lane that is there is begun again",
-      find: postgres ? "on conflict (lane) do nothing returning" : "1) on conflict (lane) do nothing",
-      replace: `${postgres ? "" : "1) "}on conflict (lane) do update set loaded_through = excluded.loaded_through${postgres ? " returning" : ""}`,
-      caughtBy: "a lane moves iff its version is still the one given",
+      find: postgres ? "on conflict (lane) do nothing returning" : "?) on conflict (lane) do nothing",
+      replace: `${postgres ? "" : "?) "}on conflict (lane) do update set loaded_through = excluded.loaded_through${postgres ? " returning" : ""}`,
+      caughtBy: "a lane moves to the version given iff its version is still the one it was",
     },
     {
       file: `database/${engine}/cursor.ts`,

@@ -4,7 +4,7 @@ import type { WorldTime } from "./virtual-time.ts";
 
 /** A pause of a history is this many times shorter, and never longer than the second figure, in ms. */
 const SHORTER = 20;
-const LONGEST_PAUSE_MS = 4_000;
+const LONGEST_PAUSE_MS = 1_000;
 const LOOK_MS = 25;
 /** Some of it is found out once a minute only. */
 const LIMIT_MS = 150_000;

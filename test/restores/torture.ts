@@ -62,7 +62,6 @@ export class Torture {
   readonly station: Station;
   readonly dice: Dice;
   #world: World | null = null;
-  #onServer = false;
   /** Sales that the centre does not take as they are. */
   readonly bad: Bad[] = [];
   /** Given up by the operator, by sale. */
@@ -104,7 +103,6 @@ export class Torture {
     const keepMessages = this.dice.chance(0.3) ? this.dice.below(4) : 10_000;
     this.told.push(`keep ${keepMessages}`);
     const shape: WorldShape = { ...SHAPE, keepMessages };
-    this.#onServer = server !== undefined;
     this.#world = server
       ? await World.make(folder, this.dice, { ...shape, ...BRISK }, { stores: server, time: REAL_TIME })
       : await World.make(folder, this.dice, shape);
@@ -259,13 +257,14 @@ export class Torture {
   async #requeue(): Promise<void> {
     for (const row of await this.#open()) {
       if (row.fault !== "PARENT_MISSING" || row.state !== "dead") continue;
-      // Another worker may be at it just now.
-      await this.world
-        .operator("POST", `/api/exceptions/${row.lane}/${row.seq}/requeue`, { reason: "healed" })
-        .catch((thrown: Error) => {
-          if (!thrown.message.includes("STATE_CONFLICT")) throw thrown;
-        });
+      await this.#order(row, "requeue", "healed");
     }
+  }
+  /** It may have moved on since it was listed: another worker is at it, or an order of before has just been carried out. */
+  async #order({ lane, seq }: ExceptionRow, what: "requeue" | "discard", reason: string): Promise<void> {
+    await this.world.operator("POST", `/api/exceptions/${lane}/${seq}/${what}`, { reason }).catch((thrown: Error) => {
+      if (!thrown.message.includes("STATE_CONFLICT")) throw thrown;
+    });
   }
 
   async #open(): Promise<readonly ExceptionRow[]> {
@@ -277,10 +276,9 @@ export class Torture {
     const dead = (await this.#open()).filter(({ state, fault }) => state === "dead" && fault === "CHECK_VIOLATED");
     if (dead.length === 0) return;
     const row = this.dice.pick(dead);
-    const { lane, seq } = row;
     const text = await this.#textOf(row);
     for (const { sale } of this.bad) if (text.includes(sale)) this.discarded.add(sale);
-    await this.world.operator("POST", `/api/exceptions/${lane}/${seq}/discard`, { reason: "rung up by mistake" });
+    await this.#order(row, "discard", "rung up by mistake");
   }
 
   async #price(): Promise<void> {
@@ -367,8 +365,6 @@ export class Torture {
   }
 
   async #settleAll(): Promise<void> {
-    // A till at rest asks the hub how far it is every five minutes; one that sells hears of a restore at once.
-    if (this.#onServer) for (const till of this.world.tills) await this.#sell(till);
     await this.world.time.pass(70_000); // both stores are compared every minute
     await this.#calm();
     await this.#giveUpMissing();

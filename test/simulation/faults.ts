@@ -27,6 +27,7 @@ export const HAPPENINGS = [
   "operator",
   "restoreLedger",
   "restoreCentral",
+  "restoreBoth",
 ] as const;
 export type Happening = (typeof HAPPENINGS)[number];
 
@@ -42,7 +43,7 @@ export function drawFaults(dice: Dice): FaultPlan {
   });
   const every = (ms: number, share: number): number | null =>
     dice.chance(share) ? ms * 10 ** dice.between(-0.7, 0.7) : null;
-  return {
+  const plan: FaultPlan = {
     network: {
       requestLost: rate(0.3),
       answerLost: rate(0.3),
@@ -62,8 +63,12 @@ export function drawFaults(dice: Dice): FaultPlan {
       freezeAgent: every(15_000, 0.25),
       jumpClock: every(15_000, 0.3),
       operator: every(3_000, 0.8),
-      restoreLedger: every(5_000, 0), // two seeds have open findings with 0.25: 200207 and 200420, 1,000 steps
+      restoreLedger: every(5_000, 0.25),
       restoreCentral: every(5_000, 0.25),
+      restoreBoth: every(3_000, 0.1),
     },
   };
+  // What both forget shows only where a till was away meanwhile.
+  const part = plan.every.restoreBoth === null ? plan.every.part : Math.min(plan.every.part ?? Infinity, 4_000);
+  return { ...plan, every: { ...plan.every, part } };
 }

@@ -2,17 +2,25 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { instant, type Clock } from "../../src/base/clock.ts";
+import { actor, terminalId } from "../../src/base/ids.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
+import { secretHash } from "../../src/hub/api/secret.ts";
 import { openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
-import { CENTRE_SCHEMA, TILL_SCHEMA } from "./shape.ts";
+import { EPOCH_MS } from "./life.ts";
+import { CENTRE_SCHEMA, TILL_SCHEMA, TILLS } from "./shape.ts";
 
 /** `memory`: real SQLite files on a file system that lives in memory, so that no commit waits for a disk. */
 export type Medium = "memory" | "disk";
 const IN_MEMORY = "/dev/shm";
+const AT_THE_BEGINNING: Clock = { now: () => instant(EPOCH_MS), elapsed: () => 0 };
 const STATIONS = ["till", "central", "ledger"] as const;
 export type StationFile = (typeof STATIONS)[number];
 
-/** A folder for many seeds, with one made database of each kind: copying a file costs less than making its tables. */
+/**
+ * A folder for many seeds, with one made database of each kind: copying a file costs less than making its tables. The ledger's
+ * knows the tokens with which tills enrol.
+ */
 export class Files implements Disposable {
   readonly #folder: string;
 
@@ -31,7 +39,14 @@ export class Files implements Disposable {
       db.exec(`pragma journal_mode = wal; ${schema}`);
       db.close();
     }
-    await (await openSqliteLedger(files.template("ledger"), systemRuntime))[Symbol.asyncDispose]();
+    await using ledger = await openSqliteLedger(files.template("ledger"), {
+      ...systemRuntime,
+      clock: AT_THE_BEGINNING,
+    });
+    for (const { id, token, store } of TILLS) {
+      const facts = { terminal: terminalId(id), tags: { store }, validMs: 1e12, by: actor("operator:anna") };
+      await ledger.terminals.createToken(secretHash(token), facts);
+    }
     return files;
   }
 

@@ -111,6 +111,12 @@ function happen(world: World, kind: Happening): void {
       scheduler.in(back(500), "supervisor of the hub", () => void world.startHub());
       return;
     }
+    case "restoreBoth":
+      // To one moment: nothing that one of the two knows gives the other away.
+      if (dice.chance(0.6)) return world.backUpBoth();
+      void world.restoreBoth();
+      scheduler.in(back(500), "supervisor of the hub", () => void world.startHub());
+      return;
     case "operator":
       void operate(world, "now and then");
       return;

@@ -4,10 +4,11 @@ import { Connection } from "../../src/database/sqlite/connection.ts";
 import { sqliteDatabase } from "../../src/database/sqlite/open.ts";
 import { createHubApi, type HubApi } from "../../src/hub/api/api.ts";
 import { UpdateSignal } from "../../src/hub/api/update-signal.ts";
-import { CentralStation } from "../../src/hub/central.ts";
+import { CentralStation } from "../../src/hub/central-station.ts";
 import { Engine } from "../../src/hub/engine.ts";
 import type { HubSettings } from "../../src/hub/settings.ts";
-import type { Ledger, LedgerBytes } from "../../src/ledger/port.ts";
+import type { LedgerBytes } from "../../src/ledger/bytes.ts";
+import type { Ledger } from "../../src/ledger/port.ts";
 import { openSqliteBytes, openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
 import { createLoader } from "../../src/load/loader.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
@@ -59,6 +60,7 @@ export class HubProcess implements Server {
       metrics,
       updates,
       capacity: async () => ({ backlogBytes: 0, freeDiskBytes: Number.MAX_SAFE_INTEGER }),
+      compared: () => this.engine.compared(),
       wake: {
         received: () => this.engine.received(),
         enrolled: (terminal) => void this.engine.enrolled(terminal),

@@ -49,6 +49,7 @@ async function many({ seeds, steps, jobs, story }: Options): Promise<number> {
       steps: result.steps,
       transactions,
       simulatedSeconds: virtualMs / 1_000,
+      onDisk: mediumOf(result.seed) === "disk" ? 1 : 0,
     })) {
       sums.set(name, (sums.get(name) ?? 0) + count);
     }
@@ -61,11 +62,11 @@ async function many({ seeds, steps, jobs, story }: Options): Promise<number> {
     );
   });
   const shown = [...sums].map(([name, sum]) => `${name} ${Math.round(sum)}`).join(", ");
-  console.log(`${done} worlds in ${Math.round((performance.now() - started) / 1_000)} s: ${shown}`);
+  console.log(`in all: ${shown}`);
+  if (failed.length > 0) console.log(`violated: ${failed.toSorted((a, b) => a - b).join(" ")}`);
+  const [seconds, onDisk] = [Math.round((performance.now() - started) / 1_000), sums.get("onDisk") ?? 0];
   console.log(
-    failed.length === 0
-      ? "nothing was violated"
-      : `${failed.length} violated: ${failed.toSorted((a, b) => a - b).join(" ")}`,
+    `${done} worlds of ${steps} steps of trouble (${sums.get("steps") ?? 0} steps with their healing), ${done - onDisk} in memory, ${onDisk} on disk: ${failed.length} violated, in ${Math.floor(seconds / 60)} min ${seconds % 60} s`,
   );
   return failed.length === 0 ? 0 : 1;
 }

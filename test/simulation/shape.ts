@@ -3,6 +3,12 @@ import type { HubConfig } from "../../src/hub/config.ts";
 /** The shop the simulation plays: what tills and the centre look like, and how they are kept in step. */
 export const ITEMS = ["tea", "mug", "pot"] as const;
 export const STOCK = 10_000;
+/** Those there may be; each world has the first few of them. */
+export const TILLS = [
+  { id: "t1", store: "s1", token: "token-of-t1" },
+  { id: "t2", store: "s2", token: "token-of-t2" },
+  { id: "t3", store: "s1", token: "token-of-t3" },
+] as const;
 export const OPERATOR_TOKEN = "operator-token-of-the-simulation";
 
 const SALES = `

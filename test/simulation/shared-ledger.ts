@@ -1,5 +1,6 @@
 import type { Seat, Seats } from "../../src/ledger/seats.ts";
-import type { Ledger, LedgerBytes } from "../../src/ledger/port.ts";
+import type { LedgerBytes } from "../../src/ledger/bytes.ts";
+import type { Ledger } from "../../src/ledger/port.ts";
 import { openSqliteBytes, openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
 import type { Life } from "./life.ts";
 

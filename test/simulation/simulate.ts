@@ -3,7 +3,11 @@ import type { Files } from "./files.ts";
 import { begin, operate, resumeAll } from "./happenings.ts";
 import { World } from "./world.ts";
 
-export type SeedOptions = { readonly seed: number; readonly steps: number; readonly files: Files };
+export type SeedOptions = {
+  readonly seed: number;
+  readonly steps: number;
+  readonly files: Files;
+};
 export type SeedResult = {
   readonly seed: number;
   readonly steps: number;
@@ -19,10 +23,13 @@ export type SeedResult = {
 /** After so many more steps without coming to rest something is stuck. */
 const REST_STEPS = 30_000;
 const LOOK_EVERY = 8;
+/** At rest for so long, the world is: longer than any wait of anybody's but for those that look once a minute. */
+const CALM_MS = 8_000;
+const HEAL_MS = 2_000;
 
 /** One world from its beginning through `steps` of trouble to its rest. */
 export async function simulate({ seed, steps, files }: SeedOptions): Promise<SeedResult> {
-  await using world = await World.make(seed, files);
+  await using world = new World(seed, files);
   const watch = new Watch(world);
   for (let n = 0; n < world.hubCount; n++) await world.startHub();
   begin(world);
@@ -63,13 +70,13 @@ async function heal(world: World, watch: Watch): Promise<void> {
       else world.startAgent(till);
     }
     const from = world.scheduler.nowMs;
-    while (world.scheduler.nowMs < from + 2_000 && !world.broken) await step(world, watch);
+    while (world.scheduler.nowMs < from + HEAL_MS && !world.broken) await step(world, watch);
     // Tills last: until a dead sale is mended its till rightly shows what the centre does not. And a hub that missed another's
     // signal looks by itself once a minute.
     const why = unrest(world) ?? (await open(world)) ?? tillsApart(world);
     calmFor = why === null ? calmFor + 1 : 0;
     // What went up comes down again, and a terminal hears of it when it asks next.
-    if (calmFor >= 8) return;
+    if (calmFor * HEAL_MS >= CALM_MS) return;
     if (world.scheduler.steps > until)
       return world.broke(`the world does not come to rest: ${why ?? "at rest just now"}`);
     if (why?.startsWith("paused")) void resumeAll(world);

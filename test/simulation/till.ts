@@ -49,6 +49,8 @@ export class AgentProcess {
       statusMs: 60_000,
       manifestMs: 20_000,
       keepMessages: 10_000,
+      // Longer than clocks jump: what is dropped by age, no restored centre can be given again, and that is as configured.
+      keepDays: 10_000,
       blockedMs: 5_000,
       retry: { firstMs: 200, factor: 2, capMs: 5_000 },
     });

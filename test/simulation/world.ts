@@ -1,10 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { asWaybillError } from "../../src/base/errors.ts";
-import { actor, terminalId } from "../../src/base/ids.ts";
-import { secretHash } from "../../src/hub/api/secret.ts";
 import { checkHubConfig, hubSettings } from "../../src/hub/load-config.ts";
 import type { HubSettings } from "../../src/hub/settings.ts";
-import { openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
 import type { Log, LogFacts } from "../../src/observe/log.ts";
 import type { LogEvent } from "../../src/observe/log-events.ts";
 import { Dice } from "./dice.ts";
@@ -14,7 +11,7 @@ import { HubProcess, reader } from "./hub.ts";
 import { EPOCH_MS, Life } from "./life.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
-import { CONFIG, ITEMS, STOCK } from "./shape.ts";
+import { CONFIG, ITEMS, TILLS } from "./shape.ts";
 import { SharedLedger } from "./shared-ledger.ts";
 import { AgentProcess, MemoryFolder, TillProgram } from "./till.ts";
 import { tellTime } from "./time.ts";
@@ -25,7 +22,6 @@ export class Violation extends Error {
   override readonly name = "Violation";
 }
 
-const STORES = ["s1", "s2"] as const;
 const STORY_LINES = 4_000;
 
 export type Till = {
@@ -41,7 +37,7 @@ export type Till = {
 };
 
 /** Share of worlds with two hubs over one ledger. */
-const TWO_HUBS = 0;
+const TWO_HUBS = 0.3;
 
 /** All stations of one seed, what happens to them, and what was seen. */
 export class World implements AsyncDisposable {
@@ -83,22 +79,11 @@ export class World implements AsyncDisposable {
   readonly #folder: ReturnType<Files["world"]>;
   #lives = 0;
 
-  static async make(seed: number, files: Files): Promise<World> {
-    const world = new World(seed, files);
-    await using ledger = await openSqliteLedger(world.paths.ledger, world.life("setup", 0).runtime);
-    for (const { id, token, store } of world.tills) {
-      const facts = { terminal: terminalId(id), tags: { store }, validMs: 1e12, by: actor("operator:anna") };
-      await ledger.terminals.createToken(secretHash(token), facts);
-    }
-    return world;
-  }
-
-  private constructor(seed: number, files: Files) {
+  constructor(seed: number, files: Files) {
     this.dice = new Dice(String(seed));
     this.scheduler = new Scheduler(this.dice.fork("ties"));
     this.plan = drawFaults(this.dice.fork("plan"));
     const balancer = this.dice.fork("balancer");
-    // Two hubs in three worlds of ten have an open finding: --seed 565812084 --steps 1000 with 0.3 here. Not drawn until it is mended.
     this.hubCount = balancer.chance(TWO_HUBS) ? 2 : 1;
     this.network = new SimulatedNetwork(this.scheduler, this.dice.fork("network"), this.plan.network, () => {
       const open = this.hubs.filter((hub) => hub.open);
@@ -109,7 +94,7 @@ export class World implements AsyncDisposable {
     this.paths = { ledger: this.#folder.file("ledger", "ledger"), central: this.#folder.file("central", "central") };
     const config = { ...CONFIG, ledger: `sqlite:${this.paths.ledger}`, central: `sqlite:${this.paths.central}` };
     this.settings = hubSettings(checkHubConfig(config, "/", {}));
-    this.tills = Array.from({ length: 1 + this.dice.below(3) }, (_, n) => this.#till(n));
+    this.tills = TILLS.slice(0, 1 + this.dice.below(TILLS.length)).map((till) => this.#till(till));
     this.centre = this.#program(this.paths.central);
     this.onCentre = reader(this.paths.central);
     this.onLedger = reader(this.paths.ledger);
@@ -117,21 +102,11 @@ export class World implements AsyncDisposable {
     this.truth.stores.set("s1", { name: "North", rev: 1 }).set("s2", { name: "South", rev: 1 });
   }
 
-  #till(n: number): Till {
-    const id = `t${n + 1}`;
+  #till({ id, store, token }: (typeof TILLS)[number]): Till {
     const path = this.#folder.file(id, "till");
     const app = this.#program(path);
-    return {
-      id,
-      path,
-      app,
-      store: STORES[n % STORES.length] as string,
-      token: `token-of-${id}`,
-      folder: new MemoryFolder(),
-      program: new TillProgram(id, app, this.dice.fork(id), this.truth),
-      agent: null,
-      skewMs: 0,
-    };
+    const program = new TillProgram(id, app, this.dice.fork(id), this.truth);
+    return { id, path, app, store, token, folder: new MemoryFolder(), program, agent: null, skewMs: 0 };
   }
 
   /** Another program's connection. It does not wait for a lock: in one thread nobody could let go of it meanwhile. */
@@ -246,6 +221,16 @@ export class World implements AsyncDisposable {
     this.onRestore(what);
   }
 
+  backUpBoth(): void {
+    this.backUp("ledger");
+    this.backUp("central");
+  }
+  async restoreBoth(): Promise<void> {
+    if (!this.#backups.has("ledger") || !this.#backups.has("central")) return;
+    await this.restore("ledger");
+    await this.restore("central");
+  }
+
   // ── what was seen ────────────────────────────────────────────────────────────────────────────────────────────────
 
   broke(what: string): void {
@@ -294,5 +279,3 @@ export class World implements AsyncDisposable {
     this.#folder[Symbol.dispose]();
   }
 }
-
-export const startingStock = STOCK;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { main } from "../../src/cli/main.ts";
 import type { TraceAnswer } from "../../src/hub/api/trace.ts";
 import type { ExceptionRow } from "../../src/ledger/exceptions.ts";
-import type { TerminalLine } from "../../src/ledger/port.ts";
+import type { TerminalLine } from "../../src/ledger/fleet.ts";
 import { saleLine, TestLane } from "../kit/api.ts";
 import { spawnWaybill, type Child } from "../kit/child.ts";
 import { freePort } from "../kit/free-port.ts";

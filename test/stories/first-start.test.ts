@@ -29,7 +29,7 @@ const SHAPE: ChainShape = {
       sale_line: { direction: "up" },
     },
     // Until its article's page has come, a sale is tried again; how long that takes is the machine's affair.
-    retry: { attempts: 100, firstMs: 50, factor: 2, capMs: 500 },
+    retry: { attempts: 100, firstMs: 50, factor: 2, capMs: 2_000 },
   },
 };
 
@@ -76,6 +76,8 @@ test(
   async ({ annotate }) => {
     await using dir = tempDir();
     const chain = await Chain.make(dir.path, 2, SHAPE);
+    const open = new AbortController();
+    let selling: Promise<void> = Promise.resolve();
     try {
       await chain.startHub();
       await chain.enrollAll();
@@ -88,8 +90,7 @@ test(
       for (const [till, db] of shops) yearsBefore(db, till);
 
       let sold = 0;
-      const open = new AbortController();
-      const selling = (async () => {
+      selling = (async () => {
         for (; !open.signal.aborted; sold++) {
           for (const [till, db] of shops) sell(db, till, sold);
           await pause(15); // pages are paced: they go when the sales are through
@@ -118,6 +119,8 @@ test(
       }
       await annotate(`${ARTICLES} articles, ${2 * sold} sales while they were captured`);
     } finally {
+      open.abort();
+      await selling.catch(() => undefined); // awaited above, where its error counts
       await chain.stop();
     }
   },

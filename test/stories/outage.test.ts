@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { WaybillError } from "../../src/base/errors.ts";
 import { checkHubConfig, hubSettings } from "../../src/hub/load-config.ts";
 import { send, Till } from "../../src/ledger/contract/till.ts";
-import type { Event } from "../../src/ledger/port.ts";
+import type { Event } from "../../src/ledger/trail.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import { tempDir } from "../kit/temp-dir.ts";
 import { Dice } from "../simulation/dice.ts";

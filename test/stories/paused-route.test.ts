@@ -6,7 +6,7 @@ import { Stop } from "../../src/base/stop.ts";
 import type { HubConfig } from "../../src/hub/config.ts";
 import { startHub } from "../../src/hub/hub.ts";
 import { checkHubConfig, hubSettings } from "../../src/hub/load-config.ts";
-import type { Event } from "../../src/ledger/port.ts";
+import type { Event } from "../../src/ledger/trail.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { hurried, OPERATOR, TestLane } from "../kit/api.ts";
 import { describeWith } from "../kit/needs.ts";

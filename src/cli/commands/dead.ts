@@ -5,7 +5,7 @@ import { systemRuntime } from "../../base/runtime.ts";
 import { splitLane } from "../../base/ids.ts";
 import type { TraceAnswer } from "../../hub/api/trace.ts";
 import type { ExceptionGroup, ExceptionRow, Revision, Waiting } from "../../ledger/exceptions.ts";
-import type { Event } from "../../ledger/port.ts";
+import type { Event } from "../../ledger/trail.ts";
 import type { Rehearsal } from "../../load/port.ts";
 import { operatorOf, type Operator } from "../operator.ts";
 import type { GlobalOptions } from "../options.ts";
@@ -32,6 +32,7 @@ type Shown = {
   readonly events: readonly Event[];
   readonly waiting: Waiting;
   readonly revisions: readonly (Omit<Revision, "line"> & { readonly line: string })[];
+  readonly traceLink: string | null;
   readonly centre: { readonly rows: Rehearsal["rows"] } | { readonly unavailable: string };
 };
 
@@ -89,7 +90,7 @@ export function addDead(program: Command, output: Output): void {
           ...exceptionText(exception),
           ...waitingText(shown.waiting),
           "",
-          ...shown.events.map(eventText),
+          ...shown.events.map((event) => eventText(event, shown.traceLink)),
           "",
           ...shown.payload.lines.map(payloadText),
           ...shown.revisions.flatMap((edit) => [

@@ -1,7 +1,8 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { asWaybillError } from "../../base/errors.ts";
 import { systemRuntime } from "../../base/runtime.ts";
-import type { Overview, TerminalLine } from "../../ledger/port.ts";
+import type { TerminalLine } from "../../ledger/fleet.ts";
+import type { Overview } from "../../ledger/trail.ts";
 import type { Standstill } from "../../hub/api/waits.ts";
 import { operatorOf, type Operator } from "../operator.ts";
 import type { GlobalOptions } from "../options.ts";

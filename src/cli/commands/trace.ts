@@ -5,7 +5,8 @@ import { systemRuntime } from "../../base/runtime.ts";
 import { waitText } from "../../hub/api/waits.ts";
 import type { TraceAnswer, TracedMessage } from "../../hub/api/trace.ts";
 import type { ExceptionRow } from "../../ledger/exceptions.ts";
-import type { Event } from "../../ledger/port.ts";
+import type { Event } from "../../ledger/trail.ts";
+import { tracePage } from "../../observe/trace-link.ts";
 import { operatorOf } from "../operator.ts";
 import type { GlobalOptions } from "../options.ts";
 import type { Output } from "../print.ts";
@@ -43,9 +44,13 @@ function messageText(message: TracedMessage, link: string | null): string {
   const lines = [`${pc.bold(`${message.lane}/${message.seq}`)}  ${message.state}: ${message.headline}`];
   lines.push(...message.waits.map((wait) => `  ${pc.yellow(waitText(wait))}`));
   if (message.exception) lines.push(...exceptionText(message.exception));
-  if (message.trace !== null)
-    lines.push(pc.dim(`  trace ${link === null ? message.trace : link.replace("{trace}", message.trace)}`));
-  lines.push("", ...message.events.map(eventText), "", ...message.payload.lines.map((line) => payloadText(line)));
+  if (message.trace !== null) lines.push(pc.dim(`  trace ${traceText(message.trace, link)}`));
+  lines.push(
+    "",
+    ...message.events.map((event) => eventText(event, link)),
+    "",
+    ...message.payload.lines.map((line) => payloadText(line)),
+  );
   if (message.payload.truncated) lines.push(pc.dim("  … the rest is not shown"));
   return lines.join("\n");
 }
@@ -61,10 +66,15 @@ export function exceptionText(exception: ExceptionRow): string[] {
   return lines;
 }
 
-export function eventText(event: Event): string {
+/** @param link where traces are looked at, with `{trace}` in it */
+export function eventText(event: Event, link: string | null): string {
   const range = event.from === event.through ? "" : ` (${event.from}–${event.through})`;
-  return `  ${isoOf(event.at)}  ${event.kind.padEnd(14)} ${event.actor}${range}  ${pc.dim(event.detail)}`.trimEnd();
+  const request = event.requestTrace === null ? "" : `request ${traceText(event.requestTrace, link)}`;
+  const told = [event.detail, request].filter((text) => text !== "").join("  ");
+  return `  ${isoOf(event.at)}  ${event.kind.padEnd(14)} ${event.actor}${range}  ${pc.dim(told)}`.trimEnd();
 }
+
+const traceText = (trace: string, link: string | null): string => (link === null ? trace : tracePage(link, trace));
 
 /** A message line as people read it: one change a line, what changed side by side. */
 export function payloadText(line: string): string {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { instant } from "../../base/clock.ts";
 import { epoch, seq } from "../../base/ids.ts";
 import { CHAIN_START, chainNext, sameChain } from "../../message/chain.ts";
 import type { Message } from "../../message/change.ts";
@@ -14,7 +15,7 @@ export function captureContract(engine: string, open: OpenStation): void {
   const captured = async (): Promise<Station> => {
     const station = await open(SHOP);
     await station.database.capture.install(PLAN);
-    await station.database.capture.beginEpoch(epoch("e1"));
+    await station.database.capture.beginEpoch(epoch("e1"), null);
     return station;
   };
   const packed = async (capture: Capture, limits: Partial<PackLimits> = {}): Promise<readonly Message[]> => {
@@ -31,7 +32,7 @@ export function captureContract(engine: string, open: OpenStation): void {
       expect(await capture.install(PLAN)).toEqual({ made: [], unchanged: PLAN.tables, removed: [], refused: [] });
       const less = { ...PLAN, tables: ["sale", "sale_line"] };
       expect(await capture.install(less)).toMatchObject({ made: [], removed: ["store"] });
-      await capture.beginEpoch(epoch("e1"));
+      await capture.beginEpoch(epoch("e1"), null);
       await station.run("insert into store values (15, 'Hill')");
       expect(await packed(capture)).toEqual([]);
     });
@@ -136,6 +137,26 @@ export function captureContract(engine: string, open: OpenStation): void {
       expect(await capture.state()).toMatchObject({ packedThrough: 2, outboxRows: 0, oldestAt: null, oldest: 1 });
     });
 
+    test("a page of rows as they are becomes several messages rather than one in parts", async () => {
+      await using station = await captured();
+      const { capture } = station.database;
+      await station.run("insert into sale values ('S-1', 14, null, 1)");
+      for (let i = 0; i < 100; i++) await station.run(`insert into sale_line values ('S-1', ${i}, 'tea')`);
+      await packed(capture);
+      const { packedThrough } = await capture.state();
+      await capture.resync("sale_line", null);
+      while ((await capture.resyncStep(1_000)) === "more");
+      const messages = await packed(capture, { partBytes: 2_000 });
+      expect(messages.length).toBeGreaterThan(3);
+      expect(messages.flatMap(({ changes }) => changes.map(({ key }) => key["number"]))).toEqual(
+        Array.from({ length: 100 }, (_, i) => i),
+      );
+      const stored = await capture.lines({ seq: packedThrough, part: 0 }, Number.MAX_SAFE_INTEGER);
+      expect(stored.map(({ part }) => part)).toEqual(messages.map(() => 0));
+      expect(Math.max(...stored.map(({ bytes }) => bytes.byteLength))).toBeLessThan(2_200);
+      expect(chainHolds(await capture.lines(START, Number.MAX_SAFE_INTEGER))).toBe(true);
+    });
+
     test("`changed` is true when anything was committed since the last call", async () => {
       await using station = await captured();
       const { capture } = station.database;
@@ -155,8 +176,8 @@ export function captureContract(engine: string, open: OpenStation): void {
         await packed(capture);
       }
       const lines = await capture.lines(START, Number.MAX_SAFE_INTEGER);
-      await capture.acknowledge({ receivedThrough: seq(4), loadedThrough: seq(3) });
-      await capture.flush({ keep: 1 });
+      await capture.acknowledge({ epoch: epoch("e1"), receivedThrough: seq(4), loadedThrough: seq(3) });
+      await capture.flush({ keep: 1, since: null });
       expect(await capture.state()).toMatchObject({
         receivedThrough: 4,
         loadedThrough: 3,
@@ -172,6 +193,25 @@ export function captureContract(engine: string, open: OpenStation): void {
       });
     });
 
+    test("of loaded messages the newest are kept, but none that is too old; what is not loaded is kept at any age", async () => {
+      await using station = await captured();
+      const { capture } = station.database;
+      for (let id = 1; id <= 4; id++) {
+        await station.run(`insert into store values (${id}, 'x')`);
+        await packed(capture);
+      }
+      const stored = async (): Promise<number[]> =>
+        (await capture.lines(START, Number.MAX_SAFE_INTEGER)).map((line) => line.seq);
+      await capture.acknowledge({ epoch: epoch("e1"), receivedThrough: seq(4), loadedThrough: seq(3) });
+      await capture.flush({ keep: 10, since: instant(0) });
+      expect(await stored(), "none is from before 1970").toEqual([1, 2, 3, 4]);
+      await capture.flush({ keep: 10, since: null });
+      expect(await stored(), "of any age").toEqual([1, 2, 3, 4]);
+      await capture.flush({ keep: 10, since: instant(Date.now() + 86_400_000) });
+      expect(await stored(), "all that is loaded is from before tomorrow").toEqual([4]);
+      expect(await capture.state()).toMatchObject({ receivedThrough: 4, loadedThrough: 3, oldest: 4 });
+    });
+
     test("an epoch starts at 1 again, and messages that were not received are renumbered into it in order", async () => {
       await using station = await captured();
       const { capture } = station.database;
@@ -179,8 +219,8 @@ export function captureContract(engine: string, open: OpenStation): void {
         await station.run(`insert into store values (${id}, 'x')`);
         await packed(capture);
       }
-      await capture.acknowledge({ receivedThrough: seq(1), loadedThrough: seq(1) });
-      await capture.beginEpoch(epoch("e2"));
+      await capture.acknowledge({ epoch: epoch("e1"), receivedThrough: seq(1), loadedThrough: seq(1) });
+      await capture.beginEpoch(epoch("e2"), epoch("e1"));
       expect(await capture.state()).toMatchObject({
         epoch: "e2",
         packedThrough: 2,
@@ -193,6 +233,23 @@ export function captureContract(engine: string, open: OpenStation): void {
         [2, 3],
       ]);
       expect(chainHolds(lines)).toBe(true);
+    });
+
+    test("an epoch begins by compare-and-set, and of an acknowledgement only the present epoch's counts", async () => {
+      await using station = await captured();
+      const { capture } = station.database;
+      await station.run("insert into store values (1, 'x')");
+      await packed(capture);
+      expect(await capture.beginEpoch(epoch("e3"), null)).toBe(false);
+      expect(await capture.beginEpoch(epoch("e3"), epoch("e2"))).toBe(false);
+      expect(await capture.state()).toMatchObject({ epoch: "e1", packedThrough: 1 });
+      expect(await capture.beginEpoch(epoch("e2"), epoch("e1"))).toBe(true);
+      expect(await capture.beginEpoch(epoch("e2"), epoch("e1")), "again").toBe(true);
+      await capture.acknowledge({ epoch: epoch("e1"), receivedThrough: seq(1), loadedThrough: seq(1) });
+      await capture.flush({ keep: 10, since: null });
+      expect(await capture.state()).toMatchObject({ epoch: "e2", packedThrough: 1, receivedThrough: 0 });
+      await capture.acknowledge({ epoch: epoch("e2"), receivedThrough: seq(1), loadedThrough: seq(0) });
+      expect(await capture.pack(LIMITS)).toMatchObject({ epoch: "e2", packedThrough: 1, receivedThrough: 1 });
     });
 
     test("a resync puts the rows into the outbox as they are, page by page, for one audience", async () => {
@@ -245,6 +302,16 @@ export function captureContract(engine: string, open: OpenStation): void {
       await capture.remember("install", "i1");
       await capture.remember("install", "i2");
       expect(await capture.recall("install")).toBe("i2");
+      await capture.rememberAll([
+        ["a", "1"],
+        ["install", "i3"],
+        ["it's", "2"],
+        ["a", "3"],
+      ]);
+      await capture.rememberAll([]);
+      const known = await capture.recallAll(["install", "nobody's", "it's", "a"]);
+      expect(Object.fromEntries(known)).toEqual({ install: "i3", "it's": "2", a: "3" });
+      expect((await capture.recallAll([])).size).toBe(0);
     });
   });
 }

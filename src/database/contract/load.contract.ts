@@ -180,7 +180,7 @@ export function loadContract(engine: string, open: OpenStation): void {
       await expect(
         station.database.load.transaction(async (tx) => {
           await tx.apply([effect("insert", "sale", sale("S-1"), {})]);
-          await tx.moveLanes([{ lane, version: 0, loadedThrough: seq(5) }]);
+          await tx.moveLanes([{ lane, version: 0, nextVersion: 1, loadedThrough: seq(5) }]);
           throw wrong;
         }),
       ).rejects.toBe(wrong);
@@ -210,6 +210,37 @@ export function loadContract(engine: string, open: OpenStation): void {
         await tx.apply([effect("insert", "sale", sale("S-2"), {})]);
       });
       expect(await station.rows("select sale_id from sale order by 1")).toEqual([["S-1"], ["S-2"]]);
+    });
+    test("the whole of some effects goes in, or the first that is refused is told, and all is undone with its attempt", async () => {
+      await using station = await shop();
+      const insert = (id: string, quantity: number | null = 1) =>
+        effect("insert", "sale", sale(id), { sale_id: id, store_id: 14, quantity });
+      const change = effect("update", "sale", sale("S-1"), { quantity: 2 });
+      await station.database.load.transaction(async (tx) => {
+        const whole = (...effects: Effect[]) =>
+          tx.attempt(async () => {
+            const result = await tx.applyWhole(effects);
+            return { keep: result === null, result };
+          });
+        expect(await whole(insert("S-1"), change, insert("S-2"))).toBe(null);
+        expect(await whole(insert("S-3"), change, insert("S-1"), insert("S-4"))).not.toBe(null);
+        expect(await whole(change, insert("S-1"), change, insert("S-5", null))).toMatchObject({
+          index: 1,
+          code: "ROW_EXISTS",
+        });
+        // Whether or not it is known which one it was.
+        expect([2, "unclear"]).toContain(
+          await whole(insert("S-6"), insert("S-7"), insert("S-6")).then((told) =>
+            told === null || told === "unclear" ? told : told.index,
+          ),
+        );
+        expect(await whole(insert("S-8"))).toBe(null);
+      });
+      expect(await station.rows("select sale_id, quantity from sale order by sale_id")).toEqual([
+        ["S-1", "2"],
+        ["S-2", "1"],
+        ["S-8", "1"],
+      ]);
     });
     test("an attempt that is not kept is undone; what came before and after it stands; attempts may be nested", async () => {
       await using station = await shop();
@@ -282,20 +313,20 @@ export function loadContract(engine: string, open: OpenStation): void {
   });
 
   describe(`load contract: ${engine}: watermarks`, () => {
-    test("a lane moves iff its version is still the one given; each move is one version more", async () => {
+    test("a lane moves to the version given iff its version is still the one it was", async () => {
       await using station = await shop();
-      const move = async (version: number, through: number): Promise<boolean | undefined> => {
-        const one = [{ lane, version, loadedThrough: seq(through) }];
+      const move = async (version: number, nextVersion: number, through: number): Promise<boolean | undefined> => {
+        const one = [{ lane, version, nextVersion, loadedThrough: seq(through) }];
         return (await station.database.load.transaction((tx) => tx.moveLanes(one)))[0];
       };
-      expect(await move(0, 10)).toBe(true);
-      expect(await move(0, 20)).toBe(false);
-      expect(await move(2, 20)).toBe(false);
-      expect(await move(1, 20)).toBe(true);
-      expect(await move(2, 20)).toBe(true); // a late load moves nothing but the version
+      expect(await move(0, 7, 10)).toBe(true);
+      expect(await move(0, 9, 20)).toBe(false);
+      expect(await move(8, 9, 20)).toBe(false);
+      expect(await move(7, 9, 20)).toBe(true);
+      expect(await move(9, 2 ** 53 - 1, 20)).toBe(true); // a late load moves nothing but the version
       expect(await station.database.load.marks([otherLane, lane])).toEqual([
         { lane: otherLane, loadedThrough: 0, version: 0 },
-        { lane, loadedThrough: 20, version: 3 },
+        { lane, loadedThrough: 20, version: 2 ** 53 - 1 },
       ]);
     });
     test("of several lanes each is moved or not by its own version", async () => {
@@ -303,8 +334,8 @@ export function loadContract(engine: string, open: OpenStation): void {
       const move = (...versions: readonly [number, number]) =>
         station.database.load.transaction((tx) =>
           tx.moveLanes([
-            { lane: otherLane, version: versions[0], loadedThrough: seq(7) },
-            { lane, version: versions[1], loadedThrough: seq(8) },
+            { lane: otherLane, version: versions[0], nextVersion: versions[0] + 1, loadedThrough: seq(7) },
+            { lane, version: versions[1], nextVersion: versions[1] + 1, loadedThrough: seq(8) },
           ]),
         );
       expect(await station.database.load.transaction((tx) => tx.moveLanes([]))).toEqual([]);
@@ -345,9 +376,36 @@ export function loadContract(engine: string, open: OpenStation): void {
       expect(await move([17, 0], [18, 0])).toBe(false);
       expect(await move([17, 5_000], [9_007_000_000_000_001, 0])).toBe(true);
     });
+    test("the cursor remembers what was applied wholly and what in part", async () => {
+      await using station = await shop();
+      const first = { ...cursor(4, 2), seen: "central/e1/7", inside: "central/e1/8" };
+      await station.database.load.transaction((tx) => tx.moveCursor(cursor(0), first));
+      expect((await station.database.capture.state()).cursor).toEqual(first);
+      const then = { ...cursor(5), seen: "central/e1/8" };
+      await station.database.load.transaction((tx) => tx.moveCursor(first, then));
+      expect((await station.database.capture.state()).cursor).toEqual(then);
+    });
+    test("the cursor remembers of which history it is, also in a table that was made before cursors did", async () => {
+      await using station = await shop();
+      const { load, capture } = station.database;
+      const row = station.database.engine === "sqlite" ? "1" : "true";
+      await station.run(
+        `alter table waybill_cursor drop column strand; insert into waybill_cursor (only_row, id, changes) values (${row}, 4, 0)`,
+      );
+      expect((await capture.state()).cursor).toEqual(cursor(4));
+      await load.install();
+      const then = { ...cursor(5), strand: "01M8C1RXS44YW1FKK9H039WW7V" };
+      expect(await load.transaction((tx) => tx.moveCursor(cursor(4), then))).toBe(true);
+      expect((await capture.state()).cursor).toEqual(then);
+      const elsewhere = { ...cursor(5), strand: "01M8C1RXS44YW1FKK9H039WW7W" };
+      expect(await load.transaction((tx) => tx.moveCursor(then, elsewhere))).toBe(true);
+      expect((await capture.state()).cursor).toEqual(elsewhere);
+    });
     test("install may be repeated and changes nothing then", async () => {
       await using station = await shop();
-      await station.database.load.transaction((tx) => tx.moveLanes([{ lane, version: 0, loadedThrough: seq(3) }]));
+      await station.database.load.transaction((tx) =>
+        tx.moveLanes([{ lane, version: 0, nextVersion: 1, loadedThrough: seq(3) }]),
+      );
       await station.database.load.install();
       expect(await station.database.load.marks([lane])).toEqual([{ lane, loadedThrough: 3, version: 1 }]);
     });

@@ -41,7 +41,13 @@ export const passed = (number: number, state: Passed["state"] = "dead", more: Pa
   attempts: 1,
   ...more,
 });
-export const cursor = (id: number, changes = 0): Cursor => ({ id: updateId(id), changes, seen: null });
+export const cursor = (id: number, changes = 0): Cursor => ({
+  id: updateId(id),
+  changes,
+  seen: null,
+  inside: null,
+  strand: null,
+});
 
 export const SHOP = `
   create table store (id integer not null primary key, name varchar(40) not null);

@@ -59,6 +59,39 @@ export class Applier {
     return { refused: told.refused.toSorted((a, b) => a.index - b.index), absentDeletes: told.absentDeletes };
   }
 
+  /**
+   * All statements travel together, none with a savepoint of its own: those behind one that is refused fail without a meaning, and
+   * the caller undoes all. See the port.
+   */
+  async applyWhole(effects: readonly Effect[]): Promise<Refusal | "unclear" | null> {
+    if (effects.some((effect) => !this.#catalog.tables.has(effect.table))) await this.#catalog.refresh();
+    const chunks = [new Chunk()];
+    for (const [index, effect] of effects.entries()) {
+      const item = this.#prepare(index, effect);
+      if ("code" in item) return index === 0 ? { index, ...item } : "unclear"; // one before it may be refused, too
+      if (!chunks.at(-1)?.takes(item)) chunks.push(new Chunk());
+      chunks.at(-1)?.add(item);
+    }
+    const answers = await Promise.allSettled(chunks.map(({ items }) => this.#gated(items)));
+    for (const [at, answer] of answers.entries()) {
+      const items = chunks[at]?.items ?? [];
+      if (answer.status === "rejected") return this.#refusalOf(answer.reason, items);
+      if (answer.value.length !== items.length) return "unclear";
+    }
+    return null;
+  }
+
+  /** @throws infrastructure faults */
+  #refusalOf(thrown: unknown, items: readonly Item[]): Refusal | "unclear" {
+    const [item] = items;
+    if (!item || isStaleSchema(thrown)) return "unclear";
+    const { effect, plan, index } = item;
+    const verdict = isServerError(thrown) ? verdictOn(thrown, effect, plan.table) : null;
+    if (verdict === null)
+      throw translated(thrown, `${effect.kind} ${plan.table.name}`, rowName(plan.table, effect.key));
+    return items.length > 1 || isOfUpsert(verdict, effect) ? "unclear" : { index, ...verdict };
+  }
+
   #prepare(index: number, effect: Effect): Item | Verdict {
     const table = this.#catalog.tables.get(effect.table);
     if (!table) return { code: "TABLE_UNKNOWN", detail: `the database has no table ${effect.table}` };
@@ -83,7 +116,7 @@ export class Applier {
     if (!first) return;
     let rows: readonly TextRow[];
     try {
-      rows = await this.#statement(first, items);
+      rows = await this.#statement(items);
     } catch (thrown) {
       return this.#refused(thrown, items, told);
     }
@@ -120,8 +153,7 @@ export class Applier {
       await this.#run(items.slice(half), told);
       return;
     }
-    // PostgreSQL looks for NOT NULL before it looks for the row that an upsert would only overwrite in part.
-    if (verdict.code === "NULL_REFUSED" && item.effect.kind === "upsert" && (await this.#overwrites(item))) return;
+    if (isOfUpsert(verdict, item.effect) && (await this.#overwrites(item))) return;
     told.refused.push({ index: item.index, ...verdict });
   }
 
@@ -141,27 +173,14 @@ export class Applier {
     return this.#catalog.version !== before;
   }
 
-  /**
-   * The statement within a savepoint, and, where our own trigger is on the table, with the gate that tells it who writes: a
-   * setting of this transaction that names the table, so that what the application's triggers write elsewhere is captured.
-   * All parts travel together.
-   */
-  async #statement(first: Item, items: readonly Item[]): Promise<readonly TextRow[]> {
+  /** The statement within a savepoint. All parts travel together. */
+  async #statement(items: readonly Item[]): Promise<readonly TextRow[]> {
     const connection = this.#connection;
-    const { table, sql, slots } = first.plan;
-    const { origin } = first.effect;
-    const around: Promise<unknown>[] = [connection.script("savepoint waybill_effects")];
-    if (table.captured) around.push(connection.query(GATE, table.name, origin ?? ""));
-    const values = columnwise(
-      items.map((item) => item.values),
-      slots.length,
-    );
-    const statement = connection.raw(sql, values);
-    if (table.captured) around.push(connection.query(GATE, "", ""));
-    around.push(connection.script("release waybill_effects"));
-    const ends = Promise.allSettled(around);
+    const begun = connection.script("savepoint waybill_effects");
+    const statement = this.#gated(items);
+    const ends = Promise.allSettled([begun, connection.script("release waybill_effects")]);
     try {
-      const { rows } = await statement;
+      const rows = await statement;
       for (const end of await ends) if (end.status === "rejected") throw end.reason;
       return rows;
     } catch (thrown) {
@@ -169,6 +188,26 @@ export class Applier {
       if (isServerError(thrown)) await connection.script("rollback to waybill_effects; release waybill_effects");
       throw thrown;
     }
+  }
+
+  /**
+   * The statement, and, where our own trigger is on the table, the gate that tells it who writes: a setting of this transaction that
+   * names the table, so that what the application's triggers write elsewhere is captured. All parts are sent before this returns.
+   */
+  #gated(items: readonly Item[]): Promise<readonly TextRow[]> {
+    const connection = this.#connection;
+    const [first] = items;
+    if (!first) return Promise.resolve([]);
+    const { table, sql, slots } = first.plan;
+    const around: Promise<unknown>[] = [];
+    if (table.captured) around.push(connection.query(GATE, table.name, first.effect.origin ?? ""));
+    const values = columnwise(
+      items.map((item) => item.values),
+      slots.length,
+    );
+    const statement = connection.raw(sql, values);
+    if (table.captured) around.push(connection.query(GATE, "", ""));
+    return answered(statement, Promise.allSettled(around));
   }
 
   /** The statement went through and left the row alone: because there was none, or because a trigger of the database said so. */
@@ -221,6 +260,23 @@ export class Applier {
     this.#plans.set(id, made);
     this.#last = "sql" in made ? { plan: made, columns } : null;
     return made;
+  }
+}
+
+/** PostgreSQL looks for NOT NULL before it looks for the row that an upsert would only overwrite in part. */
+const isOfUpsert = ({ code }: Verdict, { kind }: Effect): boolean => code === "NULL_REFUSED" && kind === "upsert";
+
+/** The statement's rows, or what it was refused for: the gates failed for the same reason. */
+async function answered(
+  statement: Promise<{ readonly rows: readonly TextRow[] }>,
+  around: Promise<readonly PromiseSettledResult<unknown>[]>,
+): Promise<readonly TextRow[]> {
+  try {
+    const { rows } = await statement;
+    for (const gate of await around) if (gate.status === "rejected") throw gate.reason;
+    return rows;
+  } finally {
+    await around;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Writable } from "node:stream";
 import { Client, type ClientConfig, type QueryResult } from "pg";
 import { WaybillError } from "../../base/errors.ts";
 import { isServerError, translated } from "./errors.ts";
@@ -30,6 +31,7 @@ export class Connection {
   readonly #names = new Map<string, string>();
   #named = 0;
   #client: Client | null = null;
+  #gathering: Writable | null = null;
   #connecting: Promise<Client> | null = null;
   #inTransaction = false;
   readonly #isAlone: boolean;
@@ -66,11 +68,13 @@ export class Connection {
   /** Statements without parameters that are used once: DDL. Several may stand in one text. */
   async script(sql: string): Promise<void> {
     const client = this.#client ?? (await this.#session());
+    this.#gather(client);
     await this.#told(client.query(sql), sql);
   }
   /** As `query`, with the server's own error thrown: for whoever judges it. */
   async raw(sql: string, values: readonly SqlParameter[] = []): Promise<QueryResult<string[]>> {
     const client = this.#client ?? (await this.#session()); // no pause where a session is there: what is sent keeps its order
+    this.#gather(client);
     try {
       return await client.query<string[]>({
         name: this.#nameOf(sql),
@@ -83,6 +87,18 @@ export class Connection {
       if (isServerError(thrown) && thrown.code === "0A000") this.#names.delete(sql);
       throw isServerError(thrown) ? thrown : translated(thrown, "query");
     }
+  }
+
+  /** What is sent in one turn of the event loop leaves in one write to the socket: a write costs more than most of the statements. */
+  #gather(client: Client): void {
+    const { stream } = (client as unknown as { readonly connection: { readonly stream: Writable } }).connection;
+    if (this.#gathering === stream) return;
+    this.#gathering = stream;
+    stream.cork();
+    process.nextTick(() => {
+      this.#gathering = null;
+      stream.uncork();
+    });
   }
 
   /**

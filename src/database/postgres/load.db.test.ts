@@ -182,7 +182,9 @@ describeWith("postgres", "loading on PostgreSQL", (server) => {
     for (let version = 0; version < 10; version++) {
       const moved = await Promise.all(
         databases.map(({ load }) =>
-          load.transaction((tx) => tx.moveLanes([{ lane, version, loadedThrough: seq(version + 1) }])),
+          load.transaction((tx) =>
+            tx.moveLanes([{ lane, version, nextVersion: version + 1, loadedThrough: seq(version + 1) }]),
+          ),
         ),
       );
       expect(moved.flat().filter(Boolean)).toHaveLength(1);
@@ -201,7 +203,10 @@ describeWith("postgres", "loading on PostgreSQL", (server) => {
       const words = await Promise.all(
         loads.map((load, at) => {
           const order = at % 2 === 0 ? some : some.toReversed();
-          const marks = order.map((lane) => ({ lane, version: known.get(lane) ?? 0, loadedThrough: seq(round) }));
+          const marks = order.map((lane) => {
+            const version = known.get(lane) ?? 0;
+            return { lane, version, nextVersion: version + 1, loadedThrough: seq(round) };
+          });
           return load.transaction((tx) => tx.moveLanes(marks));
         }),
       );

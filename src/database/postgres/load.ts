@@ -1,10 +1,10 @@
 import { isFaultCode, WaybillError } from "../../base/errors.ts";
 import { seq, type LaneName, type Seq } from "../../base/ids.ts";
 import type { Row } from "../../message/change.ts";
-import type { Applied, Cursor, Effect, LaneMark, Load, LoadTransaction, Passed } from "../port.ts";
+import type { Applied, Cursor, Effect, LaneMark, LaneMove, Load, LoadTransaction, Passed, Refusal } from "../port.ts";
 import { Applier } from "./apply.ts";
 import { LOAD, type Connection } from "./connection.ts";
-import { CURSOR_TABLE, writeCursor } from "./cursor.ts";
+import { CURSOR_STRAND, CURSOR_TABLE, hasStrand, writeCursor } from "./cursor.ts";
 import { hasOurs, type Catalog } from "./describe.ts";
 import { faultOf, isServerError } from "./errors.ts";
 import { namesIn } from "./refusals.ts";
@@ -28,10 +28,11 @@ export function postgresLoad(connection: Connection, catalog: Catalog): Load {
   return {
     install: async () => {
       const present = await Promise.all(TABLES.map(({ name }) => hasOurs(connection, name)));
-      if (present.every(Boolean)) return; // writes nothing when there is nothing to make, and needs no right to
+      if (present.every(Boolean) && (await hasStrand(connection))) return; // writes nothing when there is nothing to make, and needs no right to
       await connection.transaction(LOAD, async () => {
         await connection.script(INSTALLING);
         for (const { sql } of TABLES) await connection.script(sql);
+        await connection.script(CURSOR_STRAND);
       });
     },
     marks: async (lanes) => {
@@ -63,6 +64,7 @@ export function postgresLoad(connection: Connection, catalog: Catalog): Load {
       try {
         return await connection.transaction(`${LOAD}; ${connection.limits(patience)}`, async () => {
           const result = await work(tx);
+          await tx.settled();
           await checkDeferred(connection);
           return result;
         });
@@ -77,6 +79,7 @@ export function postgresLoad(connection: Connection, catalog: Catalog): Load {
       try {
         await connection.transaction(`${LOAD}; ${connection.limits(1)}`, async () => {
           rehearsed.push(await work(tx));
+          await tx.settled();
           await checkDeferred(connection);
           throw CURTAIN;
         });
@@ -140,6 +143,8 @@ class PostgresTransaction implements LoadTransaction {
   readonly #catalog: Catalog;
   readonly #applier: Applier;
   #depth = 0;
+  #lastEnd: Promise<void> = Promise.resolve();
+  #failed: { readonly thrown: unknown } | null = null;
   #over = false;
 
   constructor(connection: Connection, catalog: Catalog, applier: Applier) {
@@ -152,28 +157,29 @@ class PostgresTransaction implements LoadTransaction {
    * Three statements that travel together. The rows that are there are locked in their order, and new ones are made in their
    * order after that. Another hub that moves one of the lanes is waited for; then its version decides, as it is after that hub's commit.
    */
-  async moveLanes(to: readonly LaneMark[]): Promise<readonly boolean[]> {
+  async moveLanes(to: readonly LaneMove[]): Promise<readonly boolean[]> {
     this.#alive();
     if (to.length === 0) return [];
     const columns = [
       to.map(({ lane }) => lane),
       to.map((mark) => mark.loadedThrough),
       to.map(({ version }) => version),
+      to.map(({ nextVersion }) => nextVersion),
     ];
-    const given = "unnest($1::text[], $2::bigint[], $3::bigint[]) as v (lane, through, version)";
+    const given = "unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) as v (lane, through, version, next)";
     const [, updated, inserted] = await Promise.all([
       this.#connection.query(
         "select from public.waybill_lane where lane = any($1::text[]) order by lane for update",
         to.map(({ lane }) => lane),
       ),
       this.#connection.query(
-        `update public.waybill_lane as t set loaded_through = v.through, version = t.version + 1 from ${given}
+        `update public.waybill_lane as t set loaded_through = v.through, version = v.next from ${given}
          where t.lane = v.lane and t.version = v.version returning t.lane`,
         ...columns,
       ),
       this.#connection.query(
         `insert into public.waybill_lane (lane, loaded_through, version)
-         select v.lane, v.through, 1 from ${given} where v.version = 0 order by v.lane
+         select v.lane, v.through, v.next from ${given} where v.version = 0 order by v.lane
          on conflict (lane) do nothing returning lane`,
         ...columns,
       ),
@@ -206,6 +212,11 @@ class PostgresTransaction implements LoadTransaction {
   async apply(effects: readonly Effect[]): Promise<Applied> {
     this.#alive();
     return this.#applier.apply(effects);
+  }
+
+  async applyWhole(effects: readonly Effect[]): Promise<Refusal | "unclear" | null> {
+    this.#alive();
+    return this.#applier.applyWhole(effects);
   }
 
   async current(name: string, keys: readonly Row[]): Promise<readonly (Row | null)[]> {
@@ -260,10 +271,18 @@ class PostgresTransaction implements LoadTransaction {
       return outcome.result;
     } finally {
       this.#depth--;
-      // After an infrastructure fault the session may be gone, and with it the transaction: the fault is what is told.
+      // Sent without waiting: it travels with whatever comes next. After an infrastructure fault the session may be gone, and with
+      // it the transaction: the fault is what is told.
       const end = this.#connection.script(keep ? `release ${name}` : `rollback to ${name}; release ${name}`);
-      await (keep ? end : end.catch(() => undefined));
+      this.#lastEnd = keep ? end : end.catch(() => undefined);
+      this.#lastEnd.catch((thrown: unknown) => (this.#failed ??= { thrown }));
     }
+  }
+
+  /** Every attempt has ended. @throws what kept one from it */
+  async settled(): Promise<void> {
+    await this.#lastEnd.catch(() => undefined); // what was sent before it is answered before it
+    if (this.#failed) throw this.#failed.thrown;
   }
 
   async moveCursor(from: Cursor, to: Cursor): Promise<boolean> {

@@ -78,7 +78,7 @@ describeWith("postgres", "values of PostgreSQL", (server) => {
     await station.database.load.install();
     const { capture } = station.database;
     await capture.install({ role: "terminal", tables: ["Kinds"], quietGapMs: 1_000 });
-    await capture.beginEpoch(epoch("e1"));
+    await capture.beginEpoch(epoch("e1"), null);
     return station;
   };
   const sent = async ({ database: { capture } }: Station): Promise<readonly Row[]> => {

@@ -26,6 +26,13 @@ export class Applier {
   readonly #gate: Gate;
   readonly #plans = new Map<string, Plan | Unplannable>();
   #plansOf = -1;
+  /** Neighbours are mostly alike: what was made for one is not looked up for the next. */
+  #last: {
+    readonly plan: Plan | Unplannable;
+    readonly table: SqliteTable;
+    readonly kind: Effect["kind"];
+    readonly columns: readonly string[];
+  } | null = null;
   /** Effects on tables with deferred foreign keys, in this transaction. */
   #owing: Effect[] = [];
 
@@ -41,20 +48,22 @@ export class Applier {
     const version = this.#catalog.version;
     if (version === this.#plansOf) return;
     this.#plans.clear();
+    this.#last = null;
     this.#plansOf = version;
   }
 
   /**
    * @throws infrastructure faults; and a refusal of a row when the database has rolled the whole transaction back for it
    * (RAISE(ROLLBACK) in a trigger), for then nothing of the transaction is left.
+   * @param most refusals after which those that follow are not tried
    */
-  apply(effects: readonly Effect[]): Applied {
+  apply(effects: readonly Effect[], most = Number.POSITIVE_INFINITY): Applied {
     const tables = this.#catalog.tables;
     const refused: Refusal[] = [];
     let absentDeletes = 0;
     let gated: Effect | null = null;
     try {
-      for (let index = 0; index < effects.length; index++) {
+      for (let index = 0; index < effects.length && refused.length < most; index++) {
         const effect = effects[index] as Effect;
         const table = tables.get(effect.table);
         if (!table) {
@@ -170,14 +179,18 @@ export class Applier {
   }
 
   #plan(table: SqliteTable, kind: Effect["kind"], row: Row): Plan | Unplannable {
-    const names = Object.keys(row);
-    const id = `${kind}\0${table.name}\0${names.join("\0")}`;
-    const known = this.#plans.get(id);
-    if (known) return known;
+    const columns = Object.keys(row);
+    const last = this.#last;
+    if (last && last.table === table && last.kind === kind && isSame(last.columns, columns)) return last.plan;
+    const id = `${kind}\0${table.name}\0${columns.join("\0")}`;
     // As many as the connection keeps statements: a sender with ever other column sets must not fill the memory.
     if (this.#plans.size >= 500) this.#plans.clear();
-    const made = planOf(this.#connection, table, kind, names);
+    const made = this.#plans.get(id) ?? planOf(this.#connection, table, kind, columns);
+    this.#last = { plan: made, table, kind, columns };
     this.#plans.set(id, made);
     return made;
   }
 }
+
+const isSame = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((name, at) => name === b[at]);

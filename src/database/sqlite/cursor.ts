@@ -11,20 +11,31 @@ export function createCursor(connection: Connection): void {
     only_row integer primary key check (only_row = 1), -- there is one
     id integer not null check (id >= 0),
     changes integer not null check (changes >= 0),
-    seen text
+    seen text,
+    inside text,
+    strand text
   )`);
+  if (!hasStrand(connection)) connection.db.exec("alter table waybill_cursor add column strand text");
 }
+
+/** The table may have been made before cursors had one. */
+export const hasStrand = (connection: Connection): boolean =>
+  connection.statement("select 1 from pragma_table_info('waybill_cursor') as c where c.name = 'strand'").get() !==
+  undefined;
 
 /** @param exists the table's absence is a cursor at the start: nothing was installed yet */
 export function readCursor(connection: Connection, exists: boolean): Cursor {
-  const row = exists
-    ? connection.statement("select c.id, c.changes, c.seen from waybill_cursor as c").get()
-    : undefined;
-  const seen = row?.["seen"];
+  const row = exists ? connection.statement("select c.* from waybill_cursor as c").get() : undefined;
+  const text = (name: "seen" | "inside" | "strand"): string | null => {
+    const value = row?.[name];
+    return typeof value === "string" ? value : null;
+  };
   return {
     id: updateId(Number(row?.["id"] ?? 0)),
     changes: Number(row?.["changes"] ?? 0),
-    seen: typeof seen === "string" ? seen : null,
+    seen: text("seen"),
+    inside: text("inside"),
+    strand: text("strand"),
   };
 }
 
@@ -34,9 +45,10 @@ export function writeCursor(connection: Connection, from: Cursor, to: Cursor): b
   if (now.id !== from.id || now.changes !== from.changes) return false;
   connection
     .statement(
-      `insert into waybill_cursor (only_row, id, changes, seen) values (1, ?, ?, ?)
-       on conflict (only_row) do update set id = excluded.id, changes = excluded.changes, seen = excluded.seen`,
+      `insert into waybill_cursor (only_row, id, changes, seen, inside, strand) values (1, ?, ?, ?, ?, ?)
+       on conflict (only_row) do update set id = excluded.id, changes = excluded.changes, seen = excluded.seen,
+         inside = excluded.inside, strand = excluded.strand`,
     )
-    .run(BigInt(to.id), BigInt(to.changes), to.seen);
+    .run(BigInt(to.id), BigInt(to.changes), to.seen, to.inside, to.strand);
   return true;
 }

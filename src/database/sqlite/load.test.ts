@@ -88,7 +88,7 @@ test("a trigger that rolls the whole transaction back ends it with the refusal, 
     create table sale (id integer primary key, item text);
     create trigger all_back before insert on sale when new.item = 'bad' begin select raise(rollback, 'everything'); end`);
   const load = station.database.load.transaction(async (tx) => {
-    await tx.moveLanes([{ lane, version: 0, loadedThrough: seq(2) }]);
+    await tx.moveLanes([{ lane, version: 0, nextVersion: 1, loadedThrough: seq(2) }]);
     await tx.attempt(async () => ({
       keep: true,
       result: await tx.apply([
@@ -138,7 +138,7 @@ test("a child may come before its parent under a deferred foreign key", async ()
 test("a commit that a deferred foreign key refuses leaves nothing and throws PARENT_MISSING, naming the row", async () => {
   await using station = await made(DEFERRED);
   const load = station.database.load.transaction(async (tx) => {
-    await tx.moveLanes([{ lane, version: 0, loadedThrough: seq(1) }]);
+    await tx.moveLanes([{ lane, version: 0, nextVersion: 1, loadedThrough: seq(1) }]);
     return tx.apply([
       effect("insert", "store", { id: 14 }, {}),
       effect("insert", "sale", { id: 1 }, { store: 14 }),
@@ -281,7 +281,7 @@ test("a full disk is DISK_FULL, thrown, and nothing is left", async () => {
   await using station = await made("create table item (id integer primary key, body text)");
   station.connection.db.exec("pragma max_page_count = 12");
   const full = station.database.load.transaction(async (tx) => {
-    await tx.moveLanes([{ lane, version: 0, loadedThrough: seq(1) }]);
+    await tx.moveLanes([{ lane, version: 0, nextVersion: 1, loadedThrough: seq(1) }]);
     return tx.apply([
       effect("insert", "item", { id: 1 }, {}),
       effect("insert", "item", { id: 2 }, { body: "x".repeat(100_000) }),

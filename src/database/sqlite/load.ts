@@ -1,13 +1,13 @@
 import { isFaultCode, WaybillError } from "../../base/errors.ts";
 import { seq, type LaneName, type Seq } from "../../base/ids.ts";
 import type { Row } from "../../message/change.ts";
-import type { Applied, Cursor, Effect, LaneMark, Load, LoadTransaction, Passed } from "../port.ts";
+import type { Applied, Cursor, Effect, LaneMark, LaneMove, Load, LoadTransaction, Passed, Refusal } from "../port.ts";
 import { Applier, type Gate } from "./apply.ts";
 import type { Connection } from "./connection.ts";
-import { createCursor, writeCursor } from "./cursor.ts";
+import { createCursor, hasStrand, writeCursor } from "./cursor.ts";
 import type { Catalog } from "./describe.ts";
 import { faultOf, isSqliteError, translated } from "./errors.ts";
-import { boundValues, hasRow, namedColumns, rowByKey } from "./rows.ts";
+import { boundValues, namedColumns, rowByKey, rowFinder } from "./rows.ts";
 import { Unfit } from "./values.ts";
 
 /** The loading half of the adapter. All writes are one connection's, so a transaction holds SQLite's only write lock. */
@@ -15,7 +15,8 @@ export function sqliteLoad(connection: Connection, catalog: Catalog, gate: Gate)
   const applier = new Applier(connection, catalog, gate);
   return {
     install: async () => {
-      if (catalog.has("waybill_lane") && catalog.has("waybill_passed") && catalog.has("waybill_cursor")) return; // never writes when there is nothing to make
+      const made = catalog.has("waybill_lane") && catalog.has("waybill_passed") && catalog.has("waybill_cursor");
+      if (made && hasStrand(connection)) return; // never writes when there is nothing to make
       connection.immediate(() => {
         connection.db.exec(TABLES);
         createCursor(connection);
@@ -129,17 +130,17 @@ class SqliteTransaction implements LoadTransaction {
     this.#applier = applier;
   }
 
-  async moveLanes(to: readonly LaneMark[]): Promise<readonly boolean[]> {
+  async moveLanes(to: readonly LaneMove[]): Promise<readonly boolean[]> {
     this.#alive();
     const insert = this.#connection.statement(
-      "insert into waybill_lane (lane, loaded_through, version) values (?, ?, 1) on conflict (lane) do nothing",
+      "insert into waybill_lane (lane, loaded_through, version) values (?, ?, ?) on conflict (lane) do nothing",
     );
     const update = this.#connection.statement(
-      "update waybill_lane as l set loaded_through = ?, version = l.version + 1 where l.lane = ? and l.version = ?",
+      "update waybill_lane as l set loaded_through = ?, version = ? where l.lane = ? and l.version = ?",
     );
-    return to.map(({ lane, loadedThrough, version }) => {
-      const through = BigInt(loadedThrough);
-      const moved = version === 0 ? insert.run(lane, through) : update.run(through, lane, BigInt(version));
+    return to.map(({ lane, loadedThrough, version, nextVersion }) => {
+      const [through, next] = [BigInt(loadedThrough), BigInt(nextVersion)];
+      const moved = version === 0 ? insert.run(lane, through, next) : update.run(through, next, lane, BigInt(version));
       return moved.changes === 1;
     });
   }
@@ -164,6 +165,11 @@ class SqliteTransaction implements LoadTransaction {
     return this.#applier.apply(effects);
   }
 
+  async applyWhole(effects: readonly Effect[]): Promise<Refusal | null> {
+    this.#alive();
+    return this.#applier.apply(effects, 1).refused[0] ?? null;
+  }
+
   async current(table: string, keys: readonly Row[]): Promise<readonly (Row | null)[]> {
     this.#alive();
     const shape = this.#catalog.table(table);
@@ -174,10 +180,10 @@ class SqliteTransaction implements LoadTransaction {
     this.#alive();
     const shape = this.#catalog.table(table);
     const columns = namedColumns(shape, names);
+    const hasRow = rowFinder(this.#connection, shape, names);
     return values.map((row) => {
       const bound = boundValues(columns, row);
-      if (bound instanceof Unfit || bound.includes(null)) return false;
-      return hasRow(this.#connection, shape, names, bound);
+      return !(bound instanceof Unfit) && !bound.includes(null) && hasRow(bound);
     });
   }
 

@@ -61,15 +61,20 @@ export function rowByKey(connection: Connection, table: SqliteTable, key: Row): 
   return found ? rowToWire(columns, found) : null;
 }
 
-export function hasRow(
+/** Tells of values of these columns whether the table has a row with them; the statement is made once for all of them. */
+export function rowFinder(
+  connection: Connection,
+  table: SqliteTable,
+  columns: readonly string[],
+): (values: readonly SqlValue[]) => boolean {
+  if (columns.length === 0) return () => false;
+  const where = columns.map((name) => `${column(name)} = ?`).join(" and ");
+  const statement = connection.exact(`select 1 from main.${quoted(table.name)} as t where ${where} limit 1`);
+  return (values) => oneRow(statement, values) !== undefined;
+}
+export const hasRow = (
   connection: Connection,
   table: SqliteTable,
   columns: readonly string[],
   values: readonly SqlValue[],
-): boolean {
-  if (columns.length === 0) return false;
-  const where = columns.map((name) => `${column(name)} = ?`).join(" and ");
-  return (
-    connection.row(`select 1 from main.${quoted(table.name)} as t where ${where} limit 1`, ...values) !== undefined
-  );
-}
+): boolean => rowFinder(connection, table, columns)(values);

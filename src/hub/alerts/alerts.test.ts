@@ -120,7 +120,7 @@ class Site implements AsyncDisposable {
     await this.ledger.terminals.enroll(hash, name, {}, hash);
   }
   seen(skewMs = 0): Promise<void> {
-    return this.ledger.terminals.seen([{ terminal: T1, at: this.now, skewMs, version: null }]);
+    return this.ledger.terminals.seen([{ terminal: T1, at: this.now, skewMs, version: null, deliveredThrough: null }]);
   }
   async load(): Promise<void> {
     await drain(this.ledger);

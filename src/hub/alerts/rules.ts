@@ -197,7 +197,7 @@ function restores({ restores: { restored, asks } }: AlertSight): readonly Troubl
     troubles.push({
       rule: "restored",
       subject: "terminals",
-      what: `${several(restored, "terminal was", "terminals were")} set back to an older copy and not yet compared.`,
+      what: `${several(restored, "terminal was", "terminals were")} set back to an older copy, or away for longer than updates are kept, and not yet found equal to the centre.`,
       count: restored,
       facts: { restored },
     });

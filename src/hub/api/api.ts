@@ -59,13 +59,13 @@ const WIRE_VERSION = "1";
 export function createHubApi(parts: HubApiParts): HubApi {
   const { ledger, settings, runtime, log, metrics, tracing = untraced } = parts;
   const gatekeeper = new Gatekeeper(ledger, settings.tokens, runtime);
-  const intake = new Intake(ledger.lanes, () => parts.wake.received());
+  const intake = new Intake(ledger.lanes, (lanes) => parts.wake.received(lanes));
   const { clock } = runtime;
   const meanBytes = (): number => intake.meanLineBytes;
   const capacity = parts.capacity ?? ledgerCapacity({ ledgerUrl: settings.ledgerUrl, ledger, clock, meanBytes });
   const gate = new Gate(settings.limits, runtime, { log, metrics }, capacity);
   const sightings = new Sightings(ledger.terminals, runtime, log);
-  const delivery = new Delivery(parts, gate);
+  const delivery = new Delivery(parts, gate, sightings);
   const browser = parts.browser?.({
     ledger,
     runtime,
@@ -94,27 +94,28 @@ export function createHubApi(parts: HubApiParts): HubApi {
   ]);
   let document: unknown = null;
 
-  async function callerOf(kind: CallerKind, request: WireRequest): Promise<Caller[CallerKind]> {
+  async function callerOf(kind: CallerKind, request: WireRequest, span: RequestSpan): Promise<Caller[CallerKind]> {
     const { authorization } = request.headers;
     if (kind === "anyone") return { as: kind };
-    if (kind === "publisher") return { as: kind, actor: gatekeeper.publisher(authorization) };
-    if (kind !== "terminal") return personOf(kind, request);
+    if (kind === "publisher") return { as: kind, by: span.by(gatekeeper.publisher(authorization)) };
+    if (kind !== "terminal") return personOf(kind, request, span);
     const terminal = await gatekeeper.terminal(authorization);
     sightings.saw(terminal.id, request);
     return { as: kind, terminal };
   }
 
-  async function personOf<As extends Role>(needed: As, request: WireRequest): Promise<Person<As>> {
+  async function personOf<As extends Role>(needed: As, request: WireRequest, span: RequestSpan): Promise<Person<As>> {
     const { authorization } = request.headers;
     const signedIn = authorization === undefined ? await browser?.personOf(request) : null;
     const { actor, role } = signedIn ?? (await gatekeeper.person(authorization));
     if (!mayActAs(role, needed))
       throw new WaybillError("FORBIDDEN", `${actor} has the role ${role}; this needs the role ${needed}`);
-    return { as: needed, actor, role, sight: sightOf(role, settings.personal) };
+    return { as: needed, by: span.by(actor), role, sight: sightOf(role, settings.personal) };
   }
 
   async function answer({ route, params }: Found, request: WireRequest, span: RequestSpan): Promise<WireResponse> {
-    const caller = await callerOf(route.caller, request);
+    const caller = await callerOf(route.caller, request, span);
+    if (route.method !== "GET" && "by" in caller) span.name(); // the audit trail leads there
     if (route.caller !== "anyone" || route.body !== "none") gate.mayEnter();
     if (route.body === "none") return route.handle({ caller, request, params, body: null, text: "", span });
     const bytes = decode(request.body, request.headers["content-encoding"], settings.limits.bodyBytes);

@@ -1,9 +1,9 @@
 import { isoOf } from "../../base/clock.ts";
-import type { Event, EventFilter, Trail } from "../../ledger/port.ts";
+import type { Event, EventFilter, Trail } from "../../ledger/trail.ts";
 import { NDJSON_TYPE } from "../../wire/headers.ts";
 import type { WireResponse } from "./http.ts";
 
-const COLUMNS = ["id", "at", "lane", "from", "through", "kind", "actor", "detail"] as const;
+const COLUMNS = ["id", "at", "lane", "from", "through", "kind", "actor", "detail", "trace", "requestTrace"] as const;
 
 /** The trail as a file, read a page at a time while it is sent: it may be as long as it likes. */
 export function auditFile(

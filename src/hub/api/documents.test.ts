@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OPERATOR, openApi, testSettings, TestLane, type Answer, type ApiStation } from "../../../test/kit/api.ts";
-import { terminalId } from "../../base/ids.ts";
+import { seq, terminalId, type LaneName } from "../../base/ids.ts";
+import { loadAndTakeAway } from "../../../test/kit/retention.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import type { Ledger } from "../../ledger/port.ts";
 import type { Document, DocumentAnswer } from "../../wire/documents.ts";
@@ -84,6 +85,23 @@ test.each<[string, Given]>([
     json: { code: "ID_REUSED", id: "a", line: 2 },
   });
   expect((await hub.call("GET", "/v1/status", { key })).json["lanes"]).toEqual(before);
+});
+
+test("a document whose line retention took away is known by its id all the same, and refused with another body", async () => {
+  const key = await hub.enrol("old");
+  await send(key, { id: "a", body: { total: "12.50" } });
+  await send(key, { id: "b", body: 2 });
+  await send(key, { id: "c", body: 3 });
+  await loadAndTakeAway(hub.ledger);
+  expect(await hub.ledger.bytes.read("old/documents" as LaneName, seq(1), seq(1), 0, 1_000)).toEqual([]);
+  expect(answers(await send(key, { id: "a", body: { total: "12.50" } }, { id: "d", body: 4 }))).toEqual([
+    { id: "a", seq: 1, state: "duplicate" },
+    { id: "d", seq: 4, state: "accepted" },
+  ]);
+  expect(await send(key, { id: "a", body: { total: "99.99" } })).toMatchObject({
+    status: 409,
+    json: { code: "ID_REUSED", id: "a" },
+  });
 });
 
 test("the same id twice in one request with two bodies is ID_REUSED", async () => {

@@ -1,12 +1,13 @@
 import { isoOf } from "../../base/clock.ts";
 import { asWaybillError, WaybillError } from "../../base/errors.ts";
-import { epoch, laneName, seq, type LaneName, type Seq, type TerminalId } from "../../base/ids.ts";
+import { epoch, seq, type TerminalId } from "../../base/ids.ts";
+import { imprintOf, type Imprint } from "../../ledger/imprints.ts";
 import type { Submission } from "../../ledger/port.ts";
 import { CHAIN_START, chainHex } from "../../message/chain.ts";
 import {
   documentAnswers,
+  documentContent,
   documentLine,
-  holdsDocument,
   readDocuments,
   type Document,
   type DocumentAnswer,
@@ -20,22 +21,19 @@ import type { Gate } from "./gate.ts";
 import { ndjson } from "./http.ts";
 import type { Intake } from "./intake.ts";
 import type { HubApiParts } from "./parts.ts";
-import { payloadOf } from "./payload.ts";
 import { bytesRoute, type Route } from "./route.ts";
 
 /** The epoch of a terminal that cannot number: the hub numbers for it, in a lane like any other. */
 export const DOCUMENT_EPOCH = epoch("documents");
 /** How often another hub process may be faster with the same lane before we give up. */
 const TRIES = 5;
-/** Messages that carry one document's id as a searchable value: the document itself, and perhaps values that look like it. */
-const CANDIDATES = 20;
 
 type Parts = Pick<HubApiParts, "ledger" | "runtime" | "settings" | "tracing">;
 
 /**
- * The hub numbers and remembers ids. Both need nothing of their own: a document's id is a searchable value of the message it
- * becomes, stored in the same transaction; and its number is taken by compare-and-set on the lane's watermark and chain, so
- * that two hub processes never give one number twice. Within one process the requests of a terminal take turns.
+ * The hub numbers and remembers ids: as imprints, stored in the transaction of the messages that the documents become. A number
+ * is taken by compare-and-set on the lane's watermark and chain, so that two hub processes never give one twice. Within one
+ * process the requests of a terminal take turns.
  */
 export class DocumentDesk {
   readonly #parts: Parts;
@@ -92,25 +90,22 @@ export class DocumentDesk {
     const { ledger, runtime, settings } = this.#parts;
     const lane = (await ledger.lanes.of(terminal)).find((each) => each.epoch === DOCUMENT_EPOCH);
     const after = lane?.receivedThrough ?? seq(0);
-    const fresh = new Map<string, { readonly document: Document; readonly seq: number }>();
+    const imprints = documents.map(imprintOfDocument);
+    const known = await this.#known(terminal, imprints);
+    const fresh: { readonly document: Document; readonly imprint: Imprint }[] = [];
     const lines: string[] = [];
-    const answers: DocumentAnswer[] = [];
-    for (const [index, document] of documents.entries()) {
-      const twin = fresh.get(document.id);
-      if (twin && !sameDocument(twin.document, document)) throw reused(document, index);
-      const known = twin?.seq ?? (await this.#known(laneName(terminal, DOCUMENT_EPOCH), terminal, document, index));
-      if (known === null) {
-        const number = after + lines.length + 1;
-        const trace = traceparentOf(newContext(runtime.random, span.parent && span.context));
-        lines.push(documentLine(number, document, isoOf(document.at ?? runtime.clock.now()), trace));
-        fresh.set(document.id, { document, seq: number });
-      }
-      answers.push({
-        id: document.id,
-        seq: known ?? after + lines.length,
-        state: known === null ? "accepted" : "duplicate",
-      });
-    }
+    const answers = documents.map((document, index): DocumentAnswer => {
+      const imprint = imprints[index] ?? imprintOfDocument(document);
+      const twin = known.get(imprint.id);
+      if (twin && twin.content !== imprint.content) throw reused(document, index);
+      if (twin) return { id: document.id, seq: twin.seq, state: "duplicate" };
+      const number = after + lines.length + 1;
+      const trace = traceparentOf(newContext(runtime.random, span.parent && span.context));
+      lines.push(documentLine(number, document, isoOf(document.at ?? runtime.clock.now()), trace));
+      fresh.push({ document, imprint });
+      known.set(imprint.id, { content: imprint.content, seq: number });
+      return { id: document.id, seq: number, state: "accepted" };
+    });
     if (lines.length === 0) return { answers, submission: null };
     const header = { epoch: DOCUMENT_EPOCH, after, chain: chainHex(lane?.chain ?? CHAIN_START) };
     const body = submissionBody(
@@ -123,32 +118,30 @@ export class DocumentDesk {
       search: settings.search,
       receivedAt: runtime.clock.now(),
     });
-    const found = [...fresh.values()].map(({ document }) => [document.id, ...(document.search ?? [])]);
-    return {
-      answers,
-      submission: {
-        ...read,
-        lines: read.lines.map((line, index) => ({ ...line, search: [...line.search, ...(found[index] ?? [])] })),
-      },
-    };
+    const imprinted = read.lines.map((line, index) => {
+      const from = fresh[index];
+      if (!from) return line;
+      const { document, imprint } = from;
+      return { ...line, search: [...line.search, document.id, ...(document.search ?? [])], imprint };
+    });
+    return { answers, submission: { ...read, lines: imprinted } };
   }
 
-  /** The number of this document when it is stored already. @throws ID_REUSED */
-  async #known(lane: LaneName, terminal: TerminalId, document: Document, index: number): Promise<Seq | null> {
-    const { ledger } = this.#parts;
-    for (const found of await ledger.trail.find(terminal, document.id, CANDIDATES)) {
-      if (found.lane !== lane) continue;
-      const { lines } = await payloadOf(ledger.bytes, found.lane, found.seq);
-      const held = lines[0] === undefined ? "other id" : holdsDocument(lines[0], document);
-      if (held === "same") return found.seq;
-      if (held === "other body") throw reused(document, index);
-    }
-    return null;
+  /** Those of these ids that have come before, whatever became of them. */
+  async #known(
+    terminal: TerminalId,
+    imprints: readonly Imprint[],
+  ): Promise<Map<string, { readonly content: string; readonly seq: number }>> {
+    const ids = [...new Set(imprints.map(({ id }) => id))];
+    const found = await this.#parts.ledger.lanes.imprinted(terminal, ids);
+    return new Map(found.filter(({ epoch: of }) => of === DOCUMENT_EPOCH).map((each) => [each.id, each]));
   }
 }
 
-const sameDocument = (a: Document, b: Document): boolean =>
-  a.type === b.type && JSON.stringify(a.body) === JSON.stringify(b.body);
+const imprintOfDocument = (document: Document): Imprint => ({
+  id: imprintOf(document.id),
+  content: imprintOf(documentContent(document)),
+});
 
 const reused = ({ id }: Document, index: number): WaybillError =>
   new WaybillError("ID_REUSED", `document ${JSON.stringify(id)} is known with another body`, {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { epoch, seq, terminalId } from "../../base/ids.ts";
+import { epoch, seq, terminalId, type LaneName } from "../../base/ids.ts";
 import type { Acknowledgement, Lanes, Refused, Submission } from "../../ledger/port.ts";
 import { CHAIN_START } from "../../message/chain.ts";
 import { Intake } from "./intake.ts";
@@ -49,15 +49,15 @@ function slowLanes(judge: (terminal: string) => Acknowledgement | Refused = () =
 describe("group commit", () => {
   test("what arrives while one transaction runs goes into the next one together", async () => {
     const { lanes, groups, finish } = slowLanes();
-    let told = 0;
-    const intake = new Intake(lanes, () => void told++);
+    const told: (readonly LaneName[])[] = [];
+    const intake = new Intake(lanes, (stored) => void told.push(stored));
     const answers = ["a", "b", "c", "d"].map((name) => intake.submit(submission(name)));
     expect(groups).toEqual([["a"]]);
     await finish();
     expect(groups).toEqual([["a"], ["b", "c", "d"]]);
     await finish();
     expect(await Promise.all(answers)).toHaveLength(4);
-    expect(told).toBe(2);
+    expect(told).toEqual([["a/E1"], ["b/E1", "c/E1", "d/E1"]]);
   });
 
   test("nobody is answered before the transaction that holds their lines has ended (I2)", async () => {

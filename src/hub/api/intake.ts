@@ -1,4 +1,5 @@
 import { asWaybillError, WaybillError } from "../../base/errors.ts";
+import { laneName, type LaneName } from "../../base/ids.ts";
 import type { Acknowledgement, Lanes, Refused, Submission } from "../../ledger/port.ts";
 
 /** Submissions and bytes of one ledger transaction. More waits for the next one. */
@@ -19,15 +20,15 @@ type Waiting = {
  */
 export class Intake {
   readonly #lanes: Lanes;
-  readonly #stored: () => void;
+  readonly #stored: (lanes: readonly LaneName[]) => void;
   #waiting: Waiting[] = [];
   #bytes = 0;
   #running = false;
   #seenBytes = 0;
   #seenLines = 0;
 
-  /** @param stored called after each transaction that may have stored something */
-  constructor(lanes: Lanes, stored: () => void) {
+  /** @param stored called after each transaction that may have stored something of these lanes */
+  constructor(lanes: Lanes, stored: (lanes: readonly LaneName[]) => void) {
     this.#lanes = lanes;
     this.#stored = stored;
   }
@@ -75,7 +76,7 @@ export class Intake {
   async #store(group: readonly Waiting[]): Promise<void> {
     try {
       const answers = await this.#lanes.append(group.map(({ submission }) => submission));
-      this.#stored();
+      this.#stored(group.map(({ submission: { terminal, epoch } }) => laneName(terminal, epoch)));
       group.forEach((waiting, index) => answer(waiting, answers[index]));
     } catch (thrown) {
       const error = asWaybillError(thrown);

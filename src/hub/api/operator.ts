@@ -5,6 +5,7 @@ import { enrolRoutes } from "./operator/enrol.ts";
 import { exceptionRoutes } from "./operator/exceptions.ts";
 import { retentionRoutes } from "./operator/retention.ts";
 import { reconcileRoutes } from "./operator/reconciles.ts";
+import { messageRoutes } from "./operator/messages.ts";
 import { restoreRoutes } from "./operator/restores.ts";
 import { peopleRoutes } from "./operator/people.ts";
 import { settingsRoutes } from "./operator/settings.ts";
@@ -25,6 +26,7 @@ export function operatorRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): read
     ...exceptionRoutes(parts),
     ...bulkRoutes(parts),
     ...trailRoutes(parts),
+    ...messageRoutes(parts),
     ...updateRoutes(parts),
     ...restoreRoutes(parts),
     ...alertRoutes(parts),

@@ -1,4 +1,4 @@
-import type { TerminalId } from "../../base/ids.ts";
+import type { LaneName, TerminalId } from "../../base/ids.ts";
 import type { Runtime } from "../../base/runtime.ts";
 import type { Ledger } from "../../ledger/port.ts";
 import type { HealthReport } from "../../observe/health.ts";
@@ -33,7 +33,8 @@ export type HubApiParts = {
   readonly tracing?: Tracing;
   readonly wake: {
     /** New messages are stored, or an operator made one due: the processor may look for work. */
-    received(): void;
+    /** Of these lanes; without them of whatever lanes. */
+    received(lanes?: readonly LaneName[]): void;
     /** A terminal was enrolled: it needs a first snapshot of the tables that go down. */
     enrolled?(terminal: TerminalId): void;
     /** A reconciliation was ordered. */
@@ -43,6 +44,8 @@ export type HubApiParts = {
   readonly central?: Pick<Central, "rehearse">;
   /** Rung by the publisher after each forward; long polls wait at it. */
   readonly updates: UpdateSignal;
+  /** Whether ids of the update log may be given: the ledger is known to be no old copy. Without it they may. */
+  readonly compared?: () => Promise<boolean>;
   /** What this process serves; without it everything. */
   readonly roles?: readonly HubRole[];
   /** Who is told of what; without it nobody is. */

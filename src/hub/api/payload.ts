@@ -1,5 +1,5 @@
 import type { LaneName, Seq } from "../../base/ids.ts";
-import type { LedgerBytes, StoredPiece } from "../../ledger/port.ts";
+import type { LedgerBytes, StoredPiece } from "../../ledger/bytes.ts";
 import { readMessageLine } from "../../wire/message-line.ts";
 import { Lines } from "../../wire/ndjson.ts";
 

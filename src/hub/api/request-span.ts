@@ -1,4 +1,5 @@
 import type { Instant } from "../../base/clock.ts";
+import type { Act, Actor } from "../../base/ids.ts";
 import type { Runtime } from "../../base/runtime.ts";
 import { contextOf, newContext, traceparentOf, type TraceContext } from "../../observe/trace-context.ts";
 import type { Tracing } from "../../observe/tracing.ts";
@@ -26,6 +27,11 @@ export class RequestSpan {
   name(): string {
     this.#named = true;
     return traceparentOf(this.context);
+  }
+
+  /** The caller, as the audit trail names an act of theirs. */
+  by(actor: Actor): Act {
+    return { actor, requestTrace: this.trace };
   }
 
   /** The request carried a message of this trace. */

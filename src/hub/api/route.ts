@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { WaybillError, type FaultCode } from "../../base/errors.ts";
-import type { Actor } from "../../base/ids.ts";
+import type { Act } from "../../base/ids.ts";
 import type { Role } from "../../ledger/access.ts";
 import type { Terminal } from "../../ledger/port.ts";
 import type { WireRequest, WireResponse } from "./http.ts";
@@ -8,7 +8,7 @@ import type { RequestSpan } from "./request-span.ts";
 import type { Sight } from "./sight.ts";
 
 /** A person who signed in, or a program by its API token. */
-export type Person<As> = { readonly as: As; readonly actor: Actor; readonly role: Role; readonly sight: Sight };
+export type Person<As> = { readonly as: As; readonly by: Act; readonly role: Role; readonly sight: Sight };
 /**
  * Who may call: anyone, a terminal by its key, a publisher by its token, or a person who has at least the role named (an
  * operator may do what a viewer may, an admin everything).
@@ -16,7 +16,7 @@ export type Person<As> = { readonly as: As; readonly actor: Actor; readonly role
 export type Caller = {
   readonly anyone: { readonly as: "anyone" };
   readonly terminal: { readonly as: "terminal"; readonly terminal: Terminal };
-  readonly publisher: { readonly as: "publisher"; readonly actor: Actor };
+  readonly publisher: { readonly as: "publisher"; readonly by: Act };
   readonly viewer: Person<"viewer">;
   readonly operator: Person<"operator">;
   readonly admin: Person<"admin">;

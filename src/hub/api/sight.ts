@@ -1,5 +1,7 @@
-import type { ExceptionRow } from "../../ledger/exceptions.ts";
-import type { Event } from "../../ledger/port.ts";
+import type { ExceptionGroup, ExceptionRow } from "../../ledger/exceptions.ts";
+import type { Event } from "../../ledger/trail.ts";
+import type { Difference, Reconcile } from "../../ledger/reconciles.ts";
+import type { WireValue } from "../../message/change.ts";
 import { HIDDEN } from "../../load/discreet.ts";
 import { searchKey } from "../../ledger/search-key.ts";
 import type { Role } from "../../ledger/access.ts";
@@ -19,7 +21,10 @@ type Personal = ReadonlyMap<string, ReadonlySet<string>>;
 export interface Sight {
   readonly payload: (payload: Payload) => Payload;
   readonly exception: (row: ExceptionRow) => ExceptionRow;
+  readonly group: (group: ExceptionGroup) => ExceptionGroup;
   readonly event: (event: Event) => Event;
+  readonly reconcile: (reconcile: Reconcile) => Reconcile;
+  readonly difference: (difference: Difference) => Difference;
   /** Words about a row of some table: what a terminal's database said. */
   readonly words: (text: string) => string;
   /** Whether a message may be found by this value: it stands in a column that the caller sees. Null: by any value. */
@@ -29,7 +34,10 @@ export interface Sight {
 const EVERYTHING: Sight = {
   payload: (payload) => payload,
   exception: (row) => row,
+  group: (group) => group,
   event: (event) => event,
+  reconcile: (reconcile) => reconcile,
+  difference: (difference) => difference,
   words: (text) => text,
   finds: null,
 };
@@ -71,11 +79,14 @@ function maskedBy(personal: Personal): Sight {
   const isHidden = (table: string, column: string): boolean =>
     table.startsWith("document:") || (personal.get(table)?.has(column) ?? false);
   const hides = (table: string): boolean => table.startsWith("document:") || personal.has(table);
+  /** Nobody can tell what the words of a message are about whose tables are not known. */
+  const isOpen = (tables: readonly string[]): boolean => tables.length > 0 && !tables.some(hides);
   const lineOf = (line: string): string => maskLine(line, isHidden);
   return {
     payload: ({ lines, truncated }) => ({ lines: lines.map(lineOf), truncated }),
+    group: (group) => (isOpen(group.tables) || group.detail === "" ? group : { ...group, detail: HIDDEN }),
     exception: (row) =>
-      row.tables.length > 0 && !row.tables.some(hides)
+      isOpen(row.tables)
         ? row
         : {
             ...row,
@@ -83,6 +94,23 @@ function maskedBy(personal: Personal): Sight {
             behind: row.behind && { ...row.behind, on: HIDDEN },
           },
     event: (event) => (HARMLESS.has(event.kind) || event.detail === "" ? event : { ...event, detail: HIDDEN }),
+    reconcile: (reconcile) => {
+      const { report, reason } = reconcile;
+      const fault = report.fault && { code: report.fault.code, what: HIDDEN };
+      return { ...reconcile, reason: reason === "" ? "" : HIDDEN, report: { ...report, fault } };
+    },
+    difference: (difference) => {
+      const { table, key, columns } = difference;
+      const shown = (column: string, value: WireValue): WireValue =>
+        value !== null && isHidden(table, column) ? HIDDEN : value;
+      return {
+        ...difference,
+        key: Object.fromEntries(Object.entries(key).map(([column, value]) => [column, shown(column, value)])),
+        columns: columns.map(({ name, terminal, centre }) => ({
+          ...{ name, terminal: shown(name, terminal), centre: shown(name, centre) },
+        })),
+      };
+    },
     words: (text) => (text === "" ? "" : HIDDEN),
     finds: ({ lines }, value) => lines.some((line) => valuesOf(lineOf(line)).has(searchKey(value))),
   };

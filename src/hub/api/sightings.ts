@@ -1,5 +1,5 @@
 import { instantOf, type Instant } from "../../base/clock.ts";
-import type { TerminalId } from "../../base/ids.ts";
+import type { TerminalId, UpdateId } from "../../base/ids.ts";
 import type { Runtime } from "../../base/runtime.ts";
 import type { Terminals } from "../../ledger/port.ts";
 import type { Log } from "../../observe/log.ts";
@@ -11,6 +11,7 @@ type Sighting = {
   readonly at: Instant;
   readonly skewMs: number | null;
   readonly version: string | null;
+  readonly deliveredThrough: UpdateId | null;
 };
 
 /** How often what was seen is written: one write for all terminals, however often each of them calls. */
@@ -43,7 +44,15 @@ export class Sightings implements AsyncDisposable {
       at,
       skewMs: skewOf(request.headers[HEADERS.time], at) ?? before?.skewMs ?? null,
       version: request.headers[HEADERS.version]?.slice(0, 40) ?? before?.version ?? null,
+      deliveredThrough: before?.deliveredThrough ?? null,
     });
+  }
+
+  /** It was given an answer that reaches to `through`: whether that arrived, and what came of it, it tells later. */
+  handed(terminal: TerminalId, through: UpdateId): void {
+    const before = this.#seen.get(terminal);
+    const nothing = { terminal, at: this.#runtime.clock.now(), skewMs: null, version: null };
+    this.#seen.set(terminal, { ...(before ?? nothing), deliveredThrough: through });
   }
 
   async write(): Promise<void> {

@@ -10,7 +10,8 @@ import {
   type TerminalId,
 } from "../../base/ids.ts";
 import type { ExceptionRow } from "../../ledger/exceptions.ts";
-import type { Event, Ledger } from "../../ledger/port.ts";
+import type { Ledger } from "../../ledger/port.ts";
+import type { Event } from "../../ledger/trail.ts";
 import { headline, type MessageState, type StateKind } from "../../message/lifecycle.ts";
 import { contextOfLine } from "../../observe/trace-context.ts";
 import { payloadOf, type Payload } from "./payload.ts";

@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hurried, openApi, PUBLISHER, OPERATOR, type Answer, type ApiStation } from "../../../test/kit/api.ts";
+import {
+  hurried,
+  openApi,
+  PUBLISHER,
+  OPERATOR,
+  TestLane,
+  type Answer,
+  type ApiStation,
+} from "../../../test/kit/api.ts";
 import { until } from "../../../test/kit/until.ts";
 import { readUpdates } from "../../wire/updates.ts";
 
@@ -105,6 +113,55 @@ describe("GET /v1/updates", () => {
     expect(events.find(({ kind }) => kind === "term begun")?.detail).toContain("terminal u9");
   });
 
+  test("I9: a terminal that waits and says that more of its lane was acknowledged than there is hears it at once", async () => {
+    const key = await hub.enrol("u11");
+    const lane = new TestLane("E1", 2);
+    await hub.call("POST", "/v1/messages", { key, body: lane.body(1, 2) });
+    const query = (epoch: string, received: number): string => `&wait=25&epoch=${epoch}&received=${received}`;
+    expect(await take(key, await head(), query("E1", 3))).toMatchObject({ behind: true, updates: [] });
+    expect(await take(key, await head(), query("another", 1))).toMatchObject({ behind: true });
+    const waiting = take(key, await head(), query("E1", 2));
+    await until(() => hub.updates.awaited);
+    await publish("terminal:u11");
+    expect(await waiting).not.toHaveProperty("behind");
+  });
+
+  test("I9: a cursor of another history goes on behind the log's end, and uses no ids up; one of its own history goes on", async () => {
+    const key = await hub.enrol("u12");
+    await hub.ledger.updates.attest("ours");
+    await publish("all");
+    const { through, strand } = await take(key, (await head()) - 1);
+    expect(strand).toBe("ours");
+    await publish("all");
+    expect((await take(key, through, "&strand=ours")).updates).toHaveLength(1);
+    const end = await head();
+    for (const after of [through, end + 1_000, 10 ** 15]) {
+      const answer = await take(key, after, "&strand=theirs&wait=25");
+      expect(answer, String(after)).toEqual({
+        ...{ after: end, through: end, more: false, updates: [] },
+        ...{ strand: "ours", other: true },
+      });
+    }
+    expect(await head()).toBe(end);
+    expect((await hub.ledger.terminals.get("u12" as never))?.rowsOwed).not.toBeNull();
+    expect((await take(key, end, "&strand=ours")).updates).toEqual([]);
+  });
+
+  test("I9: of a cursor that the log does not know nothing is said before the log was compared with the centre", async () => {
+    let compared = false;
+    await using other = await openApi({ parts: { compared: async () => compared } });
+    const key = await other.enrol("u13");
+    const ask = () => other.call("GET", "/v1/updates?after=7&strand=theirs", { key });
+    expect(await ask()).toMatchObject({ status: 503, json: { code: "UNAVAILABLE" } });
+    expect((await other.ledger.terminals.get("u13" as never))?.rowsOwed).toBeNull();
+    const waiting = ask();
+    const lost = [{ first: 1 as never, name: "theirs", through: 7 as never }];
+    await other.ledger.updates.beginTerm(7 as never, "the centre was told of more than the log has", lost);
+    compared = true;
+    expect(readUpdates(Buffer.from((await waiting).text))).not.toHaveProperty("other");
+    expect((await other.ledger.terminals.get("u13" as never))?.rowsOwed).toBeNull();
+  });
+
   test("CURSOR_GONE for a cursor that no restore can explain: it must not use the ids up", async () => {
     const key = await hub.enrol("u10");
     const before = await head();
@@ -158,6 +215,19 @@ describe("POST /v1/updates", () => {
       json: { code: "FORBIDDEN" },
     });
     expect(await hub.call("POST", "/v1/updates", { key: await hub.enrol("p1"), json })).toMatchObject({ status: 401 });
+  });
+
+  test("waits until the log was compared with the centre, and says to come again when that takes long", async () => {
+    let compared = false;
+    await using other = await openApi({ parts: { compared: async () => compared } });
+    const call = () => other.call("POST", "/v1/updates", { key: PUBLISHER, json: { audience: "all", changes } });
+    const refused = await call();
+    expect(refused).toMatchObject({ status: 503, json: { code: "UNAVAILABLE" } });
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(await other.ledger.updates.head()).toBe(0);
+    const waiting = call();
+    compared = true;
+    expect(await waiting).toMatchObject({ status: 201 });
   });
 
   test.each<[string, object, string]>([

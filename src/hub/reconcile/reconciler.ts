@@ -16,6 +16,8 @@ const POLL_MS = 5_000;
 const SCHEDULE_MS = 60_000;
 /** Comparisons ordered at one look of the schedule: a fleet is spread over the time it has. */
 const ORDERS_AT_ONCE = 10;
+/** A comparison of a restored terminal that failed, as it was away perhaps, is made again after so long. */
+const FAILED_AGAIN_MS = 3_600_000;
 const RESTORED_SHOWN = 100;
 
 export type ReconcilerParts = ReconcileParts & { readonly log: Log };
@@ -111,25 +113,32 @@ export class Reconciler {
       await this.#order(newUlid(now, runtime.random), terminal, `due every ${everyHours} h`);
   }
 
-  /** Once for each epoch that a restored terminal began. */
+  /** Once for each time that a terminal was restored, and again a while after a comparison that failed. */
   async #orderRestored(): Promise<void> {
-    for (const { terminal, lane, at } of await this.#parts.ledger.restores.restored(null, RESTORED_SHOWN)) {
-      if (await this.#comparedSince(terminal, at)) continue;
-      await this.#order(`restored-${lane.replaceAll("/", "-")}`, terminal, `${terminal} was restored`);
+    for (const { terminal, at } of await this.#parts.ledger.restores.restored(null, RESTORED_SHOWN)) {
+      const owed = await this.#owed(terminal, at);
+      if (owed !== null)
+        await this.#order(`restored-${terminal}-${owed.since}`, terminal, `${terminal} was restored`, owed.mend);
     }
   }
 
-  async #comparedSince(terminal: TerminalId, at: Instant): Promise<boolean> {
-    const [last] = await this.#parts.ledger.reconciles.list(terminal, 1);
-    return last !== undefined && (last.endedAt === null || last.orderedAt >= at);
+  /** The comparison of a terminal restored at that time. Null: it was made, is under way, or has failed just now. */
+  async #owed(terminal: TerminalId, at: Instant): Promise<{ readonly since: Instant; readonly mend: boolean } | null> {
+    const { ledger, runtime } = this.#parts;
+    const [last] = await ledger.reconciles.list(terminal, 1);
+    if (last === undefined) return { since: at, mend: false };
+    if (last.endedAt === null) return null;
+    if (last.orderedAt < at) return { since: at, mend: false };
+    if (last.state !== "failed" || later(last.endedAt, FAILED_AGAIN_MS) > runtime.clock.now()) return null;
+    return { since: last.endedAt, mend: last.work.kind === "compare" && last.work.mend };
   }
 
-  async #order(id: string, terminal: TerminalId, reason: string): Promise<void> {
+  async #order(id: string, terminal: TerminalId, reason: string, mend = false): Promise<void> {
     try {
       await this.#parts.ledger.reconciles.order(
         id,
         terminalId(terminal),
-        { kind: "compare", tables: null, mend: false },
+        { kind: "compare", tables: null, mend },
         SYSTEM,
         reason,
       );

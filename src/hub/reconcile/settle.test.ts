@@ -2,22 +2,11 @@ import { expect, test } from "vitest";
 import { epoch, laneName, seq, terminalId, updateId } from "../../base/ids.ts";
 import { systemRuntime } from "../../base/runtime.ts";
 import type { Row } from "../../message/change.ts";
-import type { ReadyPlan } from "./plan.ts";
+import { PLAN } from "./plan.test-kit.ts";
 import { settle, type SettleParts } from "./settle.ts";
 
 const T1 = terminalId("t1");
 const KEY: Row = { id: "S-1" };
-const PLAN: ReadyPlan = {
-  table: "sale",
-  direction: "up",
-  skipped: null,
-  target: "sale",
-  compared: { table: "sale", key: [{ name: "id", kind: "text" }], columns: [{ name: "total", kind: "decimal" }] },
-  twoSided: true,
-  leftOut: [],
-  wins: "terminal",
-};
-
 /** A terminal and a centre with one row, seen through what settling asks: each look moves the world on by `then`. */
 class Sides {
   terminal: Row | null = { id: "S-1", total: "2" };

@@ -66,13 +66,18 @@ export class Task {
     this.#terminal = { id: terminal.id, tags: terminal.tags };
     const { work } = order;
     if (work.kind === "repair") return this.#repair(work.of, work.numbers, work.removals);
-    const told = await this.#compare(work.tables);
-    return work.mend ? `${told}; ${await this.#repair(order.id, null, false)}` : told;
+    const { told, differences, whole } = await this.#compare(work.tables);
+    const mended = work.mend && differences > 0 ? `; ${await this.#repair(order.id, null, false)}` : "";
+    // Both sides of a restored terminal are equal: it is restored no longer.
+    if (whole && this.#sent.healed === differences)
+      await ledger.restores.settled(order.terminal, SYSTEM, `both sides are equal (${order.id})`);
+    return told + mended;
   }
 
   // ── compare ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #compare(only: readonly string[] | null): Promise<string> {
+  /** `whole`: all of it was compared, and nothing moved all the time. */
+  async #compare(only: readonly string[] | null): Promise<{ told: string; differences: number; whole: boolean }> {
     const { report, alive, ledger, order } = this.#parts;
     const plans = await this.#plans(only ?? reconcilable(this.#parts.settings));
     const tables: TableReport[] = [];
@@ -100,8 +105,10 @@ export class Task {
       tables.push({ ...tableReport(plan, settled), rowsAtCentre, rowsAtTerminal, complete });
     }
     report({ doing: null, tables });
-    await this.#settleRestored(tables, n, only);
-    return toldOf(tables, n);
+    const whole =
+      only === null &&
+      tables.every(({ skipped, complete, unsettled }) => skipped === null && complete && unsettled === 0);
+    return { told: toldOf(tables, n), differences: n, whole };
   }
 
   async #plans(tables: readonly string[]): Promise<readonly TablePlan[]> {
@@ -158,20 +165,6 @@ export class Task {
     }
     // One whose rows nobody knows explains what no other does.
     return open.toSorted((a, b) => Number(a.writes === null) - Number(b.writes === null));
-  }
-
-  /** Both sides of a restored terminal are equal: it is restored no longer. */
-  async #settleRestored(
-    tables: readonly TableReport[],
-    differences: number,
-    only: readonly string[] | null,
-  ): Promise<void> {
-    const { ledger, order } = this.#parts;
-    const whole =
-      only === null &&
-      tables.every(({ skipped, complete, unsettled }) => skipped === null && complete && unsettled === 0);
-    if (whole && differences === 0)
-      await ledger.restores.settled(order.terminal, SYSTEM, `both sides are equal (${order.id})`);
   }
 
   // ── repair ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { OPERATOR, TestLane, type ApiStation } from "../../../test/kit/api.ts";
+import { loadAndTakeAway } from "../../../test/kit/retention.ts";
 import { laneName, seq, terminalId, type Epoch } from "../../base/ids.ts";
 import { payloadOf } from "../api/payload.ts";
 import { callerOf, openSoap, submit, type SoapCaller, type SyncMessageText } from "./soap.test-kit.ts";
@@ -113,6 +114,17 @@ describe("numbered messages of a SOAP terminal", () => {
     expect(await send([...range(1, 2), ...range(2, 2)])).toEqual([2, 2, 1]);
     expect(await send([...range(3, 3), ...range(3, 3, "new-")])).toEqual([3, 2, 0]);
     expect(await stored("s6")).toEqual([["m-1", "m-2", "m-3"], ["new-m-3"]]);
+  });
+
+  test("messages whose lines retention took away are duplicates all the same, and other content begins a lane", async () => {
+    const { send } = await till("s-old");
+    for (const n of upTo(4)) await send(range(n, n));
+    await loadAndTakeAway(hub.ledger);
+    const lane = laneName(terminalId("s-old"), "soap-v1" as Epoch);
+    expect(await hub.ledger.bytes.read(lane, seq(1), seq(1), 0, 1_000)).toEqual([]);
+    expect(await send(range(1, 5))).toEqual([5, 1, 4]);
+    expect(await send([...range(2, 2, "new-"), ...range(3, 5)])).toEqual([5, 1, 3]);
+    expect(await send([...range(1, 2), ...range(2, 2, "new-")])).toEqual([5, 0, 3]);
   });
 
   test("requests at once never give one number twice", async () => {

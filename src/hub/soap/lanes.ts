@@ -2,16 +2,16 @@ import { instantOf, isoOf } from "../../base/clock.ts";
 import { asWaybillError, WaybillError } from "../../base/errors.ts";
 import { laneName, seq, type Epoch, type TerminalId } from "../../base/ids.ts";
 import { Turn } from "../../base/turn.ts";
+import { imprintOf, imprintOfNumber, type Imprint } from "../../ledger/imprints.ts";
 import type { LaneStatus, Submission, SubmittedLine, Terminal } from "../../ledger/port.ts";
 import { CHAIN_START, chainNext } from "../../message/chain.ts";
 import { field } from "../../message/change.ts";
 import { newContext, traceparentOf } from "../../observe/trace-context.ts";
-import { contentOf, lineOf, sameAsBefore, withTrace, type Submitted } from "../../wire/soap/submitted.ts";
+import { lineOf, sameAsBefore, withTrace, type Submitted } from "../../wire/soap/submitted.ts";
 import type { Intake } from "../api/intake.ts";
 import type { HubApiParts } from "../api/parts.ts";
 import type { RequestSpan } from "../api/request-span.ts";
 import { tellStored } from "../spans.ts";
-import { payloadOf } from "../api/payload.ts";
 import {
   declaredBegin,
   endOf,
@@ -137,6 +137,9 @@ class Batch {
   /** Messages for the current lane, from its next number on. */
   #fresh: { readonly message: Submitted; readonly inner: string; readonly known: boolean }[] = [];
   #top: number;
+  /** Ids of the batch's messages, and those of them that are stored, once somebody asks. */
+  #asked: readonly string[] = [];
+  #imprinted: Set<string> | null = null;
   #accepted = 0;
   #duplicates = 0;
 
@@ -152,6 +155,7 @@ class Batch {
 
   async take(messages: readonly Submitted[]): Promise<Taken> {
     const rejected: Taken["rejected"][number][] = [];
+    this.#asked = [...new Set(messages.map(({ sequence }) => imprintOfNumber(sequence)))];
     if (this.lanes.length === 0) await this.#begin(messages);
     for (const message of messages) {
       if (message.sequence > this.#top + 1 && !(await this.#isBehindTheBeginning(message))) {
@@ -192,13 +196,13 @@ class Batch {
     const current = this.lanes.at(-1);
     const waiting = sequence - (current ? endOf(current) : 0);
     if (waiting > 0 && this.#fresh[waiting - 1]?.message.content === content) return true;
-    for (const { base, status } of this.lanes.toReversed()) {
-      const number = sequence - base;
-      if (number < 1 || number > status.receivedThrough) continue;
-      const { lines } = await payloadOf(this.#parts.ledger.bytes, status.lane, seq(number));
-      if (lines[0] !== undefined && contentOf(lines[0]) === content) return true;
-    }
-    return false;
+    this.#imprinted ??= await this.#readImprinted();
+    return this.#imprinted.has(keyOf(imprintOfMessage(sequence, content)));
+  }
+
+  async #readImprinted(): Promise<Set<string>> {
+    const found = await this.#parts.ledger.lanes.imprinted(this.#terminal, this.#asked);
+    return new Set(found.filter(({ epoch }) => isSoapEpoch(epoch)).map(keyOf));
   }
 
   /** Where the terminal's numbers begin, when this is the first that is heard of it. */
@@ -238,7 +242,14 @@ class Batch {
     const { ledger } = this.#parts;
     const last = this.lanes.at(-1);
     const name = epochName((last?.incarnation ?? 0) + 1, first);
-    const { epoch } = await ledger.lanes.openEpoch(this.#terminal, last?.epoch ?? null, "soap", reason, name);
+    const { epoch } = await ledger.lanes.openEpoch(
+      this.#terminal,
+      last?.epoch ?? null,
+      "soap",
+      reason,
+      name,
+      "goes on",
+    );
     // The ledger takes a call by the same caller for a repeated one: another process may have begun elsewhere, or here.
     const begun = (await ledger.lanes.of(this.#terminal)).find((lane) => lane.epoch === name);
     const lane = begun ? soapLane(begun) : null;
@@ -259,6 +270,7 @@ class Batch {
     const stored = await this.#intake.submit(submission);
     tellStored(this.#parts, this.#span, submission, (index) => fresh[index]?.message.traced === false);
     this.#fresh = [];
+    this.#imprinted = null;
     // Another process was given the very same messages a moment ago.
     for (const { message, known } of fresh.slice(0, stored.duplicates)) {
       if (known) continue;
@@ -295,7 +307,8 @@ class Batch {
       const changes = known || message.refused ? 0 : 1;
       const at = instantOf(message.at) ?? runtime.clock.now();
       const search = changes === 0 ? [] : this.#searchOf(message);
-      return { seq: seq(after + index + 1), part: 0, more: false, end, at, changes, search };
+      const imprint = imprintOfMessage(message.sequence, message.content);
+      return { seq: seq(after + index + 1), part: 0, more: false, end, at, changes, search, imprint };
     });
     const place = { epoch: of, after: seq(after), part: 0, oldest: null };
     // Copies of their own: a view of a pooled buffer would take the whole pool along to the ledger's thread.
@@ -313,6 +326,12 @@ class Batch {
     return [...new Set([...search, ...values.filter((value) => value.length <= SEARCH_LENGTH)])];
   }
 }
+
+const keyOf = ({ id, content }: Imprint): string => `${id} ${content}`;
+const imprintOfMessage = (sequence: number, content: string): Imprint => ({
+  id: imprintOfNumber(sequence),
+  content: imprintOf(content),
+});
 
 const unbegun = (terminal: TerminalId): LaneStatus => ({
   lane: laneName(terminal, epochName(1, 1)),

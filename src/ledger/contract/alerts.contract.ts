@@ -115,6 +115,18 @@ export function alertsContract(adapter: string, open: OpenSubject): void {
       expect(await alerts.due(["pager"])).toMatchObject([{ attempts: 0, alert: { subject: "t2/E1" } }]);
     });
 
+    test("a clock that was set back keeps nobody waiting for a notice", async () => {
+      await using subject = await open();
+      const { alerts, work } = subject.ledger;
+      await look(subject.ledger, [trouble("t1/E1")]);
+      const [first] = await alerts.due(["log", "pager"]);
+      await alerts.failed(first!.id, "receiver answered 500", 5_000);
+      await subject.setBack(HOUR_MS);
+      await work.nextDue();
+      await work.claim(ONE, { lanes: 1, messages: 1, bytes: 1 }, 60_000); // the next claim notices
+      expect((await alerts.due(["log", "pager"])).map(({ id }) => id)).toContain(first!.id);
+    });
+
     test("notices of a channel that is no longer configured are given up, and a channel never keeps too many", async () => {
       await using subject = await open();
       const { alerts } = subject.ledger;
@@ -170,7 +182,9 @@ export function alertsContract(adapter: string, open: OpenSubject): void {
       const { alerts, trail } = subject.ledger;
       await look(subject.ledger, [trouble("t1/E1", { count: 3 })]);
       const [alert] = await alerts.list({ state: "open" }, 10, null);
+      expect(await alerts.open()).toEqual({ open: 1, unseen: 1 });
       expect(await alerts.see(alert!.id, ANNA, "on it")).toMatchObject({ seen: { by: ANNA, note: "on it" } });
+      expect(await alerts.open()).toEqual({ open: 1, unseen: 0 });
       expect(await alerts.get(alert!.id)).toMatchObject({ seen: { by: ANNA, note: "on it" } });
       expect(await trail.recent(1, null)).toMatchObject([{ kind: "alert seen", actor: ANNA }]);
       await subject.advance(HOUR_MS);
@@ -179,6 +193,7 @@ export function alertsContract(adapter: string, open: OpenSubject): void {
       await look(subject.ledger, []);
       await subject.advance(60_000);
       await look(subject.ledger, []);
+      expect(await alerts.open()).toEqual({ open: 0, unseen: 0 });
       await expect(alerts.see(alert!.id, ANNA, "late")).rejects.toMatchObject({ code: "STATE_CONFLICT" });
       await expect(alerts.see("01JDCW0000000000000000000A", ANNA, "who")).rejects.toMatchObject({ code: "NOT_FOUND" });
     });
@@ -224,7 +239,9 @@ export function alertsContract(adapter: string, open: OpenSubject): void {
       await enrolled(ledger, "t1");
       const seen = async (): Promise<void> => {
         const { at } = await ledger.alerts.look(LIMITS);
-        await ledger.terminals.seen([{ terminal: terminalId("t1"), at, skewMs: 0, version: null }]);
+        await ledger.terminals.seen([
+          { terminal: terminalId("t1"), at, skewMs: 0, version: null, deliveredThrough: null },
+        ]);
       };
       const silent = async () => (await ledger.alerts.look(LIMITS)).silent;
       await watchFor(subject, MINUTE_MS);
@@ -256,7 +273,9 @@ export function alertsContract(adapter: string, open: OpenSubject): void {
       await look(ledger, []);
       await enrolled(ledger, "t1");
       const { at } = await ledger.alerts.look(LIMITS);
-      await ledger.terminals.seen([{ terminal: terminalId("t1"), at, skewMs: 0, version: null }]);
+      await ledger.terminals.seen([
+        { terminal: terminalId("t1"), at, skewMs: 0, version: null, deliveredThrough: null },
+      ]);
       await watchFor(subject, 49 * HOUR_MS);
       expect(await ledger.alerts.look(LIMITS)).toMatchObject({ silent: { rows: [{ usualMs: null }], count: 1 } });
       await ledger.terminals.revoke(terminalId("t1"), ANNA);
@@ -269,7 +288,7 @@ export function alertsContract(adapter: string, open: OpenSubject): void {
       await enrolled(ledger, "t1");
       const now = async () => (await ledger.alerts.look(LIMITS)).at;
       const seenAt = async (at: Awaited<ReturnType<typeof now>>): Promise<void> =>
-        ledger.terminals.seen([{ terminal: terminalId("t1"), at, skewMs: 0, version: null }]);
+        ledger.terminals.seen([{ terminal: terminalId("t1"), at, skewMs: 0, version: null, deliveredThrough: null }]);
       const day = async (): Promise<void> => {
         await watchFor(subject, 10 * HOUR_MS);
         await seenAt(await now());
@@ -294,7 +313,9 @@ export function alertsContract(adapter: string, open: OpenSubject): void {
       for (const [name, skewMs] of Object.entries(skews)) {
         await enrolled(ledger, name);
         const { at } = await ledger.alerts.look(LIMITS);
-        await ledger.terminals.seen([{ terminal: terminalId(name), at: later(at, 0), skewMs, version: null }]);
+        await ledger.terminals.seen([
+          { terminal: terminalId(name), at: later(at, 0), skewMs, version: null, deliveredThrough: null },
+        ]);
       }
       expect((await ledger.alerts.look({ ...LIMITS, most: 1 })).skewed).toEqual({
         rows: [{ terminal: "t2", skewMs: -900_000 }],

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { actor, seq } from "../../base/ids.ts";
 import type { Bulk, BulkItem } from "../exceptions.ts";
-import type { EventFilter, Ledger } from "../port.ts";
+import type { Ledger } from "../port.ts";
+import type { EventFilter } from "../trail.ts";
 import type { OpenSubject, Subject } from "./subject.ts";
 import { behind, claimOne, drain, loaded, passedOver, send, Till } from "./till.ts";
 
@@ -104,6 +105,47 @@ export function deskContract(adapter: string, open: OpenSubject): void {
         detail: `column made nullable (bulk ${bulk.id})`,
       });
       expect((await ledger.exceptions.get(new Till("c").lane, seq(1)))?.state).toBe("dead");
+    });
+
+    test("an act by a request has its trace in its events, a bulk act in those of each of its messages, and what keeps a name keeps the name", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      const [a, b] = await twoTills(subject);
+      const by = (digit: string) => ({ actor: ANNA, requestTrace: digit.repeat(32) });
+      await ledger.exceptions.requeue(a.lane, seq(1), by("1"), "again", bytes("edited"), null);
+      await ledger.exceptions.discard(a.lane, seq(2), by("2"), "a test sale");
+      await ledger.pauses.pause({ kind: "terminal", name: "a" }, by("3"), "stocktaking");
+      await ledger.pauses.resume({ kind: "terminal", name: "a" }, by("4"), "done");
+      await ledger.access.addOperator("cid", "viewer", "scrypt:1", by("5"));
+      await ledger.reconciles.order(
+        "r1",
+        a.terminal,
+        { kind: "compare", tables: ["sale"], mend: false },
+        by("6"),
+        "to be sure",
+      );
+      const bulk = await ledger.bulks.preview("requeue", { terminal: b.terminal }, by("7"));
+      await ledger.bulks.start(bulk.id, by("8"), "mended");
+      await finish(ledger, 10);
+      await ledger.trail.note("drill", null, ANNA, "by nobody's request");
+      const kinds = ["requeued", "discard ordered", "paused", "resumed", "operator added", "reconcile ordered"];
+      const told = (await ledger.trail.recent(99, null)).toReversed();
+      const traces = told
+        .filter(({ actor: who }) => who === ANNA)
+        .map((event) => [event.kind, event.requestTrace?.[0]]);
+      expect(traces).toEqual([
+        ...kinds.map((kind, n) => [kind, String(n + 1)]),
+        ["bulk started", "8"],
+        ...Array.from({ length: bulk.messages }, () => ["requeued", "8"]),
+        ["drill", undefined],
+      ]);
+      expect(told.filter(({ actor: who }) => who !== ANNA).every((event) => event.requestTrace === null)).toBe(true);
+      const [first] = (await ledger.trail.of(a.lane, seq(1))).toReversed();
+      expect(first).toMatchObject({ kind: "requeued", requestTrace: "1".repeat(32) });
+      expect((await ledger.trail.page({ kind: "paused" }, 0)).events).toMatchObject([{ requestTrace: "3".repeat(32) }]);
+      expect((await ledger.exceptions.revisions(a.lane, seq(1)))[0]?.by).toBe(ANNA);
+      expect((await ledger.reconciles.get("r1"))?.by).toBe(ANNA);
+      expect((await ledger.bulks.get(bulk.id))?.by).toBe(ANNA);
     });
 
     test("a bulk act goes on after a restart, and ends where it is cancelled", async () => {

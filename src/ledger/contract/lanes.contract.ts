@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { instant } from "../../base/clock.ts";
-import { seq } from "../../base/ids.ts";
+import { seq, type Epoch, type TerminalId } from "../../base/ids.ts";
 import { chainNext, CHAIN_START } from "../../message/chain.ts";
+import { imprintOf, imprintOfNumber } from "../imprints.ts";
 import type { OpenSubject } from "./subject.ts";
 import { claimAll, claimOne, loaded, send, sendAny, Till } from "./till.ts";
 
@@ -15,6 +16,45 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       expect(await send(ledger, till.messages(6, 12))).toMatchObject({ receivedThrough: 12, duplicates: 5 });
       expect(await send(ledger, till.messages(1, 12))).toMatchObject({ receivedThrough: 12, duplicates: 12 });
       expect(await storedText(subject.ledger, till)).toBe(till.text(1, 12));
+    });
+
+    test("how far a lane has come is told by its name alone; of a lane that there is not, nothing", async () => {
+      await using subject = await open();
+      const { lanes } = subject.ledger;
+      const till = new Till("t1").write(3);
+      const { terminal, epoch } = till.messages(1, 3);
+      expect(await lanes.received(terminal, epoch)).toBeNull();
+      await send(subject.ledger, till.messages(1, 3));
+      expect(await lanes.received(terminal, epoch)).toBe(3);
+      expect(await lanes.received(terminal, "another" as Epoch)).toBeNull();
+      expect(await lanes.received("t2" as TerminalId, epoch)).toBeNull();
+    });
+
+    test("a message is known again by the imprint it came with, in its terminal's lanes alone; a refused one leaves none", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      const word = imprintOf("receipt 4711");
+      const imprint = (n: number) => ({ id: n === 3 ? word : imprintOfNumber(n), content: imprintOf(`as ${n}`) });
+      const [till, other] = [new Till("t1").write(4, { imprint }), new Till("t2").write(1, { imprint })];
+      await send(ledger, till.messages(1, 2));
+      await send(ledger, till.messages(2, 3));
+      const gap = till.messages(4, 4);
+      expect(await sendAny(ledger, { ...gap, terminal: other.terminal })).toMatchObject({ refused: "SEQUENCE_GAP" });
+      const asked = [imprintOfNumber(1), word, imprintOfNumber(4)];
+      expect(await ledger.lanes.imprinted(till.terminal, asked)).toEqual([
+        { epoch: till.epoch, seq: 1, ...imprint(1) },
+        { epoch: till.epoch, seq: 3, ...imprint(3) },
+      ]);
+      expect(await ledger.lanes.imprinted(other.terminal, asked)).toEqual([]);
+      await send(ledger, other.messages(1, 1));
+      expect(await ledger.lanes.imprinted(other.terminal, asked)).toMatchObject([{ seq: 1 }]);
+      await ledger.lanes.openEpoch(till.terminal, till.epoch, "i1", "again", "E2" as Epoch);
+      await send(ledger, new Till("t1", "E2").write(1, { imprint: () => imprint(3) }).messages(1, 1));
+      expect(await ledger.lanes.imprinted(till.terminal, [word])).toEqual([
+        { epoch: till.epoch, seq: 3, ...imprint(3) },
+        { epoch: "E2", seq: 1, ...imprint(3) },
+      ]);
+      expect(await ledger.lanes.imprinted(till.terminal, [])).toEqual([]);
     });
 
     test("an acknowledgement gives the chain after the last stored number", async () => {
@@ -242,19 +282,26 @@ export function lanesContract(adapter: string, open: OpenSubject): void {
       });
     });
 
-    test("an epoch is called as its opener names it", async () => {
+    test("an epoch is called as its opener names it, and the terminal counts as set back unless it goes on", async () => {
       await using subject = await open();
-      const { lanes } = subject.ledger;
+      const { lanes, restores } = subject.ledger;
       const till = new Till("t1").write(1);
       await send(subject.ledger, till.request());
       const name = "soap-v1.2-from-1" as typeof till.epoch;
-      const open2 = () => lanes.openEpoch(till.terminal, till.epoch, "soap", "number 1 came again", name);
+      const open2 = () => lanes.openEpoch(till.terminal, till.epoch, "soap", "number 1 came again", name, "goes on");
       expect(await open2()).toEqual({ epoch: name });
       expect(await open2()).toEqual({ epoch: name });
       expect((await lanes.of(till.terminal)).map((lane) => [lane.epoch, lane.current])).toEqual([
         [till.epoch, false],
         [name, true],
       ]);
+      expect(await restores.restored(null, 9)).toEqual([]);
+      const third = "01JDCV5T7M0000000000000000" as typeof till.epoch;
+      expect(await lanes.openEpoch(till.terminal, name, "soap", "set back", third)).toEqual({ epoch: third });
+      expect(await restores.restored(null, 9)).toMatchObject([{ lane: `t1/${third}` }]);
+      // An allowed install may come with a name that was given before.
+      const again = await lanes.openEpoch(till.terminal, third, "soap", "set back once more", name);
+      expect([till.epoch, name, third]).not.toContain(again.epoch);
     });
 
     test("a second install within an hour waits for an operator", async () => {

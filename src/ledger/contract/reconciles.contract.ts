@@ -35,7 +35,10 @@ export function reconcilesContract(adapter: string, open: OpenSubject): void {
       await reconciles.order("r3", terminalId("t2"), COMPARE, ANNA, "monthly");
       const told = (await trail.recent(10, null)).filter(({ kind }) => kind === "reconcile ordered");
       expect(told.map(({ actor: by }) => by)).toEqual([ANNA, ANNA]);
-      expect((await reconciles.list(null, 10)).map(({ id }) => id).toSorted()).toEqual(["r1", "r3"]);
+      const [newest, oldest] = await reconciles.newest(10, null);
+      expect(await reconciles.newest(1, null)).toEqual([newest]);
+      expect(await reconciles.newest(10, newest!)).toEqual([oldest]);
+      expect([newest?.id ?? "", oldest?.id ?? ""].toSorted()).toEqual(["r1", "r3"]);
       expect((await reconciles.list(T1, 10)).map(({ id }) => id)).toEqual(["r1"]);
     });
 

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { instant } from "../../base/clock.ts";
-import { actor, seq, terminalId, updateId, type TerminalId } from "../../base/ids.ts";
-import type { Ledger, UpdateEntry } from "../port.ts";
+import { instant, later } from "../../base/clock.ts";
+import { actor, seq, terminalId, updateId, workerId, type TerminalId } from "../../base/ids.ts";
+import { imprintOf, imprintOfNumber } from "../imprints.ts";
+import type { Ledger } from "../port.ts";
+import type { UpdateEntry } from "../update-log.ts";
 import { RETENTION_KINDS, type Keep, type RetentionKind } from "../retention.ts";
 import type { OpenSubject, Subject } from "./subject.ts";
 import { behind, claimOne, drain, loaded, passedOver, send, sendAny, Till } from "./till.ts";
@@ -14,7 +16,6 @@ const KEEP: Keep = {
   updatesMs: 10 * DAY,
   awayMs: 40 * DAY,
   historyMs: 50 * DAY,
-  spared: ["soap-v1%", "documents"],
 };
 
 /** Days between two passes: often enough for the notes of how far lanes are. */
@@ -160,14 +161,25 @@ export function retentionContract(adapter: string, open: OpenSubject): void {
       expect(await ledger.trail.overview()).toMatchObject({ loaded: 4, dead: 0, retrying: 0 });
     });
 
-    test("messages that the hub numbers stay: by their lines it knows them again", async () => {
+    test("of messages that the hub numbers the lines go like all others, and their imprints stay", async () => {
       await using subject = await open();
       const { ledger } = subject;
-      const [old, till] = [new Till("t1", "documents").write(4), new Till("t2").write(4)];
-      for (const each of [old, till]) await sendEach(subject, each, 1, 4);
-      await drain(ledger);
-      await days(subject, 30);
-      expect([await stored(subject, old, 1), await stored(subject, till, 1)]).toEqual([true, false]);
+      const imprint = (n: number) => ({ id: imprintOfNumber(n), content: imprintOf(`message ${n}`) });
+      const till = new Till("t1", "documents").write(4, { imprint });
+      await sendEach(subject, till, 1, 4);
+      await drain(ledger, (n) => (n === 2 ? { state: "dead" } : null));
+      await days(subject, 60);
+      const kept = [1, 2, 3, 4].map((n) => stored(subject, till, n));
+      expect(await Promise.all(kept), "2 is unfinished; 3 is what the last request follows").toEqual([
+        false,
+        true,
+        true,
+        true,
+      ]);
+      const ids = [1, 2, 4].map(imprintOfNumber);
+      expect(await ledger.lanes.imprinted(till.terminal, ids)).toEqual(
+        [1, 2, 4].map((n) => ({ epoch: "documents", seq: n, ...imprint(n) })),
+      );
     });
 
     test("a centre restored to a copy older than what is kept: the numbers that nobody has are named, the rest is loaded again", async () => {
@@ -209,7 +221,9 @@ export function retentionContract(adapter: string, open: OpenSubject): void {
       const see = async () => {
         const at = (await ledger.terminals.get(t1))!.enrolledAt;
         const now = instant(at + 35 * DAY);
-        await ledger.terminals.seen([t1, t2].map((terminal) => ({ terminal, at: now, skewMs: null, version: null })));
+        await ledger.terminals.seen(
+          [t1, t2].map((terminal) => ({ terminal, at: now, skewMs: null, version: null, deliveredThrough: null })),
+        );
       };
       await see();
       await days(subject, 30);
@@ -221,6 +235,53 @@ export function retentionContract(adapter: string, open: OpenSubject): void {
       const late = await enrol(ledger, "t4");
       expect(await read(ledger, late, 0), "its snapshot holds what went").toEqual([3, 4, 5]);
       await expect(read(ledger, t2, 0), "it was there before them").rejects.toMatchObject({ code: "CURSOR_GONE" });
+    });
+
+    test("a terminal that missed updates which are gone begins again behind them, and is restored until both sides were compared", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      const away = await enrol(ledger, "t1");
+      await ledger.lanes.openEpoch(away, null, "i1", "first start");
+      await ledger.updates.publish([1, 2, 3].map(entry), ANNA);
+      await ledger.updates.acknowledge(away, updateId(1), []);
+      expect(await ledger.updates.beginAgain(away, updateId(1)), "nothing is gone yet").toBe(false);
+      await days(subject, 42);
+      await expect(read(ledger, away, 1)).rejects.toMatchObject({ code: "CURSOR_GONE" });
+      expect(await ledger.updates.beginAgain(away, updateId(3)), "it has seen them all").toBe(false);
+      expect(await ledger.restores.restored(away, 10)).toEqual([]);
+      expect(await ledger.updates.beginAgain(away, updateId(1))).toBe(true);
+      expect(await ledger.updates.beginAgain(away, updateId(1)), "once is enough").toBe(false);
+      await ledger.updates.publish([4].map(entry), ANNA);
+      expect(await read(ledger, away, 1)).toEqual([4]);
+      expect(await ledger.restores.restored(away, 10)).toMatchObject([{ terminal: "t1" }]);
+      const told = (await ledger.trail.recent(10, null)).filter(({ kind }) => kind === "began again");
+      expect(told).toMatchObject([{ actor: "system", detail: expect.stringContaining("updates 2–3") }]);
+    });
+
+    test("the names of strands go with the ids that no cursor can show any more", async () => {
+      await using subject = await open();
+      const { ledger } = subject;
+      const t1 = await enrol(ledger, "t1");
+      const start = (await ledger.terminals.get(t1))!.enrolledAt;
+      for (const [at, name] of ["A", "B", "C"].entries()) {
+        const seat = await ledger.seats?.take("publisher", workerId("w1"), 60_000);
+        await ledger.updates.attest(name, seat ?? undefined);
+        await ledger.updates.publish(
+          [entry(1)].map((one) => ({ ...one, at: later(start, at < 2 ? 0 : 12 * DAY) })),
+          ANNA,
+        );
+      }
+      await ledger.updates.acknowledge(t1, updateId(2), []);
+      await days(subject, 12);
+      await expect(read(ledger, t1, 1)).rejects.toMatchObject({ code: "CURSOR_GONE" });
+      expect((await ledger.updates.strands()).map(({ name }) => name)).toEqual(["B", "C"]);
+      expect(await ledger.updates.read(["all"], t1, updateId(2), 1_000, "B")).toMatchObject({
+        through: 3,
+        strand: "C",
+      });
+      await expect(ledger.updates.read(["all"], t1, updateId(2), 1_000, "A")).rejects.toMatchObject({
+        facts: { other: true },
+      });
     });
 
     test("updates in their time stay, whoever has applied them", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { instant } from "../../base/clock.ts";
-import { actor, terminalId } from "../../base/ids.ts";
+import { actor, terminalId, updateId } from "../../base/ids.ts";
 import type { OpenSubject } from "./subject.ts";
 import { claimOne, send, Till } from "./till.ts";
 
@@ -90,9 +90,16 @@ export function terminalsContract(adapter: string, open: OpenSubject): void {
       const { terminals } = subject.ledger;
       await terminals.createToken(hash(1), { terminal: T1, tags: {}, validMs: 60_000, by: ADMIN });
       await terminals.enroll(hash(1), T1, {}, hash(2));
-      await terminals.seen([{ terminal: T1, at: instant(2_000), skewMs: -40, version: "1.2.3" }]);
-      await terminals.seen([{ terminal: T1, at: instant(1_000), skewMs: null, version: null }]);
-      expect(await terminals.get(T1)).toMatchObject({ lastSeenAt: 2_000, skewMs: -40, version: "1.2.3" });
+      await terminals.seen([
+        { terminal: T1, at: instant(2_000), skewMs: -40, version: "1.2.3", deliveredThrough: updateId(4) },
+      ]);
+      await terminals.seen([{ terminal: T1, at: instant(1_000), skewMs: null, version: null, deliveredThrough: null }]);
+      expect(await terminals.get(T1)).toMatchObject({
+        lastSeenAt: 2_000,
+        skewMs: -40,
+        version: "1.2.3",
+        deliveredThrough: 4,
+      });
     });
 
     test("terminals are listed by name, page by page", async () => {

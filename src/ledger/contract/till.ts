@@ -11,7 +11,9 @@ import {
   type TerminalId,
 } from "../../base/ids.ts";
 import { CHAIN_START, chainNext } from "../../message/chain.ts";
+import type { Imprint } from "../imprints.ts";
 import type { KeySets } from "../key-sets.ts";
+import type { OpenSubject, Subject } from "./subject.ts";
 import type {
   Acknowledgement,
   Claim,
@@ -32,6 +34,7 @@ export class Till {
   readonly epoch: Epoch;
   readonly lines: WrittenLine[] = [];
   readonly #search = new Map<number, readonly string[]>();
+  readonly #imprints = new Map<number, Imprint>();
   /** The chain after each line, as far as it has been asked for. */
   readonly #chains: Uint8Array[] = [];
 
@@ -49,13 +52,19 @@ export class Till {
   /** Writes messages of one line each. */
   write(
     count: number,
-    options: { readonly search?: readonly string[]; readonly bytes?: number; readonly word?: string } = {},
+    options: {
+      readonly search?: readonly string[];
+      readonly bytes?: number;
+      readonly word?: string;
+      readonly imprint?: (n: number) => Imprint;
+    } = {},
   ): this {
     for (let i = 0; i < count; i++) {
       const n = this.last + 1;
       const filler = "x".repeat(options.bytes ?? 0);
       this.lines.push({ seq: n, part: 0, more: false, text: `{"seq":${n},"w":"${options.word ?? ""}${filler}"}` });
       if (options.search) this.#search.set(n, options.search);
+      if (options.imprint) this.#imprints.set(n, options.imprint(n));
     }
     return this;
   }
@@ -97,6 +106,7 @@ export class Till {
       bytes.push(text, NEWLINE);
       chains.push(chain);
       const search = this.#search.get(line.seq) ?? [];
+      const imprint = this.#imprints.get(line.seq);
       sent.push({
         seq: seq(line.seq),
         part: line.part,
@@ -105,6 +115,7 @@ export class Till {
         at: instant(line.seq),
         changes: 1,
         search,
+        ...(imprint && { imprint }),
       });
     }
     return {
@@ -223,4 +234,12 @@ export async function drain(
       }),
     );
   }
+}
+
+/** A ledger in which a till's first messages are received. */
+export async function openWith(open: OpenSubject, count: number): Promise<{ subject: Subject; till: Till }> {
+  const subject = await open();
+  const till = new Till("t1").write(count);
+  if (count > 0) await send(subject.ledger, till.messages(1, count));
+  return { subject, till };
 }

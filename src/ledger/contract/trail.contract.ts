@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { actor, epoch, seq } from "../../base/ids.ts";
+import { later, type Instant } from "../../base/clock.ts";
+import { actor, epoch, laneName, seq } from "../../base/ids.ts";
 import type { OpenSubject } from "./subject.ts";
 import { behind, claimOne, drain, loaded, passedOver, send, Till } from "./till.ts";
 
@@ -124,25 +125,42 @@ export function trailContract(adapter: string, open: OpenSubject): void {
       });
     });
 
-    test("a terminal's line adds up its lanes and names the current one", async () => {
+    test("what came of a lane is told newest first, page by page, with its states, within a time, and parts as they came", async () => {
       await using subject = await open();
       const { ledger } = subject;
-      const hash = new Uint8Array(32);
-      const old = new Till("t1", "E1").write(3);
-      await ledger.terminals.createToken(hash, { terminal: old.terminal, tags: {}, validMs: 9, by: actor("system") });
-      await ledger.terminals.enroll(hash, old.terminal, {}, hash);
-      expect(await ledger.trail.byTerminal(10, null)).toMatchObject([{ terminal: "t1", lane: null, received: 0 }]);
-      await send(ledger, old.messages(1, 3));
-      await drain(ledger, (n) => (n === 3 ? { state: "dead" } : null));
-      const { epoch: next } = await ledger.lanes.openEpoch(old.terminal, epoch("E1"), "install-1", "restored");
-      const newer = new Till("t1", next).write(2);
-      await send(ledger, newer.messages(1, 2));
-      expect(await ledger.trail.byTerminal(10, null)).toMatchObject([
-        { terminal: "t1", lane: newer.lane, received: 5, loaded: 3, waiting: 2, dead: 1, retrying: 0, held: 0 },
+      const till = new Till("t1").write(4, { bytes: 100 });
+      await send(ledger, till.messages(1, 2));
+      await subject.advance(60_000);
+      await send(ledger, till.messages(3, 4));
+      await subject.advance(60_000);
+      await drain(ledger, (n) => (n === 2 ? { state: "dead" } : null));
+      till.write(1);
+      await send(ledger, till.messages(5, 5));
+      const ALWAYS = { since: null, until: null };
+      const all = await ledger.trail.arrivals(till.lane, null, ALWAYS, 1e9);
+      expect(all.pieces.map(({ from, through }) => [from, through])).toEqual([
+        [5, 5],
+        [3, 4],
+        [1, 2],
       ]);
-      expect(await ledger.trail.byTerminal(10, old.terminal)).toEqual([]);
-      expect(await ledger.trail.byTerminal(10, null, "T1")).toHaveLength(1);
-      expect(await ledger.trail.byTerminal(10, null, "t2")).toEqual([]);
+      expect(all.next).toBeNull();
+      const stateOf = (n: number) => all.states.find(({ from, through }) => from <= n && n <= through)?.state;
+      expect([1, 2, 3, 4, 5].map(stateOf)).toEqual(["loaded", "dead", "loaded", "loaded", "received"]);
+      const [first, second, third] = all.pieces;
+      const page = await ledger.trail.arrivals(till.lane, null, ALWAYS, 1);
+      expect(page).toMatchObject({ pieces: [first], next: 5 });
+      expect(await ledger.trail.arrivals(till.lane, page.next, ALWAYS, 1)).toMatchObject({ pieces: [second], next: 3 });
+      expect(await ledger.trail.arrivals(till.lane, seq(3), ALWAYS, 1)).toMatchObject({ pieces: [third], next: null });
+      expect((await ledger.trail.arrivals(till.lane, seq(4), ALWAYS, 1)).pieces).toEqual([second]); // 3 is in it
+      const from = second!.receivedAt;
+      const within = async (since: Instant | null, until: Instant | null) =>
+        (await ledger.trail.arrivals(till.lane, null, { since, until }, 1e9)).pieces;
+      expect(await within(from, null)).toEqual([first, second]);
+      expect(await within(null, from)).toEqual([third]);
+      expect(await within(from, later(from, 1))).toEqual([second]);
+      expect(await within(null, first!.receivedAt)).toEqual([second, third]);
+      expect(await within(later(first!.receivedAt, 1), null)).toEqual([]);
+      expect((await ledger.trail.arrivals(laneName(till.terminal, epoch("no")), null, ALWAYS, 1e9)).pieces).toEqual([]);
     });
   });
 }

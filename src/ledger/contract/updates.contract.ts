@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { instant } from "../../base/clock.ts";
-import { actor, laneName, seq, terminalId, updateId, epoch, type TerminalId } from "../../base/ids.ts";
-import type { Ledger, StoredUpdate, UpdateEntry } from "../port.ts";
+import { actor, laneName, seq, terminalId, updateId, epoch, workerId, type TerminalId } from "../../base/ids.ts";
+import type { Ledger } from "../port.ts";
+import type { StoredUpdate, UpdateEntry } from "../update-log.ts";
 import type { OpenSubject } from "./subject.ts";
 
 const SOURCE = laneName(terminalId("central"), epoch("C1"));
@@ -50,6 +51,7 @@ export function updatesContract(adapter: string, open: OpenSubject): void {
         through: 5,
         more: false,
         updates: [],
+        strand: null,
       });
       const [first] = page.updates;
       expect(text(first!)).toBe(text(entry("all")));
@@ -81,19 +83,20 @@ export function updatesContract(adapter: string, open: OpenSubject): void {
       await updates.acknowledge(b, own!, [{ id: store!, code: "CHECK_VIOLATED", detail: "price < 0" }]);
       await updates.acknowledge(c, all!, []);
       const spread = async (audience: string | null) =>
-        (await updates.newest(audience, 10, null)).map(({ id, reach, applied, refused }) => [
+        (await updates.newest(audience, 10, null)).map(({ id, reach, applied, delivered, refused }) => [
           id,
           reach,
           applied,
+          delivered,
           refused,
         ]);
       expect(await spread(null)).toEqual([
-        [4, 0, 0, 0],
-        [own, 2, 1, 0],
-        [store, 2, 0, 1],
-        [all, 3, 2, 0],
+        [4, 0, 0, 0, 0],
+        [own, 2, 1, 0, 0],
+        [store, 2, 0, 0, 1],
+        [all, 3, 2, 0, 0],
       ]);
-      expect(await spread("store:014")).toEqual([[store, 2, 0, 1]]);
+      expect(await spread("store:014")).toEqual([[store, 2, 0, 0, 1]]);
       expect((await updates.newest(null, 1, own!))[0]).toMatchObject({ id: store, audience: "store:014", count: 1 });
       const first = await updates.reach(all!, 2, null);
       expect(first.rows.map(({ terminal, state }) => [terminal, state])).toEqual([
@@ -106,8 +109,16 @@ export function updatesContract(adapter: string, open: OpenSubject): void {
         { terminal: a, state: "pending", refused: null },
         { terminal: b, state: "refused", refused: { code: "CHECK_VIOLATED", detail: "price < 0" } },
       ]);
+      // Handed to it, and nothing is heard of it yet.
+      const { enrolledAt: at } = (await ledger.terminals.get(a))!;
+      await ledger.terminals.seen([{ terminal: a, at, skewMs: null, version: null, deliveredThrough: store! }]);
+      expect((await updates.reach(store!, 1, null)).rows).toMatchObject([{ terminal: a, state: "delivered" }]);
+      expect((await spread("store:014"))[0]).toEqual([store, 2, 0, 1, 1]);
+      expect((await spread(null))[3]).toEqual([all, 3, 2, 1, 0]);
+      await updates.acknowledge(a, all!, []); // applied so far, and the next one was handed to it all the same
+      expect((await spread("store:014"))[0]).toEqual([store, 2, 0, 1, 1]);
       await ledger.terminals.revoke(a, API);
-      expect((await spread("store:014"))[0]).toEqual([store, 1, 0, 1]);
+      expect((await spread("store:014"))[0]).toEqual([store, 1, 0, 0, 1]);
     });
 
     test("pages of about the size asked for, at least one entry, give everything once and in order", async () => {
@@ -171,6 +182,142 @@ export function updatesContract(adapter: string, open: OpenSubject): void {
       const page = await updates.read(["all"], T1, updateId(9), 1_000);
       expect(page.updates.map((update) => update.id)).toEqual([id]);
       expect(page.through).toBe(id);
+    });
+
+    test("that the log was compared with the centre counts as long as whoever compared it is there", async () => {
+      await using subject = await open();
+      const seatOf = async (worker: string) =>
+        (await subject.ledger.seats?.take("publisher", workerId(worker), 1_000)) ?? undefined;
+      const attested = () => subject.ledger.updates.attested();
+      expect(await attested()).toBe(false);
+      const first = await seatOf("w1");
+      expect(await attested(), "a seat alone says nothing").toBe(false);
+      await subject.ledger.updates.attest("A", first);
+      expect(await attested()).toBe(true);
+      if (first) await subject.advance(2_000);
+      else await subject.restart();
+      expect(await attested()).toBe(false);
+      const second = await seatOf("w2");
+      if (first) await subject.ledger.updates.attest("A", first);
+      expect(await attested(), "the one before has no say").toBe(false);
+      await subject.ledger.updates.attest("B", second);
+      expect(await attested()).toBe(true);
+    });
+
+    describe("I9: the strand under which ids were given", () => {
+      /** Ids from now on are given under this name. */
+      const begin = async ({ ledger }: Awaited<ReturnType<OpenSubject>>, name: string): Promise<void> => {
+        const seat = await ledger.seats?.take("publisher", workerId("w1"), 60_000);
+        await ledger.updates.attest(name, seat ?? undefined);
+      };
+      const other = { code: "CURSOR_GONE", facts: { other: true } };
+
+      test("is named with what is given, one at a time, and tells a cursor of another history from the log's own", async () => {
+        await using subject = await open();
+        const { updates } = subject.ledger;
+        const give = (count: number) =>
+          updates.publish(
+            Array.from({ length: count }, () => entry("all")),
+            API,
+          );
+        const read = (after: number, strand?: string) => updates.read(["all"], T1, updateId(after), 1_000_000, strand);
+        await give(1);
+        await begin(subject, "A");
+        await give(2);
+        await begin(subject, "A");
+        await begin(subject, "not used");
+        await begin(subject, "B");
+        await give(1);
+        expect(await updates.strands()).toEqual([
+          { first: 2, name: "A" },
+          { first: 4, name: "B" },
+        ]);
+        expect(await read(0)).toMatchObject({ through: 1, more: true, strand: null });
+        expect(await read(1)).toMatchObject({ through: 3, more: true, strand: "A" });
+        expect(await read(3, "A")).toMatchObject({ through: 4, more: false, strand: "B" });
+        expect(await read(4, "B")).toMatchObject({ through: 4, updates: [], strand: "B" });
+        expect(await read(2, "A")).toMatchObject({ through: 3 });
+        expect(await read(3, "B"), "nothing lies between").toMatchObject({ through: 4 });
+        for (const [after, strand] of [
+          [4, "A"],
+          [2, "B"],
+          [1, "B"],
+          [4, "not used"],
+          [5, "B"],
+          [9 * 10 ** 12, "B"],
+        ] as const)
+          await expect(read(after, strand), `${after} of ${strand}`).rejects.toMatchObject(other);
+      });
+
+      test("of ids that the log lost and nobody was given anew is known by the centre's word, and leads on", async () => {
+        await using subject = await open();
+        const { updates } = subject.ledger;
+        const read = (after: number, strand: string) => updates.read(["all"], T1, updateId(after), 1_000_000, strand);
+        await begin(subject, "A");
+        await updates.publish([entry("all"), entry("all")], API);
+        await begin(subject, "not used");
+        const lost = [
+          { first: updateId(3), name: "A", through: updateId(4) },
+          { first: updateId(5), name: "B", through: updateId(6) },
+        ];
+        const begun = await updates.beginTerm(updateId(6), "the centre was told of more", lost);
+        await begin(subject, "C");
+        const [id] = await updates.publish([entry("all")], API);
+        expect(await updates.strands()).toEqual([
+          { first: 1, name: "A" },
+          { first: id, name: "C" },
+        ]);
+        for (const [after, strand] of [
+          [2, "A"],
+          [4, "A"],
+          [5, "B"],
+          [6, "B"],
+        ] as const) {
+          const gap = await read(after, strand);
+          expect(gap, `${after} of ${strand}`).toMatchObject({ through: begun, more: true, updates: [] });
+          expect(await read(gap.through, gap.strand!)).toMatchObject({ through: id, strand: "C" });
+          await expect(read(4, gap.strand!), "no cursor was left there").resolves.toMatchObject({ updates: [] });
+        }
+        for (const [after, strand] of [
+          [5, "A"],
+          [7, "B"],
+          [3, "B"],
+          [6, "C"],
+          [3, "not used"],
+        ] as const)
+          await expect(read(after, strand), `${after} of ${strand}`).rejects.toMatchObject(other);
+      });
+
+      test("of ids that the log lost, told twice by a publisher that was killed in between, leads on", async () => {
+        await using subject = await open();
+        const { updates } = subject.ledger;
+        await begin(subject, "A");
+        await updates.publish([entry("all")], API);
+        const lost = [{ first: updateId(2), name: "A", through: updateId(4) }];
+        const begun = await updates.beginTerm(updateId(4), "the centre was told of more", lost);
+        const again = await updates.beginTerm(updateId(begun + 1), "and once more", lost);
+        for (let after = updateId(3); after < again;) {
+          const answer = await updates.read(["all"], T1, after, 1_000_000, after === 3 ? "A" : undefined);
+          expect(answer.through).toBeGreaterThan(after);
+          after = answer.through;
+        }
+      });
+
+      test("of another history: the terminal goes on behind the log's end, is restored, and is owed all rows, each time anew", async () => {
+        await using subject = await open();
+        const { updates, terminals, trail } = subject.ledger;
+        await enrolled(subject.ledger, T1);
+        await begin(subject, "A");
+        await updates.publish([entry("all")], API);
+        expect((await terminals.get(T1))?.rowsOwed).toBeNull();
+        expect(await updates.beginElsewhere(T1, updateId(7))).toEqual({ head: 1, strand: "A" });
+        const owed = (await terminals.get(T1))?.rowsOwed;
+        expect(owed).not.toBeNull();
+        await updates.beginElsewhere(T1, updateId(7));
+        expect((await terminals.get(T1))?.rowsOwed).not.toBe(owed);
+        const told = (await trail.recent(9, null)).filter(({ kind }) => kind === "began elsewhere");
+        expect(told).toMatchObject([{ detail: expect.stringContaining("t1 goes on behind 1") }, {}]);
+      });
     });
 
     test("an acknowledgement remembers how far a terminal has applied, and what it refused, once", async () => {

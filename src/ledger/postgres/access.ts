@@ -1,6 +1,6 @@
 import { later, type Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import type { Actor } from "../../base/ids.ts";
+import { type Actor, type By, actorOf } from "../../base/ids.ts";
 import { SEEN_EVERY_MS, type Access, type ApiToken, type NewSession, type Operator, type Role } from "../access.ts";
 import { note } from "./events.ts";
 import type { Store } from "./store.ts";
@@ -55,7 +55,7 @@ export const accessOn = (store: Store): Access => ({
         name,
         hash,
         role,
-        by,
+        actorOf(by),
         tx.now(),
         validMs === null ? null : later(tx.now(), validMs),
       );
@@ -123,7 +123,7 @@ async function alone(tx: Tx): Promise<void> {
   await tx.run("lock table operator in share row exclusive mode");
 }
 
-async function addOperator(tx: Tx, name: string, role: Role, password: string, by: Actor): Promise<void> {
+async function addOperator(tx: Tx, name: string, role: Role, password: string, by: By): Promise<void> {
   if (await tx.get("select from operator where name = $1", name))
     throw new WaybillError("NAME_TAKEN", `there is an operator ${name} already`);
   await tx.run(
@@ -140,7 +140,7 @@ async function changeOperator(
   tx: Tx,
   name: string,
   change: { readonly role?: Role; readonly password?: string },
-  by: Actor,
+  by: By,
 ): Promise<void> {
   await alone(tx);
   const before = await roleOf(tx, name);

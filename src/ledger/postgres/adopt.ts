@@ -1,17 +1,13 @@
 import type { Instant } from "../../base/clock.ts";
 import type { FaultCode } from "../../base/errors.ts";
-import { seq, SYSTEM, type LaneName, type Seq } from "../../base/ids.ts";
-import type { Work } from "../port.ts";
+import { SYSTEM, type LaneName, type Seq } from "../../base/ids.ts";
+import { adoptedSpans, gone, isBehind, rewound, type CentreWord, type PassedWord } from "../adopt.ts";
 import { lockTerminals, reconsiderNewer } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { freeFollowers } from "./followers.ts";
 import { laneByName, type LaneRow } from "./lane-row.ts";
 import { advance } from "./settle.ts";
 import type { Tx } from "./tx.ts";
-
-/** What the central database says of a lane. */
-export type CentreWord = Parameters<Work["adopt"]>[2];
-type PassedWord = CentreWord["passed"][number];
 
 /** See the port. The caller still holds the lease afterwards; its claim is void. */
 export async function adoptLane(
@@ -24,12 +20,12 @@ export async function adoptLane(
   const lane = await laneByName(tx, name);
   if (!lane || lane.leasedBy === null || lane.fence !== fence) return "lost";
   const now = tx.now();
-  const behind = centre.version < lane.version || centre.loadedThrough < lane.loadedThrough;
+  const behind = isBehind(centre, lane);
   const passed = new Map(centre.passed.map((word) => [word.seq, word]));
-  if (behind) await rewind(tx, lane, centre.loadedThrough);
+  if (centre.loadedThrough < lane.loadedThrough) await rewind(tx, lane, centre.loadedThrough);
   else await catchUp(tx, lane, centre.loadedThrough, passed);
   for (const word of centre.passed) await agree(tx, lane, word, behind, now);
-  if (!behind) await closeLoaded(tx, lane, centre.loadedThrough, passed, now);
+  await closeLoaded(tx, lane, centre.loadedThrough, passed, now);
   await tx.run(
     "update lane_out set loaded_through = $1, claimed_through = greatest(claimed_through, $1), version = $2, doubted = false where lane = $3",
     centre.loadedThrough,
@@ -43,16 +39,7 @@ export async function adoptLane(
 
 /** The centre was restored: what it does not show any more is loaded again, in the lane's order. */
 async function rewind(tx: Tx, lane: LaneRow, loadedThrough: Seq): Promise<void> {
-  if (loadedThrough < lane.loadedThrough) {
-    record(tx, {
-      lane: lane.id,
-      from: seq(loadedThrough + 1),
-      through: lane.loadedThrough,
-      kind: "restored centre",
-      actor: SYSTEM,
-      detail: `the central database shows ${loadedThrough} as its last`,
-    });
-  }
+  record(tx, rewound(lane, loadedThrough));
   await tx.run("delete from loaded_mark where lane = $1 and through > $2", lane.id, loadedThrough);
   await nameWhatIsGone(tx, lane, loadedThrough);
   // What a person decided is done again as they decided it, at its place; all else is loaded again as it came.
@@ -80,22 +67,21 @@ async function rewind(tx: Tx, lane: LaneRow, loadedThrough: Seq): Promise<void> 
 
 /** The copy was older than this ledger keeps loaded messages: those that retention took away are lost, and named. */
 async function nameWhatIsGone(tx: Tx, lane: LaneRow, loadedThrough: Seq): Promise<void> {
-  const gone = await tx.all<{ from: Seq; through: Seq }>(
+  const fresh = await tx.all<{ from: Seq; through: Seq }>(
     `insert into missing (lane, from_seq, through_seq, noted_at)
      select $1, behind, from_seq - 1, $3 from (
        select from_seq, coalesce(lag(through_seq) over (order by through_seq, through_part), $2) + 1 as behind
        from run where lane = $1 and through_seq > $2) r where from_seq > behind
+     on conflict (lane, from_seq) do nothing -- the terminal had lost them
      returning from_seq as "from", through_seq as through`,
     lane.id,
     loadedThrough,
     tx.now(),
   );
-  const detail = "loaded before the central database was restored, and no longer kept here";
-  for (const { from, through } of gone)
-    record(tx, { lane: lane.id, from, through, kind: "missing", actor: SYSTEM, detail });
+  for (const { from, through } of fresh) record(tx, gone(lane, from, through));
 }
 
-/** The centre is ahead: a worker loaded and died before it settled, or this ledger was restored. */
+/** The centre is ahead, or as far: a worker loaded and died before it settled, or this ledger was restored. */
 async function catchUp(tx: Tx, lane: LaneRow, loadedThrough: Seq, passed: ReadonlyMap<Seq, PassedWord>): Promise<void> {
   // Numbers believed lost that the centre shows as loaded are not missing: the ledger was restored, not the terminal.
   const lost = await tx.all<{ from: Seq; through: Seq; notedAt: Instant }>(
@@ -110,16 +96,7 @@ async function catchUp(tx: Tx, lane: LaneRow, loadedThrough: Seq, passed: Readon
     if (through <= loadedThrough) continue;
     await tx.run("insert into missing values ($1, $2, $3, $4)", lane.id, loadedThrough + 1, through, notedAt);
   }
-  let from = lane.loadedThrough + 1;
-  const detail = "as the central database says";
-  const numbers = [...passed.keys()].filter((n) => n <= loadedThrough).toSorted((a, b) => a - b);
-  for (const end of [...numbers, loadedThrough + 1]) {
-    if (end < from) continue;
-    if (end > from) {
-      record(tx, { lane: lane.id, from: seq(from), through: seq(end - 1), kind: "adopted", actor: SYSTEM, detail });
-    }
-    from = end + 1;
-  }
+  for (const span of adoptedSpans(lane, loadedThrough, passed.keys())) record(tx, span);
 }
 
 type Known = {

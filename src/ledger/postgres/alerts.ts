@@ -1,5 +1,5 @@
 import { WaybillError } from "../../base/errors.ts";
-import { SYSTEM } from "../../base/ids.ts";
+import { SYSTEM, actorOf } from "../../base/ids.ts";
 import { newUlid } from "../../base/runtime.ts";
 import { judgeAlerts, type AlertMove } from "../alert-judge.ts";
 import {
@@ -25,6 +25,7 @@ import {
   type Alerts,
   type ChannelState,
   type NoticeKind,
+  type OpenAlerts,
   type Trouble,
 } from "../alerts.ts";
 import { lookForTrouble } from "./alert-sight.ts";
@@ -85,6 +86,13 @@ export const alertsOn = (store: Store): Alerts => ({
       return rows.map(alertOf);
     }),
   get: (id) => store.read((tx) => one(tx, id)),
+  open: () =>
+    store.read(
+      async (tx) =>
+        (await tx.get<OpenAlerts>(
+          "select count(*) as open, count(*) - count(seen_at) as unseen from alert where cleared_at is null",
+        )) ?? { open: 0, unseen: 0 },
+    ),
   channels: () =>
     store.read((tx) =>
       tx.all<ChannelState>(
@@ -100,7 +108,7 @@ export const alertsOn = (store: Store): Alerts => ({
     store.write(async (tx) => {
       const alert = await one(tx, id);
       if (!alert) throw new WaybillError("NOT_FOUND", `there is no alert ${id}`);
-      const seen = { by, at: tx.now(), note: words };
+      const seen = { by: actorOf(by), at: tx.now(), note: words };
       const open = await tx.run(
         "update alert set seen_by = $1, seen_at = $2, seen_note = $3 where id = $4 and cleared_at is null",
         seen.by,

@@ -3,6 +3,7 @@ import type { Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { CHAIN_START } from "../../message/chain.ts";
 import { acknowledgement, judge, tipAfter, UNBEGUN, type Accepted, type Tip } from "../judge.ts";
+import type { Imprint } from "../imprints.ts";
 import { cutIntoRuns } from "../lines.ts";
 import type { Acknowledgement, Refused, Submission } from "../port.ts";
 import { searchKey } from "../search-key.ts";
@@ -23,6 +24,7 @@ type Standing = {
   moved: boolean;
 };
 type ReadRow = LaneRow & { readonly blocked: boolean } & OpenCounts;
+type NewImprint = Imprint & { readonly lane: number; readonly seq: Seq };
 type NewKey = { readonly terminal: TerminalId; readonly value: string; readonly lane: number; readonly seq: Seq };
 
 /** Judges and stores submissions in order, each alone, within the caller's transaction. */
@@ -69,6 +71,7 @@ class Group {
   readonly #current = new Map<TerminalId, Standing>();
   #runs: LaneRun[] = [];
   #keys: NewKey[] = [];
+  #imprints: NewImprint[] = [];
 
   constructor(tx: Tx, lanes: readonly ReadRow[]) {
     this.#tx = tx;
@@ -122,13 +125,14 @@ class Group {
       for (const value of line.search) {
         this.#keys.push({ terminal, value: storable(searchKey(value)), lane: id, seq: line.seq });
       }
+      if (line.imprint) this.#imprints.push({ ...line.imprint, lane: id, seq: line.seq });
     }
     const from = seq(lane.tip.receivedThrough + 1);
     const { isWhole, ...tip } = tipAfter(lane.tip, submission, known);
     Object.assign(lane, { tip, moved: true });
     if (!isWhole) return;
     const by = actor(`terminal:${terminal}`);
-    record(this.#tx, { lane: id, from, through: tip.receivedThrough, kind: "received", actor: by, detail: "" });
+    record(this.#tx, { lane: id, from, through: tip.receivedThrough, kind: "received", by, detail: "" });
   }
 
   /** Notes that (received, through] will never come. An unfinished message among them is given up with the rest. */
@@ -151,7 +155,7 @@ class Group {
       );
       const by = actor(`terminal:${terminal}`);
       const detail = "the terminal no longer has these messages";
-      record(tx, { lane: id, from: lost, through, kind: "missing", actor: by, detail });
+      record(tx, { lane: id, from: lost, through, kind: "missing", by, detail });
     }
     Object.assign(lane, { tip: { receivedThrough: through, chain, part: 0, partChain: null }, moved: true });
   }
@@ -161,9 +165,11 @@ class Group {
     const tx = this.#tx;
     const runs = this.#runs;
     const keys = this.#keys;
+    const imprints = this.#imprints;
     const moved = [...this.#current.values()].filter((lane) => lane.moved);
     this.#runs = [];
     this.#keys = [];
+    this.#imprints = [];
     for (const lane of moved) lane.moved = false;
     const due = moved.filter(
       // A restored ledger that gets again what the centre has loaded: late messages among it may be tried now.
@@ -182,6 +188,17 @@ class Group {
           keys.map(({ value }) => value),
           keys.map(({ lane }) => lane),
           keys.map((key) => key.seq),
+        ),
+      imprints.length > 0 &&
+        tx.run(
+          `insert into imprint (lane, id, seq, content)
+           select lane, decode(id, 'hex'), seq, decode(content, 'hex')
+           from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) as n (lane, id, seq, content)
+           on conflict do nothing`,
+          imprints.map(({ lane }) => lane),
+          imprints.map(({ id }) => id),
+          imprints.map((imprint) => imprint.seq),
+          imprints.map(({ content }) => content),
         ),
       moved.length > 0 &&
         tx.run(

@@ -1,5 +1,15 @@
 import { asWaybillError, WaybillError } from "../../base/errors.ts";
-import { laneName, SYSTEM, type Actor, type Epoch, type TerminalId } from "../../base/ids.ts";
+import {
+  laneName,
+  SYSTEM,
+  type Actor,
+  type Epoch,
+  type TerminalId,
+  type By,
+  actorOf,
+  byOf,
+  requestTraceOf,
+} from "../../base/ids.ts";
 import type { Bulk, BulkItem, Bulks, BulkVerb, ExceptionFilter } from "../exceptions.ts";
 import { changed, MOST_ITEMS, possible, shown, type BulkRow, type ItemRow } from "../bulk-rules.ts";
 import { lockTerminals } from "./due.ts";
@@ -17,8 +27,9 @@ export const bulksOn = (store: Store): Bulks => ({
     store.write(async (tx) => {
       const bulk = await inState(tx, id, ["previewed"]);
       await tx.run(
-        "update bulk set state = 'running', made_by = $1, reason = $2, started_at = $3 where id = $4",
-        by,
+        "update bulk set state = 'running', made_by = $1, request_trace = $2, reason = $3, started_at = $4 where id = $5",
+        actorOf(by),
+        requestTraceOf(by),
         storable(reason),
         tx.now(),
         id,
@@ -59,13 +70,13 @@ async function inState(tx: Tx, id: number, states: readonly Bulk["state"][]): Pr
   throw new WaybillError("STATE_CONFLICT", `bulk act ${id} is ${bulk.state}`, { facts: { state: bulk.state } });
 }
 
-async function preview(tx: Tx, verb: BulkVerb, given: ExceptionFilter, by: Actor): Promise<Bulk> {
+async function preview(tx: Tx, verb: BulkVerb, given: ExceptionFilter, by: By): Promise<Bulk> {
   const filter = possible(verb, given);
   const made = await tx.get<{ id: number }>(
     `insert into bulk (verb, state, made_by, filter, made_at, messages, terminals, beyond, waiting)
      values ($1, 'previewed', $2, $3::jsonb, $4, 0, 0, 0, $5::jsonb) returning id`,
     verb,
-    by,
+    actorOf(by),
     json(filter),
     tx.now(),
     json(NOBODY_WAITS),
@@ -99,8 +110,8 @@ const NEXT = `select i.* from bulk b join bulk_item i on i.bulk = b.id and i.n >
   where b.id = $1 order by i.n limit $2`;
 
 async function step(tx: Tx, limit: number): Promise<boolean> {
-  const bulk = await tx.get<{ id: number; verb: BulkVerb; by: Actor; reason: string }>(
-    `select id, verb, made_by as "by", reason from bulk where state = 'running' order by id limit 1 for update`,
+  const bulk = await tx.get<{ id: number; verb: BulkVerb; by: Actor; requestTrace: string | null; reason: string }>(
+    `select id, verb, made_by as "by", request_trace as "requestTrace", reason from bulk where state = 'running' order by id limit 1 for update`,
   );
   if (!bulk) return false;
   const named = await tx.all<{ terminal: TerminalId; epoch: Epoch }>(
@@ -120,9 +131,10 @@ async function step(tx: Tx, limit: number): Promise<boolean> {
     limit,
   );
   const reason = `${bulk.reason} (bulk ${bulk.id})`;
+  const by = byOf(bulk.by, bulk.requestTrace);
   const counts = { ordered: 0, skipped: 0 };
   for (const item of next) {
-    const why = changed(item) ?? (await refusedBy(() => order(tx, bulk.verb, item, bulk.by, reason)));
+    const why = changed(item) ?? (await refusedBy(() => order(tx, bulk.verb, item, by, reason)));
     const outcome = why === null ? "ordered" : "skipped";
     counts[outcome]++;
     await tx.run(
@@ -146,7 +158,7 @@ async function step(tx: Tx, limit: number): Promise<boolean> {
   return (await tx.get("select 1 from bulk where state = 'running' limit 1")) !== undefined;
 }
 
-async function order(tx: Tx, verb: BulkVerb, item: ItemRow, by: Actor, reason: string): Promise<void> {
+async function order(tx: Tx, verb: BulkVerb, item: ItemRow, by: By, reason: string): Promise<void> {
   const lane = laneName(item.terminal, item.epoch);
   if (verb === "requeue") await requeueOne(tx, lane, item.seq, by, reason, null);
   else await discardOne(tx, lane, item.seq, by, reason);

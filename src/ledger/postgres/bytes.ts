@@ -1,5 +1,5 @@
 import { seq, splitLane } from "../../base/ids.ts";
-import type { LedgerBytes, StoredPiece } from "../port.ts";
+import type { LedgerBytes, StoredPiece } from "../bytes.ts";
 import type { Store } from "./store.ts";
 
 // Reads on until the sizes of the pieces before one make up the limit: the sizes are summed from the index's rows in

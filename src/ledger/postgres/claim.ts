@@ -112,7 +112,7 @@ async function lapse(tx: Tx, lane: Look): Promise<Look> {
   const detail = `${lane.leasedBy} did not settle in time`;
   if (lane.claimedThrough > lane.loadedThrough) {
     const from = seq(lane.loadedThrough + 1);
-    record(tx, { lane: lane.id, from, through: lane.claimedThrough, kind: "lease lost", actor: SYSTEM, detail });
+    record(tx, { lane: lane.id, from, through: lane.claimedThrough, kind: "lease lost", by: SYSTEM, detail });
   }
   for (const { n } of await claimedLate(tx, lane)) recordOne(tx, lane.id, n, "lease lost", SYSTEM, detail);
   const lapsed = {

@@ -45,6 +45,7 @@ export async function bringForward(tx: Tx, leaseMs: number): Promise<void> {
     ),
     tx.run("update exception set due_at = $1 where due_at > $1 and due_at < $2", now, NEVER_DUE),
     tx.run("update pause set probe_at = $1 where probe_at > $1", now),
+    tx.run("update alert_notice set due_at = $1 where state = 'waiting' and due_at > $1", now),
   ]);
   if (moved.some((rows) => rows > 0)) note(tx, "clock set back", SYSTEM, "what waited for a time is due at once");
 }

@@ -21,6 +21,7 @@ export async function openEpoch(
   install: string,
   reason: string,
   named?: Epoch,
+  since: "set back" | "goes on" = "set back",
 ): Promise<Epoch> {
   // An append to the lane that may end is waited for, and the next one finds it ended.
   await tx.run(
@@ -52,10 +53,11 @@ export async function openEpoch(
     const what = `terminal ${terminal} is in epoch ${current?.epoch ?? "none"}, not ${previous ?? "none"}`;
     throw new WaybillError("EPOCH_CLOSED", what, { facts: { epoch: current?.epoch ?? null } });
   }
-  const opened = named ?? asEpoch(newUlid(tx.now(), tx.random));
+  const taken =
+    (await tx.get("select 1 from lane where terminal = $1 and epoch = $2", terminal, named ?? null)) !== undefined;
+  const opened = named === undefined || taken ? asEpoch(newUlid(tx.now(), tx.random)) : named;
   const lane = await beginLane(tx, terminal, opened, { install, reason });
-  // One with a name of its own goes on with what it was (SOAP, a hub that was restored): nothing was set back.
-  if (current && named === undefined) await markRestored(tx, terminal, lane, reason);
+  if (current && since === "set back") await markRestored(tx, terminal, lane, reason);
   return opened;
 }
 

@@ -1,4 +1,4 @@
-import { seq, type Actor, type Seq } from "../../base/ids.ts";
+import { seq, type Seq, type By } from "../../base/ids.ts";
 import type { EventKind, NewEvent } from "../events.ts";
 import type { Tx } from "./tx.ts";
 
@@ -15,14 +15,14 @@ const NONE = seq(0);
 export function note(
   tx: Tx,
   kind: EventKind | (string & {}),
-  actor: Actor,
+  by: By,
   detail: string,
   lane: number | null = null,
 ): void {
-  tx.tell({ lane, from: NONE, through: NONE, kind, actor, detail });
+  tx.tell({ lane, from: NONE, through: NONE, kind, by, detail });
 }
 
 /** An event about one message. */
-export function recordOne(tx: Tx, lane: number, at: Seq, kind: EventKind, actor: Actor, detail: string): void {
-  tx.tell({ lane, from: at, through: at, kind, actor, detail });
+export function recordOne(tx: Tx, lane: number, at: Seq, kind: EventKind, by: By, detail: string): void {
+  tx.tell({ lane, from: at, through: at, kind, by, detail });
 }

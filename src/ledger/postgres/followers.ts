@@ -5,9 +5,6 @@ import type { Waiting } from "../exceptions.ts";
 import { waitingByKey, waitingFrom, waitingTerminals, type WaitingRow } from "../waiting.ts";
 import type { Tx } from "./tx.ts";
 
-export const isOpen = async (tx: Tx, lane: number, seq: Seq): Promise<boolean> =>
-  (await tx.get("select 1 from exception where lane = $1 and seq = $2 and closed_at is null", lane, seq)) !== undefined;
-
 /** Makes the messages held behind this one due: the loader looks whether they wait for anything else. */
 export async function freeFollowers(tx: Tx, lane: number, seq: Seq, now: Instant): Promise<void> {
   const lanes = await tx.all<{ lane: number }>(

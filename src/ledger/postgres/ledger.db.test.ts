@@ -3,6 +3,7 @@ import { accessContract } from "../contract/access.contract.ts";
 import { alertsContract } from "../contract/alerts.contract.ts";
 import { deskContract } from "../contract/desk.contract.ts";
 import { exceptionsContract } from "../contract/exceptions.contract.ts";
+import { fleetContract } from "../contract/fleet.contract.ts";
 import { historyContract } from "../contract/history.contract.ts";
 import { lanesContract } from "../contract/lanes.contract.ts";
 import { requestsContract } from "../contract/requests.contract.ts";
@@ -14,6 +15,7 @@ import { terminalsContract } from "../contract/terminals.contract.ts";
 import { pausesContract } from "../contract/pauses.contract.ts";
 import { trailContract } from "../contract/trail.contract.ts";
 import { updatesContract } from "../contract/updates.contract.ts";
+import { adoptContract } from "../contract/adopt.contract.ts";
 import { workContract } from "../contract/work.contract.ts";
 import { openSubject } from "./schema.test-kit.ts";
 
@@ -21,6 +23,7 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   const open = () => openSubject(server);
   lanesContract("PostgreSQL", open);
   workContract("PostgreSQL", open);
+  adoptContract("PostgreSQL", open);
   exceptionsContract("PostgreSQL", open);
   deskContract("PostgreSQL", open);
   updatesContract("PostgreSQL", open);
@@ -31,6 +34,7 @@ describeWith("postgres", "a ledger in PostgreSQL", (server) => {
   historyContract("PostgreSQL", open);
   requestsContract("PostgreSQL", open);
   reconcilesContract("PostgreSQL", open);
+  fleetContract("PostgreSQL", open);
   restoresContract("PostgreSQL", open);
   alertsContract("PostgreSQL", open);
   retentionContract("PostgreSQL", open);

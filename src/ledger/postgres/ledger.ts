@@ -1,11 +1,14 @@
 import type { Instant } from "../../base/clock.ts";
-import type { Ledger, LedgerBytes, UpkeepFacts } from "../port.ts";
+import type { LedgerBytes } from "../bytes.ts";
+import type { Ledger, UpkeepFacts } from "../port.ts";
 import { accessOn } from "./access.ts";
 import { alertsOn } from "./alerts.ts";
 import { ledgerAddress } from "./address.ts";
 import { bulksOn } from "./bulk.ts";
 import { bytesOn } from "./bytes.ts";
+import { bringForward } from "./due.ts";
 import { exceptionsOn } from "./exceptions.ts";
+import { fleetOn } from "./fleet.ts";
 import { historyOn } from "./history.ts";
 import { lanesOn } from "./lanes.ts";
 import { migrate, requireForm } from "./migrate.ts";
@@ -36,6 +39,7 @@ const PARTITIONS_EVERY_MS = 6 * 60 * 60 * 1000;
 export async function openPostgresLedger(url: string, parts: LedgerParts): Promise<Ledger> {
   const address = ledgerAddress(url);
   const store = new Store(address, parts, CONNECTIONS);
+  store.onSetBack = (tx) => bringForward(tx, store.setBack.leaseMs);
   try {
     await migrate(store);
     await store.read(async (tx) => {
@@ -52,7 +56,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     () => makePartitions(store),
     () => undefined,
   );
-  const signals = new Signals(store, parts.timers);
+  const signals = new Signals(store, parts);
   return {
     lanes: lanesOn(store),
     work: workOn(store),
@@ -68,6 +72,7 @@ export async function openPostgresLedger(url: string, parts: LedgerParts): Promi
     restores: restoresOn(store),
     alerts: alertsOn(store),
     retention: retentionOn(store),
+    fleet: fleetOn(store),
     reconciles: reconcilesOn(store),
     seats: seatsOn(store),
     upkeep: upkeepOn(store),

@@ -1,5 +1,5 @@
 import { WaybillError } from "../../base/errors.ts";
-import type { Actor, LaneName, Seq } from "../../base/ids.ts";
+import { type Actor, type LaneName, type Seq, type By, actorOf } from "../../base/ids.ts";
 import { moved } from "../../message/lifecycle.ts";
 import type { Revision } from "../exceptions.ts";
 import { reconsider } from "./due.ts";
@@ -13,7 +13,7 @@ export async function requeueOne(
   tx: Tx,
   lane: LaneName,
   seq: Seq,
-  by: Actor,
+  by: By,
   reason: string,
   line: Uint8Array | null,
   basedOn?: number | null,
@@ -26,7 +26,7 @@ export async function requeueOne(
        revision = coalesce($4, revision)
      where lane = $5 and seq = $6`,
     tx.now(),
-    by,
+    actorOf(by),
     storable(reason),
     n,
     row.id,
@@ -37,12 +37,12 @@ export async function requeueOne(
 }
 
 /** See `requeueOne`. */
-export async function discardOne(tx: Tx, lane: LaneName, seq: Seq, by: Actor, reason: string): Promise<void> {
+export async function discardOne(tx: Tx, lane: LaneName, seq: Seq, by: By, reason: string): Promise<void> {
   const row = await ordered(tx, lane, seq, "discard");
   await tx.run(
     "update exception set verb = 'discard', due_at = $1, order_by = $2, order_reason = $3 where lane = $4 and seq = $5",
     tx.now(),
-    by,
+    actorOf(by),
     storable(reason),
     row.id,
     seq,
@@ -93,14 +93,7 @@ async function ordered(tx: Tx, name: LaneName, seq: Seq, verb: "requeue" | "disc
   return lane;
 }
 
-async function addRevision(
-  tx: Tx,
-  lane: LaneRow,
-  seq: Seq,
-  by: Actor,
-  reason: string,
-  line: Uint8Array,
-): Promise<number> {
+async function addRevision(tx: Tx, lane: LaneRow, seq: Seq, by: By, reason: string, line: Uint8Array): Promise<number> {
   const last = await tx.get<{ n: number | null }>(
     "select max(n) as n from revision where lane = $1 and seq = $2",
     lane.id,
@@ -113,7 +106,7 @@ async function addRevision(
     seq,
     n,
     line,
-    by,
+    actorOf(by),
     tx.now(),
     storable(reason),
   );

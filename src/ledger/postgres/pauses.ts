@@ -1,6 +1,6 @@
 import { later, type Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { SYSTEM, type Actor } from "../../base/ids.ts";
+import { SYSTEM, type By, actorOf } from "../../base/ids.ts";
 import {
   FORGET_MS,
   FREED_AT_ONCE,
@@ -41,7 +41,7 @@ export const pausesOn = (store: Store): Pauses => ({
         scope.kind,
         scope.name,
         tx.now(),
-        by,
+        actorOf(by),
         storable(reason),
       );
       note(tx, "paused", by, `${scopeText(scope)}: ${reason}`);
@@ -63,7 +63,7 @@ export const pausesOn = (store: Store): Pauses => ({
          on conflict (kind, name) do nothing`,
         route,
         tx.now(),
-        by,
+        actorOf(by),
         storable(reason),
         fault,
         later(tx.now(), probeInMs(0)),
@@ -87,13 +87,13 @@ const find = (tx: Tx, { kind, name }: PauseScope): Promise<Pick<Pause, "by" | "f
     name,
   );
 
-async function lift(tx: Tx, scope: PauseScope, by: Actor, reason: string): Promise<void> {
+async function lift(tx: Tx, scope: PauseScope, by: By, reason: string): Promise<void> {
   const gone = await tx.run("delete from pause where kind = $1 and name = $2", scope.kind, scope.name);
   if (gone > 0) note(tx, "resumed", by, `${scopeText(scope)}: ${reason}`);
 }
 
 /** The probe went through, or met something else: the fault of the route is mended. What waits is freed by the next `probe`. */
-export async function liftTripped(tx: Tx, route: string, by: Actor): Promise<void> {
+export async function liftTripped(tx: Tx, route: string, by: By): Promise<void> {
   const tripped = await tx.get("select from pause where kind = 'route' and name = $1 and fault is not null", route);
   if (tripped) await lift(tx, { kind: "route", name: route }, by, "the probe went through");
 }

@@ -108,6 +108,8 @@ describeWith("postgres", "a PostgreSQL ledger of several processes", (server) =>
     await using __ = second;
     const heard: Signal[] = [];
     using ___ = second.signals!.on((signal) => heard.push(signal));
+    const own: Signal[] = [];
+    using ____ = first.signals!.on((signal) => own.push(signal));
     const hears = async (audience: string): Promise<void> =>
       void (await until(
         () => {
@@ -119,6 +121,10 @@ describeWith("postgres", "a PostgreSQL ledger of several processes", (server) =>
     await hears("store:1");
     await schema.cut();
     await hears("store:2");
+    second.signals!.send({ kind: "published", audiences: ["store:3"] });
+    await until(() => own.some((signal) => signal.kind === "published" && signal.audiences?.[0] === "store:3"));
+    const audiences = own.flatMap((signal) => (signal.kind === "published" ? (signal.audiences ?? []) : []));
+    expect(audiences, "and hears nothing of its own").toEqual(["store:3"]);
   });
 
   test("stops a process at its next transaction when a newer form is not safe for it, and its start too", async () => {
@@ -146,7 +152,7 @@ describeWith("postgres", "a PostgreSQL ledger of several processes", (server) =>
   test("retention drops whole weeks while a reader holds them up, and what stays of them moves aside", async () => {
     await using subject = await openSubject(server);
     const { ledger } = subject;
-    const keep = { messagesMs: DAY, eventsMs: DAY, updatesMs: DAY, awayMs: DAY, historyMs: DAY, spared: [] };
+    const keep = { messagesMs: DAY, eventsMs: DAY, updatesMs: DAY, awayMs: DAY, historyMs: DAY };
     const pass = async (): Promise<number> => {
       let removed = 0;
       for (let next: number | null = 0; next !== null;) {

@@ -1,5 +1,5 @@
 import { WaybillError } from "../../base/errors.ts";
-import type { TerminalId } from "../../base/ids.ts";
+import { type TerminalId, actorOf } from "../../base/ids.ts";
 import {
   KEPT,
   NOTHING_YET,
@@ -37,7 +37,7 @@ export const reconcilesOn = (store: Store): Reconciles => ({
         terminal,
         work,
         state: "waiting",
-        by,
+        by: actorOf(by),
         reason,
         orderedAt: tx.now(),
         endedAt: null,
@@ -50,7 +50,7 @@ export const reconcilesOn = (store: Store): Reconciles => ({
         terminal,
         work.kind === "compare",
         JSON.stringify(work),
-        by,
+        actorOf(by),
         storable(reason),
         order.orderedAt,
         JSON.stringify(NOTHING_YET),
@@ -137,8 +137,18 @@ export const reconcilesOn = (store: Store): Reconciles => ({
   list: (terminal, limit) =>
     store.read(async (tx) => {
       const rows = await tx.all<ReconcileRow>(
-        `select ${COLUMNS} from reconcile where $1::text is null or terminal = $1 order by ordered_at desc, id desc limit $2`,
+        `select ${COLUMNS} from reconcile where terminal = $1 order by ordered_at desc, id desc limit $2`,
         terminal,
+        limit,
+      );
+      return rows.map(readReconcile);
+    }),
+  newest: (limit, before) =>
+    store.read(async (tx) => {
+      const rows = await tx.all<ReconcileRow>(
+        `select ${COLUMNS} from reconcile where (ordered_at, id) < ($1, $2) order by ordered_at desc, id desc limit $3`,
+        before?.orderedAt ?? Number.MAX_SAFE_INTEGER,
+        storable(before?.id ?? ""),
         limit,
       );
       return rows.map(readReconcile);

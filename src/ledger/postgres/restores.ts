@@ -1,6 +1,6 @@
 import type { Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { laneName, type Actor, type Epoch, type TerminalId } from "../../base/ids.ts";
+import { laneName, type Actor, type Epoch, type TerminalId, actorOf } from "../../base/ids.ts";
 import { MOST_ASKS } from "../contest.ts";
 import type { EpochAsk, MissingRange, Restores } from "../restores.ts";
 import { note } from "./events.ts";
@@ -39,7 +39,7 @@ export const restoresOn = (store: Store): Restores => ({
     store.write(async (tx) => {
       const known = await tx.run(
         "update epoch_ask set allowed_by = $1 where terminal = $2 and install = $3",
-        by,
+        actorOf(by),
         terminal,
         install,
       );

@@ -1,4 +1,5 @@
 import type { Instant } from "../../base/clock.ts";
+import { updateId } from "../../base/ids.ts";
 import {
   MARKS_A_PERIOD,
   type Keep,
@@ -9,7 +10,8 @@ import {
 } from "../retention.ts";
 import { dropWeek, outlookOfWeeks, weeksBefore, type Weekly } from "./partitions.ts";
 import type { Store } from "./store.ts";
-import type { SqlValue, Tx } from "./tx.ts";
+import { dropStrands } from "./strands.ts";
+import type { Tx } from "./tx.ts";
 
 export const retentionOn = (store: Store): Retention => ({
   step: (kind, keep, after, rows) => STEPS[kind](store, keep, after, rows),
@@ -34,22 +36,18 @@ const REST = -1;
 // ── messages and events: by the week, and the default partition by the row ──────────────────────────────────────────
 
 /** Runs that stay, of the partition `r`. Gaps (runs without bytes) do: they link what is before and behind them, and cost nothing. */
-const keptRuns = (keep: Keep, now: Instant): Weekly => {
-  const values: readonly SqlValue[] = [now - keep.messagesMs, keep.spared];
-  return {
-    table: "run",
-    key: ["lane", "through_seq", "through_part"],
-    joins: `join lane l on l.id = r.lane join lane_in i on i.lane = r.lane
+const keptRuns = (keep: Keep, now: Instant): Weekly => ({
+  table: "run",
+  key: ["lane", "through_seq", "through_part"],
+  joins: `join lane_in i on i.lane = r.lane
       left join (select lane, max(through) as through from loaded_mark where at <= $1 group by lane) m on m.lane = r.lane`,
-    stays: `(r.bytes = 0 or r.through_seq >= i.sent_after or r.through_seq > coalesce(m.through, 0)
-      or l.epoch like any ($2::text[])
+  stays: `(r.bytes = 0 or r.through_seq >= i.sent_after or r.through_seq > coalesce(m.through, 0)
       or exists (select from exception e where e.lane = r.lane and e.seq between r.from_seq and r.through_seq
                  and (e.closed_at is null or e.closed_at >= $1 or e.state = 'discarded')))`,
-    bytes: "r.bytes",
-    at: "received_at",
-    values,
-  };
-};
+  bytes: "r.bytes",
+  at: "received_at",
+  values: [now - keep.messagesMs],
+});
 const keptEvents = (keep: Keep, now: Instant): Weekly => ({
   table: "event",
   key: ["id", "at"],
@@ -192,6 +190,7 @@ function updates(store: Store, keep: Keep, _: number, rows: number): Promise<Ret
     if (last === undefined) return NOTHING;
     await tx.run("delete from update_entry where id <= $1", last.id);
     await tx.run("update update_head set gone_through = greatest(gone_through, $1)", last.id);
+    await dropStrands(tx, updateId(last.id));
     const bytes = spent.reduce((sum, entry) => sum + entry.bytes, 0);
     return { removed: spent.length, bytes, next: spent.length < rows ? null : last.id };
   });

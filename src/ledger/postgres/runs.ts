@@ -2,7 +2,7 @@ import type { Seq } from "../../base/ids.ts";
 import type { Instant } from "../../base/clock.ts";
 import { CHAIN_START } from "../../message/chain.ts";
 import { chainWithin, endsAt, storedBefore, type Place, type RunWrite, type Stored } from "../lines.ts";
-import type { StoredPiece } from "../port.ts";
+import type { StoredPiece } from "../bytes.ts";
 import type { Tx } from "./tx.ts";
 
 /** A run and the lane it belongs to. */

@@ -1,13 +1,13 @@
 import { later, type Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { actor, seq, type Actor, type Seq } from "../../base/ids.ts";
+import { actor, seq, splitLane, type Actor, type Seq } from "../../base/ids.ts";
 import { moved, type StateKind, type Verb } from "../../message/lifecycle.ts";
 import type { ExceptionWrite, LaneOutcome } from "../port.ts";
 import { lockTerminals, reconsider, reconsiderNewer } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { NEVER_DUE } from "../pauses.ts";
-import { freeFollowers, isOpen } from "./followers.ts";
-import { laneNamed, lanesNamed, nameOf, type LaneRow } from "./lane-row.ts";
+import { freeFollowers } from "./followers.ts";
+import { lanesNamed, nameOf, type LaneRow } from "./lane-row.ts";
 import { liftTripped } from "./pauses.ts";
 import { json, storable, type Tx } from "./tx.ts";
 
@@ -40,8 +40,10 @@ export async function settleLanes(tx: Tx, outcomes: readonly LaneOutcome[]): Pro
     settled.push({ lane, outcome, worker: actor(`worker:${lane.leasedBy}`), acted });
     return "settled";
   });
+  const claimed = await claimedOf(tx, settled);
+  await writeExceptions(tx, settled, claimed, now);
   // One after the other: a message of one lane may wait behind one of another.
-  for (const each of settled) await judge(tx, each, now);
+  for (const each of settled) await judge(tx, each, claimed, now);
   await moveMarks(tx, settled, now);
   // A version that moved is the centre's word that it knew no more than we do.
   const confirmed = settled.filter(({ lane, outcome }) => outcome.version > lane.version);
@@ -71,18 +73,18 @@ type Settled = {
   readonly acted: boolean;
 };
 
-/** Writes what became of single messages, and tells the trail of all. */
-async function judge(tx: Tx, { lane, outcome, worker }: Settled, now: Instant): Promise<void> {
-  for (const n of outcome.closed) await closeLate(tx, lane, n, worker, now);
+/** Tells what became of single messages, whose exceptions are written, and the trail of all. */
+async function judge(tx: Tx, { lane, outcome, worker }: Settled, claimed: ClaimedOnes, now: Instant): Promise<void> {
+  for (const n of outcome.closed) await closeLate(tx, lane, n, claimed.get(placeOf(lane, n)), worker, now);
   const passed = outcome.exceptions.toSorted((a, b) => a.seq - b.seq);
-  for (const write of passed) await writeException(tx, lane, outcome.loadedThrough, write, worker, now);
+  for (const write of passed) await tellException(tx, lane, write, claimed.get(placeOf(lane, write.seq)), worker);
   // Only now that all are written is it known which of them still block.
-  for (const write of passed)
-    if (write.state === "held" && write.route === null) await attachToBlocker(tx, lane, write, now);
+  const held = passed.filter((write) => write.state === "held" && write.route === null);
+  await attachToBlockers(tx, lane, held, now);
   for (const n of outcome.closed) await freeFollowers(tx, lane.id, n, now);
   for (const write of passed) if (write.state === "discarded") await freeFollowers(tx, lane.id, write.seq, now);
   for (const { kind, from, through, detail } of outcome.events) {
-    record(tx, { lane: lane.id, from, through, kind, actor: worker, detail });
+    record(tx, { lane: lane.id, from, through, kind, by: worker, detail });
   }
   recordLoaded(tx, lane, outcome.loadedThrough, passed, worker);
 }
@@ -141,18 +143,32 @@ type Claimed = {
   readonly route: string | null;
 };
 
-/** The exception if this lease has it in hand. */
-const claimedOne = (tx: Tx, lane: LaneRow, n: Seq): Promise<Claimed | undefined> =>
-  tx.get<Claimed>(
-    `select state, verb, order_by as "by", order_reason as reason, route from exception
-     where lane = $1 and seq = $2 and closed_at is null and claimed_fence = $3`,
-    lane.id,
-    n,
-    lane.fence,
-  );
+/** By `placeOf`. */
+type ClaimedOnes = ReadonlyMap<string, Claimed>;
+const placeOf = ({ id }: { readonly id: number }, n: number): string => `${id}/${n}`;
 
-async function closeLate(tx: Tx, lane: LaneRow, n: Seq, worker: Actor, now: Instant): Promise<void> {
-  const known = await claimedOne(tx, lane, n);
+/** The exceptions that these leases have in hand. */
+async function claimedOf(tx: Tx, settled: readonly Settled[]): Promise<ClaimedOnes> {
+  const judged = settled.filter(({ outcome }) => outcome.exceptions.length + outcome.closed.length > 0);
+  if (judged.length === 0) return new Map();
+  const rows = await tx.all<Claimed & { readonly id: number; readonly seq: number }>(
+    `select e.lane as id, e.seq, e.state, e.verb, e.order_by as "by", e.order_reason as reason, e.route
+     from unnest($1::bigint[], $2::bigint[]) as l (id, fence)
+     join exception e on e.lane = l.id and e.closed_at is null and e.claimed_fence = l.fence`,
+    judged.map(({ lane }) => lane.id),
+    judged.map(({ lane }) => lane.fence),
+  );
+  return new Map(rows.map((row) => [placeOf(row, row.seq), row]));
+}
+
+async function closeLate(
+  tx: Tx,
+  lane: LaneRow,
+  n: Seq,
+  known: Claimed | undefined,
+  worker: Actor,
+  now: Instant,
+): Promise<void> {
   if (known?.verb !== "load") throw refusal(lane, `message ${n} loaded late without being claimed`);
   await tx.run(
     `update exception set state = 'loaded', closed_at = $1, due_at = null, replay = 0,
@@ -166,15 +182,37 @@ async function closeLate(tx: Tx, lane: LaneRow, n: Seq, worker: Actor, now: Inst
   if (known.route !== null) await liftTripped(tx, known.route, worker);
 }
 
-async function writeException(
-  tx: Tx,
+/** Writes those of all lanes, in one statement: a storm of refusals brings hundreds at once. */
+async function writeExceptions(tx: Tx, settled: readonly Settled[], claimed: ClaimedOnes, now: Instant): Promise<void> {
+  // Each place once: of two words about one message the last counts.
+  const rows = new Map<string, readonly (string | number | null)[]>();
+  for (const { lane, outcome } of settled)
+    for (const write of outcome.exceptions) {
+      const place = placeOf(lane, write.seq);
+      rows.set(place, rowOf(lane, outcome.loadedThrough, write, claimed.get(place), now));
+    }
+  if (rows.size === 0) return;
+  const columns = Array.from({ length: 13 }, (_, at) => [...rows.values()].map((row) => row[at] ?? null));
+  await tx.run(
+    `insert into exception (since, lane, seq, state, fault, detail, attempts, due_at, sets, tables, closed_at, trace, route)
+     select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+       $8::bigint[], $9::jsonb[], $10::jsonb[], $11::bigint[], $12::text[], $13::text[])
+     on conflict (lane, seq) do update set state = excluded.state, fault = excluded.fault, detail = excluded.detail,
+       attempts = excluded.attempts, due_at = excluded.due_at, behind_lane = null, behind_seq = null, behind_on = null,
+       sets = excluded.sets, tables = excluded.tables, closed_at = excluded.closed_at,
+       trace = coalesce(excluded.trace, exception.trace), replay = 0, route = excluded.route`,
+    ...columns,
+  );
+}
+
+/** In the order of the columns above. @throws when the lease does not have the message in hand, or it cannot come into this state */
+function rowOf(
   lane: LaneRow,
   loadedThrough: Seq,
   write: ExceptionWrite,
-  worker: Actor,
+  known: Claimed | undefined,
   now: Instant,
-): Promise<void> {
-  const known = await claimedOne(tx, lane, write.seq);
+): readonly (string | number | null)[] {
   const isNew = !known && write.seq > lane.loadedThrough && write.seq <= loadedThrough;
   if (!known && !isNew) throw refusal(lane, `message ${write.seq} ${write.state} without being claimed`);
   // An order to discard is not tried: it leaves its state only when it is done.
@@ -183,52 +221,68 @@ async function writeException(
     throw refusal(lane, `message ${write.seq} from ${from} to ${write.state}`);
   const dueAt = write.state === "retrying" ? later(now, write.retryInMs ?? 0) : null;
   const heldUntil = write.route === null ? now : NEVER_DUE;
-  const closedAt = write.state === "discarded" ? now : null;
-  const detail = write.state === "discarded" ? (known?.reason ?? write.detail) : write.detail;
-  await tx.run(
-    `insert into exception (lane, seq, state, fault, detail, attempts, due_at, behind_lane, behind_seq, behind_on,
-       sets, tables, since, closed_at, trace, route)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-     on conflict (lane, seq) do update set state = $3, fault = $4, detail = $5, attempts = $6, due_at = $7,
-       behind_lane = $8, behind_seq = $9, behind_on = $10, sets = $11, tables = $12, closed_at = $14,
-       trace = coalesce($15, exception.trace), replay = 0, route = $16`,
+  return [
+    now,
     lane.id,
     write.seq,
     write.state,
     write.fault,
-    storable(detail),
+    storable(detailOf(write, known)),
     write.attempts,
     dueAt ?? (write.state === "held" ? heldUntil : null),
-    null,
-    null,
-    null,
     write.sets && json(write.sets),
     json(write.tables),
-    now,
-    closedAt,
+    write.state === "discarded" ? now : null,
     write.trace ?? null,
     write.route,
-  );
+  ];
+}
+
+const detailOf = (write: ExceptionWrite, known: Claimed | undefined): string =>
+  write.state === "discarded" ? (known?.reason ?? write.detail) : write.detail;
+
+async function tellException(
+  tx: Tx,
+  lane: LaneRow,
+  write: ExceptionWrite,
+  known: Claimed | undefined,
+  worker: Actor,
+): Promise<void> {
   // It was tried and met something else: what its route was paused for is mended.
   const tried = write.state === "retrying" || write.state === "dead";
   if (known?.verb === "load" && known.route !== null && tried) await liftTripped(tx, known.route, worker);
-  recordOne(tx, lane.id, write.seq, write.state, write.state === "discarded" ? (known?.by ?? worker) : worker, detail);
+  const by = write.state === "discarded" ? (known?.by ?? worker) : worker;
+  recordOne(tx, lane.id, write.seq, write.state, by, detailOf(write, known));
 }
 
 /** A held message is due when its blocker is closed; that may have happened, in an older lane, since this one was claimed. */
-async function attachToBlocker(tx: Tx, lane: LaneRow, write: ExceptionWrite, now: Instant): Promise<void> {
-  if (!write.behind) throw refusal(lane, `message ${write.seq} held behind nothing`);
-  const blocker = await laneNamed(tx, write.behind.lane);
-  const dueAt = (await isOpen(tx, blocker.id, write.behind.seq)) ? null : now;
-  await tx.run(
-    "update exception set behind_lane = $1, behind_seq = $2, behind_on = $3, due_at = $4 where lane = $5 and seq = $6",
-    blocker.id,
-    write.behind.seq,
-    storable(write.behind.on),
-    dueAt,
+async function attachToBlockers(tx: Tx, lane: LaneRow, held: readonly ExceptionWrite[], now: Instant): Promise<void> {
+  if (held.length === 0) return;
+  const blockers = held.map(({ seq: n, behind }) => {
+    if (!behind) throw refusal(lane, `message ${n} held behind nothing`);
+    return { ...behind, ...splitLane(behind.lane) };
+  });
+  const attached = await tx.run(
+    `update exception e
+     set behind_lane = l.id, behind_seq = h.behind, behind_on = h.on_row,
+         due_at = case when not exists (
+           select from exception b where b.lane = l.id and b.seq = h.behind and b.closed_at is null) then $1::bigint end
+     from unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) as h (seq, terminal, epoch, behind, on_row)
+     join lane l on l.terminal = h.terminal and l.epoch = h.epoch
+     where e.lane = $7 and e.seq = h.seq`,
+    now,
+    held.map((write) => write.seq),
+    blockers.map(({ terminal }) => terminal),
+    blockers.map(({ epoch }) => epoch),
+    blockers.map((behind) => behind.seq),
+    blockers.map(({ on }) => storable(on)),
     lane.id,
-    write.seq,
   );
+  if (attached < new Set(held.map((write) => write.seq)).size)
+    throw new WaybillError(
+      "NOT_FOUND",
+      `a message of ${nameOf(lane)} is held behind a lane that the ledger does not have`,
+    );
 }
 
 /** The numbers that went the happy path, as ranges between those that were passed over. */
@@ -248,7 +302,7 @@ function recordLoaded(
         from: seq(from),
         through: seq(end - 1),
         kind: "loaded",
-        actor: worker,
+        by: worker,
         detail: "",
       });
     }

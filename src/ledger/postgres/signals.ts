@@ -20,15 +20,18 @@ export class Signals implements LedgerSignals {
   readonly #stop = new AbortController();
   readonly #listeners = new Set<(signal: Signal) => void>();
   readonly #channel: string;
+  /** Own signals come back, and are known by this. */
+  readonly #me: string;
   /** What has gathered and is about to be sent. */
   readonly #kinds = new Set<Exclude<Signal["kind"], "published">>();
   #audiences: Set<string> | "all" | null = null;
   #sending: Promise<void> | null = null;
   #listening: Promise<void> | null = null;
 
-  constructor(store: Store, timers: Runtime["timers"]) {
+  constructor(store: Store, { timers, random }: Pick<Runtime, "timers" | "random">) {
     this.#store = store;
     this.#timers = timers;
+    this.#me = Buffer.from(random.bytes(8)).toString("hex");
     this.#channel = `${store.address.schema}_signal`;
   }
 
@@ -58,7 +61,9 @@ export class Signals implements LedgerSignals {
     this.#sending = null;
     try {
       for (const signal of signals) {
-        await this.#store.script((client) => client.query("select pg_notify($1, $2)", [this.#channel, textOf(signal)]));
+        await this.#store.script((client) =>
+          client.query("select pg_notify($1, $2)", [this.#channel, textOf(this.#me, signal)]),
+        );
       }
     } catch {
       // The others find it when they look by themselves.
@@ -75,7 +80,10 @@ export class Signals implements LedgerSignals {
         stop.addEventListener("abort", () => resolve(), { once: true });
       });
       try {
-        client.on("notification", ({ payload }) => this.#tell(signalOf(payload ?? "")));
+        client.on("notification", ({ payload }) => {
+          const { from, signal } = signalOf(payload ?? "");
+          if (from !== this.#me) this.#tell(signal);
+        });
         await client.connect();
         await client.query(`listen "${this.#channel}"`);
         // What was signalled while nobody listened here may have been anything.
@@ -102,19 +110,21 @@ export class Signals implements LedgerSignals {
   }
 }
 
-function textOf(signal: Signal): string {
-  const text = JSON.stringify(signal);
-  return Buffer.byteLength(text) < MOST_BYTES ? text : JSON.stringify({ ...signal, audiences: null });
+function textOf(from: string, signal: Signal): string {
+  const text = JSON.stringify({ from, ...signal });
+  return Buffer.byteLength(text) < MOST_BYTES ? text : JSON.stringify({ from, ...signal, audiences: null });
 }
 
 /** Another version's signal, or another program's: then everybody looks. */
-function signalOf(text: string): Signal {
+function signalOf(text: string): { readonly from: unknown; readonly signal: Signal } {
+  let read: Partial<Record<"from" | "kind" | "audiences", unknown>> = {};
   try {
-    const read = JSON.parse(text) as Partial<{ kind: unknown; audiences: unknown }>;
-    if (read.kind === "received" || read.kind === "enrolled") return { kind: read.kind };
-    if (Array.isArray(read.audiences)) return { kind: "published", audiences: read.audiences.map(String) };
+    read = (JSON.parse(text) ?? {}) as typeof read;
   } catch {
     // falls through
   }
-  return { kind: "published", audiences: null };
+  const { from, kind, audiences } = read;
+  if (kind === "received" || kind === "enrolled") return { from, signal: { kind } };
+  const told = Array.isArray(audiences) ? audiences.map(String) : null;
+  return { from, signal: { kind: "published", audiences: told } };
 }

@@ -23,6 +23,8 @@ export class Store {
   /** The newest form of the ledger that this process knows; set once the ledger has been migrated. */
   form = Number.MAX_SAFE_INTEGER;
   readonly setBack = new SetBack();
+  /** Brings forward what would wait for the clock's old time. */
+  onSetBack: (tx: Tx) => Promise<void> = async () => undefined;
   readonly #pool: Pool;
   readonly #parts: LedgerParts;
   readonly #begin: { readonly write: string; readonly read: string };
@@ -49,7 +51,13 @@ export class Store {
   async write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#transaction(this.#begin.write, work);
+        // Nothing may be written at a clock's new time before what waits for its old one is brought forward.
+        const done = await this.#transaction(this.#begin.write, async (tx) =>
+          this.setBack.pending ? null : { result: await work(tx) },
+        );
+        if (done !== null) return done.result;
+        await this.#transaction(this.#begin.write, this.onSetBack);
+        this.setBack.mended();
       } catch (thrown) {
         if (tries === TRIES || !isRepeatable(thrown)) throw thrown;
         await this.#parts.timers.sleep(this.#parts.random.next() * 10 * tries);

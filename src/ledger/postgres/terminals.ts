@@ -1,6 +1,6 @@
 import { later } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { actor, type TerminalId } from "../../base/ids.ts";
+import { actor, type TerminalId, actorOf } from "../../base/ids.ts";
 import { GAP_FLOOR_MS, GAP_PERIOD_MS } from "../alerts.ts";
 import { admitted, type EnrolmentToken } from "../enrolment.ts";
 import type { Terminal, Terminals } from "../port.ts";
@@ -17,7 +17,7 @@ export const terminalsOn = (store: Store): Terminals => ({
         terminal,
         json(tags),
         later(tx.now(), validMs),
-        by,
+        actorOf(by),
       );
       note(tx, "token made", by, `for ${terminal ?? "a new terminal"}`);
     }),
@@ -47,7 +47,7 @@ async function seen(tx: Tx, sightings: Parameters<Terminals["seen"]>[0]): Promis
     tx.run(
       `update terminal t
        set last_seen_at = greatest(t.last_seen_at, s.at), skew_ms = coalesce(s.skew, t.skew_ms),
-           version = coalesce(s.version, t.version),
+           version = coalesce(s.version, t.version), delivered_through = coalesce(s.delivered, t.delivered_through),
            -- Silence is counted while a hub was there to hear; see AlertLimits.silent.
            gap_from = case when s.ends then s.at else t.gap_from end,
            gap_before_ms = case when s.ends and t.gap_from is not null then greatest(t.gap_ms, s.gap) else t.gap_before_ms end,
@@ -59,8 +59,10 @@ async function seen(tx: Tx, sightings: Parameters<Terminals["seen"]>[0]): Promis
          from (
          -- A terminal may have been seen more than once; the last sighting that says something stands.
          select id, max(at) as at, (array_agg(skew order by place desc) filter (where skew is not null))[1] as skew,
-                (array_agg(version order by place desc) filter (where version is not null))[1] as version
-         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) with ordinality as n (id, at, skew, version, place)
+                (array_agg(version order by place desc) filter (where version is not null))[1] as version,
+                (array_agg(delivered order by place desc) filter (where delivered is not null))[1] as delivered
+         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $7::bigint[])
+           with ordinality as n (id, at, skew, version, delivered, place)
          group by id) g join terminal k on k.id = g.id) s
        where t.id = s.id`,
       ids,
@@ -69,6 +71,7 @@ async function seen(tx: Tx, sightings: Parameters<Terminals["seen"]>[0]): Promis
       sightings.map(({ version }) => version),
       GAP_PERIOD_MS,
       GAP_FLOOR_MS,
+      sightings.map(({ deliveredThrough }) => deliveredThrough),
     ),
   ]);
 }
@@ -77,7 +80,7 @@ type TerminalRow = Omit<Terminal, "tags"> & { readonly tags: string };
 
 const SELECT = `
   select id, tags, state, enrolled_at as "enrolledAt", last_seen_at as "lastSeenAt", skew_ms as "skewMs", version,
-         applied_through as "appliedThrough"
+         applied_through as "appliedThrough", delivered_through as "deliveredThrough", rows_owed as "rowsOwed"
   from terminal`;
 
 const shown = (row: TerminalRow): Terminal => ({ ...row, tags: JSON.parse(row.tags) as Terminal["tags"] });
@@ -113,7 +116,7 @@ async function enroll(
     `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at, began_after)
      values ($1, $2, 'enrolled', $3, $4, $5, (select id from update_head))
      on conflict (id) do update set tags = $2, state = 'enrolled', key_hash = $3, token_hash = $4, enrolled_at = $5,
-       began_after = excluded.began_after`,
+       began_after = excluded.began_after, rows_owed = null`,
     terminal,
     json(given),
     keyHash,

@@ -1,7 +1,8 @@
 import type { Instant } from "../../base/clock.ts";
 import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
 import { LOOKED_BACK_EVENTS, PAGE_EVENTS } from "../events.ts";
-import type { Event, EventFilter, Overview, TerminalLine, Trail } from "../port.ts";
+import type { Event, EventFilter, Overview, Trail } from "../trail.ts";
+import { arrivalsOf } from "./arrivals.ts";
 import { note, WIDEST_SPAN } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
 import { searchKey } from "../search-key.ts";
@@ -19,13 +20,12 @@ export const trailOn = (store: Store): Trail => ({
       const row = await laneByName(tx, lane);
       return row ? stateOf(tx, row.id, n) : null;
     }),
+  arrivals: (lane, before, span, limitBytes) => store.read((tx) => arrivalsOf(tx, lane, before, span, limitBytes)),
   find: (terminal, value, limit) => store.read((tx) => find(tx, terminal, storable(searchKey(value)), limit)),
   findAnywhere: (value, tags, at, limit) =>
     store.read((tx) => findAnywhere(tx, storable(searchKey(value)), tags, at === null ? null : storable(at), limit)),
   page: (filter, after) => store.read((tx) => page(tx, filter, after)),
   overview: () => store.read(overview),
-  byTerminal: (limit, after, name = "") =>
-    store.read((tx) => byTerminal(tx, limit, after, storable(name.toLowerCase()))),
   note: (kind, lane, by, detail) =>
     store.write(async (tx) => {
       const row = lane === null ? undefined : await laneByName(tx, lane);
@@ -69,7 +69,7 @@ type EventRow = Omit<Event, "lane"> & { readonly terminal: TerminalId | null; re
 
 const SELECT = `
   select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail,
-         x.trace
+         x.trace, e.request_trace as "requestTrace"
   from event e left join lane l on l.id = e.lane
        left join exception x on x.lane = e.lane and x.seq = e.from_seq and e.through_seq = e.from_seq`;
 const RECENT = `${SELECT} where e.id < $1 order by e.id desc limit $2`;
@@ -143,7 +143,7 @@ async function eventsOf(tx: Tx, lane: LaneName, n: Seq): Promise<Event[]> {
   const events = await tx.all<EventRow>(
     `with recursive span (k) as (select 0::bigint union all select k + 1 from span where k < ${WIDEST_SPAN})
        select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail,
-              x.trace
+              x.trace, e.request_trace as "requestTrace"
        from span join event e on e.lane = $1 and e.span = k and e.from_seq > $2 - (1::bigint << k::int) and e.from_seq <= $2
        join lane l on l.id = e.lane
        left join exception x on x.lane = e.lane and x.seq = e.from_seq and e.through_seq = e.from_seq
@@ -187,43 +187,4 @@ async function overview(tx: Tx): Promise<Overview> {
     discarded: discarded + (totals?.lost ?? 0),
     updatesHead: head?.id ?? (0 as UpdateId),
   };
-}
-
-type LineRow = {
-  readonly terminal: TerminalId;
-  readonly epoch: Epoch | null;
-  readonly received: number;
-  readonly loaded: number;
-  readonly waiting: number;
-  readonly retrying: number;
-  readonly held: number;
-  readonly dead: number;
-  readonly lagMs: number | null;
-  readonly lastSeenAt: Instant | null;
-  readonly appliedThrough: UpdateId;
-};
-
-async function byTerminal(tx: Tx, limit: number, after: TerminalId | null, name: string): Promise<TerminalLine[]> {
-  const lines = await tx.all<LineRow>(
-    `with page as (select * from terminal where id > $1 and strpos(lower(id), $3) > 0 order by id limit $2)
-       select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
-              coalesce(m.waiting, 0) as waiting, coalesce(m.retrying, 0) as retrying, coalesce(m.held, 0) as held,
-              coalesce(m.dead, 0) as dead, o.lag_ms as "lagMs", t.last_seen_at as "lastSeenAt", t.applied_through as "appliedThrough"
-       from page t
-       left join lane c on c.terminal = t.id and c.ended_at is null
-       left join lane_out o on o.lane = c.id
-       left join (
-         select l.terminal, sum(greatest(i.received_through, p.loaded_through))::bigint as received,
-                sum(p.loaded_through)::bigint as loaded,
-                sum(greatest(0, i.received_through - p.loaded_through))::bigint as waiting,
-                sum(x.retrying)::bigint as retrying, sum(x.held)::bigint as held, sum(x.dead)::bigint as dead
-         from lane l join lane_in i on i.lane = l.id join lane_out p on p.lane = l.id left join lane_open x on x.lane = l.id
-         where l.terminal in (select id from page) group by l.terminal
-       ) m on m.terminal = t.id
-       order by t.id`,
-    after ?? "",
-    limit,
-    name,
-  );
-  return lines.map(({ epoch, ...line }) => ({ ...line, lane: epoch === null ? null : laneName(line.terminal, epoch) }));
 }

@@ -1,6 +1,6 @@
 import type { ClientBase } from "pg";
 import type { Instant } from "../../base/clock.ts";
-import type { Seq } from "../../base/ids.ts";
+import { actorOf, requestTraceOf, type Seq } from "../../base/ids.ts";
 import type { Random } from "../../base/runtime.ts";
 import type { NewEvent } from "../events.ts";
 import { translated } from "./faults.ts";
@@ -57,10 +57,10 @@ export class Tx {
     if (events.length === 0) return;
     const column = <K extends keyof NewEvent>(name: K): NewEvent[K][] => events.map((event) => event[name]);
     await this.run(
-      `insert into event (at, lane, from_seq, through_seq, span, kind, actor, detail)
-       select $1, e.lane, e.from_seq, e.through_seq, e.span, e.kind, e.actor, e.detail
-       from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[])
-         with ordinality as e (lane, from_seq, through_seq, span, kind, actor, detail, place)
+      `insert into event (at, lane, from_seq, through_seq, span, kind, actor, request_trace, detail)
+       select $1, e.lane, e.from_seq, e.through_seq, e.span, e.kind, e.actor, e.request_trace, e.detail
+       from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[])
+         with ordinality as e (lane, from_seq, through_seq, span, kind, actor, request_trace, detail, place)
        order by e.place`,
       this.#now,
       column("lane"),
@@ -68,7 +68,8 @@ export class Tx {
       column("through"),
       events.map(({ from, through }: { from: Seq; through: Seq }) => spanOf(through - from + 1)),
       column("kind"),
-      column("actor"),
+      events.map(({ by }) => actorOf(by)),
+      events.map(({ by }) => requestTraceOf(by)),
       column("detail").map(storable),
     );
   }

@@ -11,12 +11,17 @@ import {
   type TerminalId,
   type UpdateId,
 } from "../../base/ids.ts";
-import type { StoredUpdate, UpdateEntry, UpdateLog } from "../port.ts";
+import { newUlid } from "../../base/runtime.ts";
+import type { StoredUpdate, UpdateEntry, UpdateLog } from "../update-log.ts";
 import { note } from "./events.ts";
+import { currentLane } from "./lane-row.ts";
 import { closeRefusals } from "./refusals.ts";
+import { markRestored } from "./restores.ts";
+import { isOf } from "../strands.ts";
 import { isHeld } from "./seats.ts";
 import { newestUpdates, reachOf } from "./spread.ts";
 import type { Store } from "./store.ts";
+import { beginStrand, leaveOut, strandsAt, toldStrands } from "./strands.ts";
 import { storable, type Tx } from "./tx.ts";
 
 export const updatesOn = (store: Store): UpdateLog => ({
@@ -43,19 +48,42 @@ export const updatesOn = (store: Store): UpdateLog => ({
       if (ids.length > 0) note(tx, "published", by, asText(ids).trim());
       return ids;
     }),
-  read: (audiences, except, after, limitBytes) => store.read((tx) => read(tx, audiences, except, after, limitBytes)),
+  read: (audiences, except, after, limitBytes, strand = null) =>
+    store.read((tx) => read(tx, audiences, except, after, limitBytes, strand)),
   newest: (audience, limit, before) => store.read((tx) => newestUpdates(tx, audience, limit, before)),
   reach: (id, limit, after) => store.read((tx) => reachOf(tx, id, limit, after)),
   head: async () => (await store.read(headOf)).id,
-  beginTerm: (shown, why) =>
+  beginAgain: (terminal, after) => store.write((tx) => beginAgain(tx, terminal, after)),
+  beginElsewhere: (terminal, after) => store.write((tx) => beginElsewhere(tx, terminal, after)),
+  strands: () => store.read(toldStrands),
+  beginTerm: (shown, why, lost = []) =>
     store.write(async (tx) => {
       await lockHead(tx);
       const { id } = await headOf(tx);
       if (shown <= id) return id;
       const begun = updateIdOf(termOf(shown) + 1, 0);
+      await leaveOut(tx, id, lost);
       await tx.run("update update_head set id = $1", begun);
       note(tx, "term begun", SYSTEM, `after ${id}, since ${shown} was shown: ${why}`);
       return begun;
+    }),
+  attest: async (strand, seat) => {
+    if (!seat) return; // another process could not tell how long it holds
+    await store.write(async (tx) => {
+      await lockHead(tx);
+      if (!(await isHeld(tx, seat))) return;
+      await beginStrand(tx, (await headOf(tx)).id, strand);
+      await tx.run("update update_head set attested_seat = $1, attested_fence = $2", seat.name, seat.fence);
+    });
+  },
+  attested: () =>
+    store.read(async (tx) => {
+      const holder = await tx.get(
+        `select from update_head h join seat s on s.name = h.attested_seat and s.fence = h.attested_fence
+         where s.held_until > $1`,
+        tx.now(),
+      );
+      return holder !== undefined;
     }),
   acknowledge: (terminal, appliedThrough, refused) =>
     store.write((tx) => acknowledge(tx, terminal, appliedThrough, refused)),
@@ -129,14 +157,22 @@ async function read(
   except: TerminalId,
   given: UpdateId,
   limitBytes: number,
+  strand: string | null,
 ): ReturnType<UpdateLog["read"]> {
   const head = await headOf(tx);
-  const after = given === 0 && (await beganBehind(tx, except, head)) ? head.goneThrough : given;
-  if (after < head.goneThrough || after > head.id) {
+  const after = given < head.goneThrough && (await beganBehind(tx, except, head)) ? head.goneThrough : given;
+  const facts = { oldest: head.goneThrough + 1, head: head.id };
+  if (after < head.goneThrough || (after > head.id && strand === null)) {
     const what = `the update log has ${head.goneThrough + 1} to ${head.id}, not what comes after ${after}`;
-    throw new WaybillError("CURSOR_GONE", what, { facts: { oldest: head.goneThrough + 1, head: head.id } });
+    throw new WaybillError("CURSOR_GONE", what, { facts });
   }
-  let complete: number = head.id; // every candidate up to here has been seen
+  const place = await strandsAt(tx, after, strand);
+  if (after > head.id || (after === given && strand !== null && !isOf(place, strand)))
+    throw new WaybillError("CURSOR_GONE", `update ${after} of this log is not of ${strand}`, {
+      facts: { ...facts, other: true },
+    });
+  const end = updateId(Math.min(head.id, (place.until ?? Number.MAX_SAFE_INTEGER) - 1)); // one strand at a time
+  let complete: number = end; // every candidate up to here has been seen
   const found: Candidate[] = [];
   for (const audience of new Set(audiences)) {
     const rows = await tx.all<Candidate>(
@@ -154,13 +190,44 @@ async function read(
   const taken = candidates.slice(0, pageLength(candidates, limitBytes));
   const cut = taken.length < candidates.length;
   const through = updateId(cut ? (taken.at(-1)?.id ?? after) : complete);
-  return { through, more: cut || complete < head.id, updates: await entriesOf(tx, taken) };
+  return {
+    through,
+    more: cut || complete < head.id,
+    updates: await entriesOf(tx, taken),
+    strand: through === after ? place.at : place.onward,
+  };
 }
 
 /** What is not kept any more was before the terminal's time: it got it with the rows as they were. */
 const beganBehind = async (tx: Tx, terminal: TerminalId, { goneThrough }: Head): Promise<boolean> =>
-  goneThrough > 0 &&
   (await tx.get("select from terminal where id = $1 and began_after >= $2", terminal, goneThrough)) !== undefined;
+
+async function beginAgain(tx: Tx, terminal: TerminalId, after: UpdateId): Promise<boolean> {
+  const head = await headOf(tx);
+  if (after >= head.goneThrough) return false;
+  const begun = "update terminal set began_after = $1 where id = $2 and began_after < $3";
+  if ((await tx.run(begun, head.id, terminal, head.goneThrough)) === 0) return false;
+  const why = `updates ${after + 1}–${head.goneThrough}, which it has not seen, are no longer kept`;
+  const lane = await currentLane(tx, terminal);
+  if (lane) await markRestored(tx, terminal, lane.id, why);
+  note(tx, "began again", SYSTEM, `${terminal} goes on behind them: ${why}`, lane?.id);
+  return true;
+}
+
+async function beginElsewhere(tx: Tx, terminal: TerminalId, after: UpdateId): ReturnType<UpdateLog["beginElsewhere"]> {
+  const { id } = await headOf(tx);
+  await tx.run(
+    "update terminal set began_after = $1, rows_owed = $2 where id = $3",
+    id,
+    newUlid(tx.now(), tx.random),
+    terminal,
+  );
+  const why = `it shows update ${after} of a history that neither this log nor the centre has`;
+  const lane = await currentLane(tx, terminal);
+  if (lane) await markRestored(tx, terminal, lane.id, why);
+  note(tx, "began elsewhere", SYSTEM, `${terminal} goes on behind ${id} and gets all rows: ${why}`, lane?.id);
+  return { head: id, strand: (await strandsAt(tx, id, null)).at };
+}
 
 /** About so many bytes, at least one entry; ends between two central transactions unless one alone is larger than the page. */
 function pageLength(candidates: readonly Candidate[], limitBytes: number): number {
@@ -192,7 +259,11 @@ async function acknowledge(
   );
   if (!before) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
   // Not only upwards: a terminal restored from yesterday's image takes yesterday's updates again.
-  await tx.run("update terminal set applied_through = $1 where id = $2", appliedThrough, terminal);
+  await tx.run(
+    "update terminal set applied_through = $1, delivered_through = greatest(delivered_through, $1) where id = $2",
+    appliedThrough,
+    terminal,
+  );
   for (const { id, code, detail } of refused) {
     const fresh = await tx.run(
       "insert into refusal (terminal, update_id, code, detail, at) values ($1, $2, $3, $4, $5) on conflict do nothing",

@@ -4,7 +4,7 @@ import { pageOfMarks } from "../marks.ts";
 import type { Work } from "../port.ts";
 import { adoptLane } from "./adopt.ts";
 import { claimedLate, claimLanes } from "./claim.ts";
-import { bringForward, lockTerminals, reconsider } from "./due.ts";
+import { lockTerminals, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { lanesNamed, nameOf } from "./lane-row.ts";
 import { settleLanes } from "./settle.ts";
@@ -14,11 +14,8 @@ import type { Tx } from "./tx.ts";
 type Held = Parameters<Work["renew"]>[0];
 
 export const workOn = (store: Store): Work => ({
-  claim: async (worker, limit, leaseMs) => {
-    if (store.setBack.pending) {
-      await store.write((tx) => bringForward(tx, leaseMs));
-      store.setBack.mended();
-    }
+  claim: (worker, limit, leaseMs) => {
+    store.setBack.leaseMs = leaseMs;
     return store.write((tx) => claimLanes(tx, worker, limit, leaseMs));
   },
   renew: (held, leaseMs) => store.write((tx) => renew(tx, held, leaseMs)),
@@ -96,7 +93,7 @@ async function handBack(tx: Tx, held: Held, retryInMs: number, why: string): Pro
     if (lane.claimedThrough > lane.loadedThrough) {
       const from = seq(lane.loadedThrough + 1);
       const { id, claimedThrough: through } = lane;
-      record(tx, { lane: id, from, through, kind: "handed back", actor: by, detail: why });
+      record(tx, { lane: id, from, through, kind: "handed back", by, detail: why });
     }
     for (const { n } of await claimedLate(tx, lane)) recordOne(tx, lane.id, n, "handed back", by, why);
   }

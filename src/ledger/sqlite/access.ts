@@ -1,6 +1,6 @@
 import { later, type Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import type { Actor } from "../../base/ids.ts";
+import { type Actor, type By, actorOf } from "../../base/ids.ts";
 import { SEEN_EVERY_MS, type Access, type ApiToken, type NewSession, type Operator, type Role } from "../access.ts";
 import { note } from "./events.ts";
 import type { Store } from "./store.ts";
@@ -39,7 +39,7 @@ export const accessOn = (store: Store): Access => ({
         name,
         hash,
         role,
-        by,
+        actorOf(by),
         now,
         validMs === null ? null : later(now, validMs),
       );
@@ -90,7 +90,7 @@ export const accessOn = (store: Store): Access => ({
     store.write(() => store.run("delete from invitation where hash = ? and expires_at > ?", hash, store.now()) === 1),
 });
 
-function addOperator(store: Store, name: string, role: Role, password: string, by: Actor): void {
+function addOperator(store: Store, name: string, role: Role, password: string, by: By): void {
   if (store.get("select 1 from operator where name = ?", name))
     throw new WaybillError("NAME_TAKEN", `there is an operator ${name} already`);
   store.run(
@@ -107,7 +107,7 @@ function changeOperator(
   store: Store,
   name: string,
   change: { readonly role?: Role; readonly password?: string },
-  by: Actor,
+  by: By,
 ): void {
   const before = roleOf(store, name);
   store.run(

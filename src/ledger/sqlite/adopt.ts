@@ -1,17 +1,13 @@
 import type { Instant } from "../../base/clock.ts";
 import type { FaultCode } from "../../base/errors.ts";
-import { seq, SYSTEM, type LaneName, type Seq } from "../../base/ids.ts";
-import type { Work } from "../port.ts";
+import { SYSTEM, type LaneName, type Seq } from "../../base/ids.ts";
+import { adoptedSpans, gone, isBehind, rewound, type CentreWord, type PassedWord } from "../adopt.ts";
 import { reconsiderNewer } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { freeFollowers } from "./followers.ts";
 import { laneById, laneByName, type LaneRow } from "./lane-row.ts";
 import { advance } from "./settle.ts";
 import type { Store } from "./store.ts";
-
-/** What the central database says of a lane. */
-export type CentreWord = Parameters<Work["adopt"]>[2];
-type PassedWord = CentreWord["passed"][number];
 
 /** See the port. The caller still holds the lease afterwards; its claim is void. */
 export function adoptLane(
@@ -23,12 +19,12 @@ export function adoptLane(
   const lane = laneByName(store, name);
   if (!lane || lane.leasedBy === null || lane.fence !== fence) return "lost";
   const now = store.now();
-  const behind = centre.version < lane.version || centre.loadedThrough < lane.loadedThrough;
+  const behind = isBehind(centre, lane);
   const passed = new Map(centre.passed.map((word) => [word.seq, word]));
-  if (behind) rewind(store, lane, centre.loadedThrough);
+  if (centre.loadedThrough < lane.loadedThrough) rewind(store, lane, centre.loadedThrough);
   else catchUp(store, lane, centre.loadedThrough, passed);
   for (const word of centre.passed) agree(store, lane, word, behind, now);
-  if (!behind) closeLoaded(store, lane, centre.loadedThrough, passed, now);
+  closeLoaded(store, lane, centre.loadedThrough, passed, now);
   store.run(
     "update lane_out set loaded_through = ?1, claimed_through = max(claimed_through, ?1), version = ?2, doubted = 0 where lane = ?3",
     centre.loadedThrough,
@@ -42,16 +38,7 @@ export function adoptLane(
 
 /** The centre was restored: what it does not show any more is loaded again, in the lane's order. */
 function rewind(store: Store, lane: LaneRow, loadedThrough: Seq): void {
-  if (loadedThrough < lane.loadedThrough) {
-    record(store, {
-      lane: lane.id,
-      from: seq(loadedThrough + 1),
-      through: lane.loadedThrough,
-      kind: "restored centre",
-      actor: SYSTEM,
-      detail: `the central database shows ${loadedThrough} as its last`,
-    });
-  }
+  record(store, rewound(lane, loadedThrough));
   store.run("delete from loaded_mark where lane = ? and through > ?", lane.id, loadedThrough);
   nameWhatIsGone(store, lane, loadedThrough);
   // What a person decided is done again as they decided it, at its place; all else is loaded again as it came.
@@ -79,21 +66,21 @@ function rewind(store: Store, lane: LaneRow, loadedThrough: Seq): void {
 
 /** The copy was older than this ledger keeps loaded messages: those that retention took away are lost, and named. */
 function nameWhatIsGone(store: Store, lane: LaneRow, loadedThrough: Seq): void {
-  const gone = store.all<{ from: Seq; through: Seq }>(
+  const holes = store.all<{ from: Seq; through: Seq }>(
     `select behind as "from", from_seq - 1 as through from (
        select from_seq, coalesce(lag(through_seq) over (order by through_seq, through_part), ?2) + 1 as behind
        from run where lane = ?1 and through_seq > ?2) where from_seq > behind`,
     lane.id,
     loadedThrough,
   );
-  for (const { from, through } of gone) {
-    store.run("insert into missing values (?, ?, ?, ?)", lane.id, from, through, store.now());
-    const detail = "loaded before the central database was restored, and no longer kept here";
-    record(store, { lane: lane.id, from, through, kind: "missing", actor: SYSTEM, detail });
+  for (const { from, through } of holes) {
+    const fresh = "insert into missing values (?, ?, ?, ?) on conflict (lane, from_seq) do nothing";
+    if (store.run(fresh, lane.id, from, through, store.now()) === 0) continue; // the terminal had lost them
+    record(store, gone(lane, from, through));
   }
 }
 
-/** The centre is ahead: a worker loaded and died before it settled, or this ledger was restored. */
+/** The centre is ahead, or as far: a worker loaded and died before it settled, or this ledger was restored. */
 function catchUp(store: Store, lane: LaneRow, loadedThrough: Seq, passed: ReadonlyMap<Seq, PassedWord>): void {
   // Numbers believed lost that the centre shows as loaded are not missing: the ledger was restored, not the terminal.
   const lost = store.all<{ from: Seq; through: Seq; notedAt: Instant }>(
@@ -108,16 +95,7 @@ function catchUp(store: Store, lane: LaneRow, loadedThrough: Seq, passed: Readon
     if (through <= loadedThrough) continue;
     store.run("insert into missing values (?, ?, ?, ?)", lane.id, loadedThrough + 1, through, notedAt);
   }
-  let from = lane.loadedThrough + 1;
-  const detail = "as the central database says";
-  const numbers = [...passed.keys()].filter((n) => n <= loadedThrough).toSorted((a, b) => a - b);
-  for (const end of [...numbers, loadedThrough + 1]) {
-    if (end < from) continue;
-    if (end > from) {
-      record(store, { lane: lane.id, from: seq(from), through: seq(end - 1), kind: "adopted", actor: SYSTEM, detail });
-    }
-    from = end + 1;
-  }
+  for (const span of adoptedSpans(lane, loadedThrough, passed.keys())) record(store, span);
 }
 
 type Known = {

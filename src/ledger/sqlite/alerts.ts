@@ -1,5 +1,5 @@
 import { WaybillError } from "../../base/errors.ts";
-import { SYSTEM } from "../../base/ids.ts";
+import { SYSTEM, actorOf } from "../../base/ids.ts";
 import { newUlid } from "../../base/runtime.ts";
 import { judgeAlerts, type AlertMove } from "../alert-judge.ts";
 import {
@@ -26,6 +26,7 @@ import {
   type ChannelState,
   type Notice,
   type NoticeKind,
+  type OpenAlerts,
   type Trouble,
 } from "../alerts.ts";
 import { lookForTrouble } from "./alert-sight.ts";
@@ -79,6 +80,10 @@ export const alertsOn = (store: Store): Alerts => ({
       )
       .map(alertOf),
   get: async (id) => one(store, id),
+  open: async () =>
+    store.get<OpenAlerts>(
+      "select count(*) as open, count(*) - count(seen_at) as unseen from alert where cleared_at is null",
+    ) ?? { open: 0, unseen: 0 },
   channels: async () =>
     store.all<ChannelState>(
       `select channel, sum(state = 'waiting') as waiting, max(case when state = 'delivered' then ended_at end) as deliveredAt,
@@ -92,9 +97,15 @@ export const alertsOn = (store: Store): Alerts => ({
       const alert = one(store, id);
       if (!alert) throw new WaybillError("NOT_FOUND", `there is no alert ${id}`);
       if (alert.clearedAt !== null) throw new WaybillError("STATE_CONFLICT", `alert ${id} is over`);
-      store.run("update alert set seen_by = ?, seen_at = ?, seen_note = ? where id = ?", by, store.now(), words, id);
+      store.run(
+        "update alert set seen_by = ?, seen_at = ?, seen_note = ? where id = ?",
+        actorOf(by),
+        store.now(),
+        words,
+        id,
+      );
       note(store, "alert seen", by, `${eventText(alert)} ${words}`);
-      return { ...alert, seen: { by, at: store.now(), note: words } };
+      return { ...alert, seen: { by: actorOf(by), at: store.now(), note: words } };
     }),
 });
 

@@ -38,7 +38,9 @@ function storeNews(store: Store, id: number, submission: Submission, { known, sk
   const before = laneById(store, id);
   if (submission.lines.length === known) return before;
   for (const run of cutIntoRuns(submission, known)) storeRun(store, id, run, now);
-  rememberKeys(store, before, submission.lines.slice(known));
+  const fresh = submission.lines.slice(known);
+  rememberKeys(store, before, fresh);
+  for (const line of fresh) rememberImprint(store, id, line);
   const { isWhole, ...tip } = tipAfter(before, submission, known);
   store.run(
     `update lane_in set sent_after = received_through, received_through = ?, chain = ?, part = ?, part_chain = ?, received_at = ?
@@ -56,7 +58,7 @@ function storeNews(store: Store, id: number, submission: Submission, { known, sk
       from: seq(before.receivedThrough + 1),
       through: tip.receivedThrough,
       kind: "received",
-      actor: actor(`terminal:${before.terminal}`),
+      by: actor(`terminal:${before.terminal}`),
       detail: "",
     });
     wake(store, before, tip.receivedThrough, now);
@@ -88,6 +90,18 @@ function rememberKeys(store: Store, lane: LaneRow, lines: readonly SubmittedLine
   }
 }
 
+function rememberImprint(store: Store, lane: number, { imprint, seq: of }: SubmittedLine): void {
+  if (!imprint) return;
+  const { id, content } = imprint;
+  store.run(
+    "insert or ignore into imprint (lane, id, seq, content) values (?, unhex(?), ?, unhex(?))",
+    lane,
+    id,
+    of,
+    content,
+  );
+}
+
 /** Notes that (received, through] will never come. An unfinished message among them is given up with the rest. */
 function skip(store: Store, lane: LaneRow, through: Seq, chain: Uint8Array, now: Instant): void {
   const from = seq(lane.receivedThrough + 1);
@@ -109,7 +123,7 @@ function skip(store: Store, lane: LaneRow, through: Seq, chain: Uint8Array, now:
       from: lost,
       through,
       kind: "missing",
-      actor: actor(`terminal:${lane.terminal}`),
+      by: actor(`terminal:${lane.terminal}`),
       detail,
     });
   }

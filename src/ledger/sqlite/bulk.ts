@@ -1,5 +1,15 @@
 import { asWaybillError, WaybillError } from "../../base/errors.ts";
-import { laneName, SYSTEM, type Actor, type Epoch, type TerminalId } from "../../base/ids.ts";
+import {
+  laneName,
+  SYSTEM,
+  type Actor,
+  type Epoch,
+  type TerminalId,
+  type By,
+  actorOf,
+  byOf,
+  requestTraceOf,
+} from "../../base/ids.ts";
 import type { Bulk, BulkItem, Bulks, BulkVerb, ExceptionFilter } from "../exceptions.ts";
 import { changed, MOST_ITEMS, possible, shown, type BulkRow, type ItemRow } from "../bulk-rules.ts";
 import { note } from "./events.ts";
@@ -15,8 +25,9 @@ export const bulksOn = (store: Store): Bulks => ({
     store.write(() => {
       const bulk = inState(store, id, ["previewed"]);
       store.run(
-        "update bulk set state = 'running', made_by = ?, reason = ?, started_at = ? where id = ?",
-        by,
+        "update bulk set state = 'running', made_by = ?, request_trace = ?, reason = ?, started_at = ? where id = ?",
+        actorOf(by),
+        requestTraceOf(by),
         reason,
         store.now(),
         id,
@@ -54,13 +65,13 @@ function inState(store: Store, id: number, states: readonly Bulk["state"][]): Bu
   throw new WaybillError("STATE_CONFLICT", `bulk act ${id} is ${bulk.state}`, { facts: { state: bulk.state } });
 }
 
-function preview(store: Store, verb: BulkVerb, given: ExceptionFilter, by: Actor): Bulk {
+function preview(store: Store, verb: BulkVerb, given: ExceptionFilter, by: By): Bulk {
   const filter = possible(verb, given);
   const id = store.insert(
     `insert into bulk (verb, state, made_by, filter, made_at, messages, terminals, beyond, waiting)
      values (?, 'previewed', ?, ?, ?, 0, 0, 0, ?)`,
     verb,
-    by,
+    actorOf(by),
     JSON.stringify(filter),
     store.now(),
     JSON.stringify(NOBODY_WAITS),
@@ -90,8 +101,8 @@ function preview(store: Store, verb: BulkVerb, given: ExceptionFilter, by: Actor
 }
 
 function step(store: Store, limit: number): boolean {
-  const bulk = store.get<{ id: number; verb: BulkVerb; by: Actor; reason: string }>(
-    `select id, verb, made_by as "by", reason from bulk where state = 'running' order by id limit 1`,
+  const bulk = store.get<{ id: number; verb: BulkVerb; by: Actor; requestTrace: string | null; reason: string }>(
+    `select id, verb, made_by as "by", request_trace as requestTrace, reason from bulk where state = 'running' order by id limit 1`,
   );
   if (!bulk) return false;
   const next = store.all<ItemRow>(
@@ -104,9 +115,10 @@ function step(store: Store, limit: number): boolean {
     limit,
   );
   const reason = `${bulk.reason} (bulk ${bulk.id})`;
+  const by = byOf(bulk.by, bulk.requestTrace);
   const counts = { ordered: 0, skipped: 0 };
   for (const item of next) {
-    const why = changed(item) ?? refusedBy(() => order(store, bulk.verb, item, bulk.by, reason));
+    const why = changed(item) ?? refusedBy(() => order(store, bulk.verb, item, by, reason));
     const outcome = why === null ? "ordered" : "skipped";
     counts[outcome]++;
     store.run(
@@ -130,7 +142,7 @@ function step(store: Store, limit: number): boolean {
   return store.get("select 1 from bulk where state = 'running' limit 1") !== undefined;
 }
 
-function order(store: Store, verb: BulkVerb, item: ItemRow, by: Actor, reason: string): void {
+function order(store: Store, verb: BulkVerb, item: ItemRow, by: By, reason: string): void {
   const lane = laneName(item.terminal, item.epoch);
   if (verb === "requeue") requeueOne(store, lane, item.seq, by, reason, null);
   else discardOne(store, lane, item.seq, by, reason);

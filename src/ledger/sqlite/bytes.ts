@@ -1,5 +1,5 @@
 import { seq, splitLane } from "../../base/ids.ts";
-import type { LedgerBytes, StoredPiece } from "../port.ts";
+import type { LedgerBytes, StoredPiece } from "../bytes.ts";
 import { piecesAfter } from "./runs.ts";
 import type { Store } from "./store.ts";
 

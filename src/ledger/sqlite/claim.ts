@@ -50,7 +50,7 @@ function lapse(store: Store, lane: LaneRow): void {
   const detail = `${lane.leasedBy} did not settle in time`;
   if (lane.claimedThrough > lane.loadedThrough) {
     const from = seq(lane.loadedThrough + 1);
-    record(store, { lane: lane.id, from, through: lane.claimedThrough, kind: "lease lost", actor: SYSTEM, detail });
+    record(store, { lane: lane.id, from, through: lane.claimedThrough, kind: "lease lost", by: SYSTEM, detail });
   }
   for (const { n } of claimedLate(store, lane)) recordOne(store, lane.id, n, "lease lost", SYSTEM, detail);
   store.run(

@@ -38,8 +38,8 @@ function lateDueAt(store: Store, lane: LaneRow): Instant | null {
 }
 
 /** The clock was set back: what would wait for its old time is due now, and a lease lasts no longer than one given now. */
-export function bringForward(store: Store, now: Instant, leaseMs: number): void {
-  const longest = later(now, leaseMs);
+export function bringForward(store: Store, now: Instant): void {
+  const longest = later(now, store.setBack.leaseMs);
   const moved =
     store.run("update lane_out set leased_until = ?1, work_at = ?1 where leased_until > ?1", longest) +
     store.run("update lane_out set not_before = ?1 where not_before > ?1", now) +
@@ -49,7 +49,8 @@ export function bringForward(store: Store, now: Instant, leaseMs: number): void 
       NEVER_DUE,
     ) +
     store.run("update exception set due_at = ?1 where due_at > ?1 and due_at < ?2", now, NEVER_DUE) +
-    store.run("update pause set probe_at = ?1 where probe_at > ?1", now);
+    store.run("update pause set probe_at = ?1 where probe_at > ?1", now) +
+    store.run("update alert_notice set due_at = ?1 where state = 'waiting' and due_at > ?1", now);
   if (moved > 0) note(store, "clock set back", SYSTEM, "what waited for a time is due at once");
 }
 

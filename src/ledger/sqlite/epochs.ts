@@ -21,6 +21,7 @@ export function openEpoch(
   install: string,
   reason: string,
   named?: Epoch,
+  since: "set back" | "goes on" = "set back",
 ): Epoch {
   const current = currentLane(store, terminal);
   const allowed = takeAllowance(store, terminal, install);
@@ -47,10 +48,10 @@ export function openEpoch(
     const what = `terminal ${terminal} is in epoch ${current?.epoch ?? "none"}, not ${previous ?? "none"}`;
     throw new WaybillError("EPOCH_CLOSED", what, { facts: { epoch: current?.epoch ?? null } });
   }
-  const opened = named ?? asEpoch(newUlid(store.now(), store.random));
+  const taken = store.get("select 1 from lane where terminal = ? and epoch = ?", terminal, named ?? null) !== undefined;
+  const opened = named === undefined || taken ? asEpoch(newUlid(store.now(), store.random)) : named;
   const lane = beginLane(store, terminal, opened, { install, reason });
-  // One with a name of its own goes on with what it was (SOAP, a hub that was restored): nothing was set back.
-  if (current && named === undefined) markRestored(store, terminal, lane, reason);
+  if (current && since === "set back") markRestored(store, terminal, lane, reason);
   return opened;
 }
 

@@ -3,12 +3,15 @@ import { dirname } from "node:path";
 import type { Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
 import { holdLock } from "../../base/lock.ts";
-import type { Ledger, LedgerBytes } from "../port.ts";
+import type { LedgerBytes } from "../bytes.ts";
+import type { Ledger } from "../port.ts";
 import { accessOn } from "./access.ts";
 import { alertsOn } from "./alerts.ts";
 import { bulksOn } from "./bulk.ts";
 import { bytesOn } from "./bytes.ts";
+import { bringForward } from "./due.ts";
 import { exceptionsOn } from "./exceptions.ts";
+import { fleetOn } from "./fleet.ts";
 import { historyOn } from "./history.ts";
 import { lanesOn } from "./lanes.ts";
 import { migrate, requireForm } from "./migrate.ts";
@@ -45,6 +48,7 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     throw thrown;
   }
   const opened = store;
+  opened.onSetBack = (now) => bringForward(opened, now);
   return {
     lanes: lanesOn(opened),
     work: workOn(opened),
@@ -60,6 +64,7 @@ export async function openSqliteLedger(path: string, parts: LedgerParts): Promis
     restores: restoresOn(opened),
     alerts: alertsOn(opened),
     retention: retentionOn(opened),
+    fleet: fleetOn(opened),
     reconciles: reconcilesOn(opened),
     [Symbol.asyncDispose]: async () => {
       opened.close();

@@ -1,7 +1,6 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { WaybillError } from "../../base/errors.ts";
 import { SYSTEM } from "../../base/ids.ts";
-import { note } from "./events.ts";
 import type { Store } from "./store.ts";
 
 /** Marks the file as a Waybill ledger in its header ("WBLG"), so that another program's database is never migrated. */
@@ -40,7 +39,14 @@ export function migrate(store: Store): void {
     store.write(() => {
       store.script(sql);
       store.script(`pragma user_version = ${step.version}; pragma application_id = ${APPLICATION_ID}`);
-      note(store, "ledger migrated", SYSTEM, step.name);
+      // In the columns that the first form has: later ones are not there yet.
+      store.run(
+        `insert into event (at, lane, from_seq, through_seq, span, kind, actor, detail)
+         values (?, null, 0, 0, 0, 'ledger migrated', ?, ?)`,
+        store.now(),
+        SYSTEM,
+        step.name,
+      );
     });
   }
 }

@@ -1,5 +1,5 @@
 import { WaybillError } from "../../base/errors.ts";
-import type { Actor, LaneName, Seq } from "../../base/ids.ts";
+import { type Actor, type LaneName, type Seq, type By, actorOf } from "../../base/ids.ts";
 import { moved } from "../../message/lifecycle.ts";
 import type { Revision } from "../exceptions.ts";
 import { reconsider } from "./due.ts";
@@ -13,7 +13,7 @@ export function requeueOne(
   store: Store,
   lane: LaneName,
   seq: Seq,
-  by: Actor,
+  by: By,
   reason: string,
   line: Uint8Array | null,
   basedOn?: number | null,
@@ -26,7 +26,7 @@ export function requeueOne(
        revision = coalesce(?, revision)
      where lane = ? and seq = ?`,
     store.now(),
-    by,
+    actorOf(by),
     reason,
     n,
     row.id,
@@ -37,12 +37,12 @@ export function requeueOne(
 }
 
 /** See `requeueOne`. */
-export function discardOne(store: Store, lane: LaneName, seq: Seq, by: Actor, reason: string): void {
+export function discardOne(store: Store, lane: LaneName, seq: Seq, by: By, reason: string): void {
   const row = ordered(store, lane, seq, "discard");
   store.run(
     "update exception set verb = 'discard', due_at = ?, order_by = ?, order_reason = ? where lane = ? and seq = ?",
     store.now(),
-    by,
+    actorOf(by),
     reason,
     row.id,
     seq,
@@ -90,7 +90,7 @@ function ordered(store: Store, name: LaneName, seq: Seq, verb: "requeue" | "disc
   return lane;
 }
 
-function addRevision(store: Store, lane: LaneRow, seq: Seq, by: Actor, reason: string, line: Uint8Array): number {
+function addRevision(store: Store, lane: LaneRow, seq: Seq, by: By, reason: string, line: Uint8Array): number {
   const last = store.get<{ n: number | null }>(
     "select max(n) as n from revision where lane = ? and seq = ?",
     lane.id,
@@ -103,7 +103,7 @@ function addRevision(store: Store, lane: LaneRow, seq: Seq, by: Actor, reason: s
     seq,
     n,
     line,
-    by,
+    actorOf(by),
     store.now(),
     reason,
   );

@@ -1,6 +1,6 @@
 import { later, type Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { SYSTEM, type Actor } from "../../base/ids.ts";
+import { SYSTEM, type By, actorOf } from "../../base/ids.ts";
 import {
   FORGET_MS,
   FREED_AT_ONCE,
@@ -35,7 +35,7 @@ export const pausesOn = (store: Store): Pauses => ({
         scope.kind,
         scope.name,
         store.now(),
-        by,
+        actorOf(by),
         reason,
       );
       note(store, "paused", by, `${scopeText(scope)}: ${reason}`);
@@ -54,7 +54,7 @@ export const pausesOn = (store: Store): Pauses => ({
         `insert or ignore into pause (kind, name, since, by, reason, fault, probe_at) values ('route', ?, ?, ?, ?, ?, ?)`,
         route,
         store.now(),
-        by,
+        actorOf(by),
         reason,
         fault,
         later(store.now(), probeInMs(0)),
@@ -70,13 +70,13 @@ export const pausesOn = (store: Store): Pauses => ({
 const find = (store: Store, { kind, name }: PauseScope): Pick<Pause, "by" | "fault"> | undefined =>
   store.get<Pick<Pause, "by" | "fault">>("select by, fault from pause where kind = ? and name = ?", kind, name);
 
-function lift(store: Store, scope: PauseScope, by: Actor, reason: string): void {
+function lift(store: Store, scope: PauseScope, by: By, reason: string): void {
   store.run("delete from pause where kind = ? and name = ?", scope.kind, scope.name);
   note(store, "resumed", by, `${scopeText(scope)}: ${reason}`);
 }
 
 /** The probe went through, or met something else: the fault of the route is mended. What waits is freed by the next `probe`. */
-export function liftTripped(store: Store, route: string, by: Actor): void {
+export function liftTripped(store: Store, route: string, by: By): void {
   const tripped = store.get("select 1 from pause where kind = 'route' and name = ? and fault is not null", route);
   if (tripped) lift(store, { kind: "route", name: route }, by, "the probe went through");
 }

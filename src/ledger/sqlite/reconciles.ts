@@ -1,5 +1,5 @@
 import { WaybillError } from "../../base/errors.ts";
-import type { TerminalId } from "../../base/ids.ts";
+import { type TerminalId, actorOf } from "../../base/ids.ts";
 import {
   KEPT,
   NOTHING_YET,
@@ -34,7 +34,7 @@ export const reconcilesOn = (store: Store): Reconciles => ({
         terminal,
         work,
         state: "waiting",
-        by,
+        by: actorOf(by),
         reason,
         orderedAt: store.now(),
         endedAt: null,
@@ -47,7 +47,7 @@ export const reconcilesOn = (store: Store): Reconciles => ({
         terminal,
         work.kind === "compare" ? 1 : 0,
         JSON.stringify(work),
-        by,
+        actorOf(by),
         reason,
         order.orderedAt,
         JSON.stringify(NOTHING_YET),
@@ -137,8 +137,17 @@ export const reconcilesOn = (store: Store): Reconciles => ({
   list: async (terminal, limit) =>
     store
       .all<ReconcileRow>(
-        `select ${COLUMNS} from reconcile where ?1 is null or terminal = ?1 order by ordered_at desc, id desc limit ?2`,
+        `select ${COLUMNS} from reconcile where terminal = ? order by ordered_at desc, id desc limit ?`,
         terminal,
+        limit,
+      )
+      .map(readReconcile),
+  newest: async (limit, before) =>
+    store
+      .all<ReconcileRow>(
+        `select ${COLUMNS} from reconcile where (ordered_at, id) < (?1, ?2) order by ordered_at desc, id desc limit ?3`,
+        before?.orderedAt ?? Number.MAX_SAFE_INTEGER,
+        before?.id ?? "",
         limit,
       )
       .map(readReconcile),

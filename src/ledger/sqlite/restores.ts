@@ -1,6 +1,6 @@
 import type { Instant } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { laneName, type Actor, type Epoch, type Seq, type TerminalId } from "../../base/ids.ts";
+import { laneName, type Actor, type Epoch, type Seq, type TerminalId, actorOf } from "../../base/ids.ts";
 import { MOST_ASKS } from "../contest.ts";
 import type { EpochAsk, MissingRange, Restores } from "../restores.ts";
 import { note } from "./events.ts";
@@ -34,7 +34,7 @@ export const restoresOn = (store: Store): Restores => ({
     store.write(() => {
       const known = store.run(
         "update epoch_ask set allowed_by = ? where terminal = ? and install = ?",
-        by,
+        actorOf(by),
         terminal,
         install,
       );

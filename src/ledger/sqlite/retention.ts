@@ -1,6 +1,8 @@
 import { instant, type Instant } from "../../base/clock.ts";
+import { updateId } from "../../base/ids.ts";
 import { MARKS_A_PERIOD, type Keep, type Retention, type RetentionKind, type RetentionStep } from "../retention.ts";
 import type { Store } from "./store.ts";
+import { dropStrands } from "./strands.ts";
 
 export const retentionOn = (store: Store): Retention => ({
   step: async (kind, keep, after, rows) => store.write(() => STEPS[kind](store, keep, after, rows)),
@@ -55,15 +57,14 @@ const SPENT_RUNS = `
          p.bytes > 0 and p.through_seq < i.sent_after
          and p.through_seq <= coalesce((select max(m.through) from loaded_mark m where m.lane = p.lane and m.at <= ?3), 0)
          and not exists (select 1 from exception e where e.lane = p.lane and e.seq between p.from_seq and p.through_seq
-           and (e.closed_at is null or e.closed_at >= ?3 or e.state = 'discarded'))
-         and not exists (select 1 from json_each(?4) s where l.epoch like s.value) as spent
+           and (e.closed_at is null or e.closed_at >= ?3 or e.state = 'discarded')) as spent
   from (select id, lane, from_seq, through_seq, bytes, received_at from run where id > ?1 order by id limit ?2) p
-  join lane l on l.id = p.lane join lane_in i on i.lane = p.lane order by p.id`;
+  join lane_in i on i.lane = p.lane order by p.id`;
 
 function messages(store: Store, keep: Keep, after: number, rows: number): RetentionStep {
   const now = store.now();
   if (after === 0) markLanes(store, keep, now);
-  const page = store.all<Row>(SPENT_RUNS, after, rows, now - keep.messagesMs, JSON.stringify(keep.spared));
+  const page = store.all<Row>(SPENT_RUNS, after, rows, now - keep.messagesMs);
   return removePage(store, "run", page, rows);
 }
 
@@ -150,6 +151,7 @@ function updates(store: Store, keep: Keep, _: number, rows: number): RetentionSt
   if (last === undefined) return NOTHING;
   store.run("delete from update_entry where id <= ?", last.id);
   store.run("update update_head set gone_through = max(gone_through, ?)", last.id);
+  dropStrands(store, updateId(last.id));
   const bytes = spent.reduce((sum, entry) => sum + entry.bytes, 0);
   return { removed: spent.length, bytes, next: spent.length < rows ? null : last.id };
 }

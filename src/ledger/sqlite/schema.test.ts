@@ -96,6 +96,7 @@ describe("the ledger's file", () => {
         "select through_seq as through, part, bytes from run where lane = 1 and through_seq >= 1 order by through_seq, through_part",
         "select id, tx, bytes from update_entry where audience = 'all' and id > 1 and (origin is null or origin <> 't') order by id limit 9",
         "select min(due_at) as at from exception where lane = 1 and due_at is not null and seq <= 9",
+        "select i.seq from lane l join imprint i on i.lane = l.id and i.id = x'01' where l.terminal = 't1'",
       ].map((sql) =>
         db
           .prepare(`explain query plan ${sql}`)

@@ -41,7 +41,7 @@ export function settleLane(store: Store, outcome: LaneOutcome): "settled" | "los
   for (const n of outcome.closed) freeFollowers(store, lane.id, n, now);
   for (const write of passed) if (write.state === "discarded") freeFollowers(store, lane.id, write.seq, now);
   for (const { kind, from, through, detail } of outcome.events) {
-    record(store, { lane: lane.id, from, through, kind, actor: worker, detail });
+    record(store, { lane: lane.id, from, through, kind, by: worker, detail });
   }
   recordLoaded(store, lane, outcome.loadedThrough, passed, worker);
 
@@ -213,7 +213,7 @@ function recordLoaded(
         from: seq(from),
         through: seq(end - 1),
         kind: "loaded",
-        actor: worker,
+        by: worker,
         detail: "",
       });
     }

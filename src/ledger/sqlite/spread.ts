@@ -9,7 +9,6 @@ import type { Store } from "./store.ts";
 const IS_FOR = `t.state = 'enrolled' and t.began_after < e.id and t.id is not e.origin and (
   e.audience = 'all' or e.audience = 'terminal:' || t.id or
   t.tags ->> ('$."' || substr(e.audience, 1, instr(e.audience, ':') - 1) || '"') = substr(e.audience, instr(e.audience, ':') + 1))`;
-const REFUSES = "exists (select 1 from refusal r where r.terminal = t.id and r.update_id = e.id)";
 
 export const newestUpdates = (
   store: Store,
@@ -18,11 +17,24 @@ export const newestUpdates = (
   before: UpdateId | null,
 ): PublishedUpdate[] =>
   store.all<PublishedUpdate>(
-    `select e.id, e.audience, e.tx, e.at, e.origin, e.trace, e.count, e.bytes,
-            (select count(*) from terminal t where ${IS_FOR}) as reach,
-            (select count(*) from terminal t where t.applied_through >= e.id and ${IS_FOR} and not ${REFUSES}) as applied,
-            (select count(*) from terminal t where ${REFUSES} and ${IS_FOR}) as refused
-     from update_entry e where e.id < ?1 and (?2 is null or e.audience = ?2) order by e.id desc limit ?3`,
+    `with page as (
+       select id, audience, tx, at, origin, trace, count, bytes from update_entry
+       where id < ?1 and (?2 is null or audience = ?2) order by id desc limit ?3),
+     -- Each terminal's audiences once, however many updates go to them.
+     belongs as materialized (
+       select id, applied_through, delivered_through, began_after, audience from (
+         select t.*, 'all' as audience from terminal t
+         union all select t.*, 'terminal:' || t.id from terminal t
+         union all select t.*, g.key || ':' || g.value from terminal t, json_each(t.tags) g)
+       where state = 'enrolled' and audience in (select audience from page)),
+     refused as materialized (select distinct terminal, update_id from refusal where update_id in (select id from page))
+     select e.*, count(t.id) as reach, count(r.terminal) as refused,
+            coalesce(sum(r.terminal is null and t.applied_through >= e.id), 0) as applied,
+            coalesce(sum(r.terminal is null and t.applied_through < e.id and t.delivered_through >= e.id), 0) as delivered
+     from page e
+     left join belongs t on t.audience = e.audience and t.began_after < e.id and t.id is not e.origin
+     left join refused r on r.terminal = t.id and r.update_id = e.id
+     group by e.id order by e.id desc`,
     before ?? Number.MAX_SAFE_INTEGER,
     audience,
     limit,
@@ -39,7 +51,8 @@ export function reachOf(
 } {
   const [through, terminal] = readReachPlace(after);
   const rows = store.all<ReachRow>(
-    `select t.id as terminal, t.applied_through as appliedThrough, t.last_seen_at as lastSeenAt, r.code, r.detail, r.at
+    `select t.id as terminal, t.applied_through as appliedThrough, t.delivered_through as deliveredThrough,
+            t.last_seen_at as lastSeenAt, r.code, r.detail, r.at
      from update_entry e join terminal t on ${IS_FOR}
      left join (select terminal, update_id, min(id) as it from refusal group by terminal, update_id) f
        on f.terminal = t.id and f.update_id = e.id

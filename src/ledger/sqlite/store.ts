@@ -14,6 +14,8 @@ export type LedgerParts = { readonly clock: Clock; readonly random: Random };
 export class Store {
   readonly random: Random;
   readonly setBack = new SetBack();
+  /** Brings forward what would wait for the clock's old time; within a write. */
+  onSetBack: (now: Instant) => void = () => undefined;
   readonly #clock: Clock;
   readonly #connection: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
@@ -68,14 +70,22 @@ export class Store {
   write<T>(work: () => T): T {
     this.script("begin immediate");
     try {
+      this.#mendDues();
       const result = work();
+      this.#mendDues();
       this.script("commit");
+      this.setBack.mended();
       return result;
     } catch (thrown) {
       // SQLite has already rolled back by itself after some failures (a full disk).
       if (this.#connection.isTransaction) this.script("rollback");
       throw thrown;
     }
+  }
+
+  #mendDues(): void {
+    const now = this.now();
+    if (this.setBack.pending) this.onSetBack(now);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 import { later } from "../../base/clock.ts";
 import { WaybillError } from "../../base/errors.ts";
-import { actor, type TerminalId } from "../../base/ids.ts";
+import { actor, type TerminalId, actorOf } from "../../base/ids.ts";
 import { GAP_FLOOR_MS, GAP_PERIOD_MS } from "../alerts.ts";
 import { admitted, type EnrolmentToken } from "../enrolment.ts";
 import type { Terminal, Terminals } from "../port.ts";
@@ -16,7 +16,7 @@ export const terminalsOn = (store: Store): Terminals => ({
         terminal,
         JSON.stringify(tags),
         later(store.now(), validMs),
-        by,
+        actorOf(by),
       );
       note(store, "token made", by, `for ${terminal ?? "a new terminal"}`);
     }),
@@ -28,8 +28,8 @@ export const terminalsOn = (store: Store): Terminals => ({
     store.all<TerminalRow>(`${SELECT} where id > ? order by id limit ?`, after ?? "", limit).map(shown),
   seen: async (sightings) =>
     store.write(() => {
-      for (const { terminal, at, skewMs, version } of sightings) {
-        store.run(SEEN, at, skewMs, version, terminal, GAP_PERIOD_MS, GAP_FLOOR_MS);
+      for (const { terminal, at, skewMs, version, deliveredThrough } of sightings) {
+        store.run(SEEN, at, skewMs, version, terminal, GAP_PERIOD_MS, GAP_FLOOR_MS, deliveredThrough);
       }
     }),
   revoke: async (terminal, by) =>
@@ -44,6 +44,7 @@ export const terminalsOn = (store: Store): Terminals => ({
 const SEEN = `
   update terminal set
     last_seen_at = max(coalesce(last_seen_at, 0), ?1), skew_ms = coalesce(?2, skew_ms), version = coalesce(?3, version),
+    delivered_through = coalesce(?7, delivered_through),
     gap_from = case when ends then ?1 else gap_from end,
     gap_before_ms = case when ends and gap_from is not null then max(gap_ms, gap) else gap_before_ms end,
     gap_ms = case when ends then 0 else max(gap_ms, gap) end
@@ -58,7 +59,7 @@ type TerminalRow = Omit<Terminal, "tags"> & { readonly tags: string };
 
 const SELECT = `
   select id, tags, state, enrolled_at as enrolledAt, last_seen_at as lastSeenAt, skew_ms as skewMs, version,
-         applied_through as appliedThrough
+         applied_through as appliedThrough, delivered_through as deliveredThrough, rows_owed as rowsOwed
   from terminal`;
 
 const shown = (row: TerminalRow): Terminal => ({ ...row, tags: JSON.parse(row.tags) as Terminal["tags"] });
@@ -89,7 +90,7 @@ function enroll(
     `insert into terminal (id, tags, state, key_hash, token_hash, enrolled_at, began_after)
      values (?1, ?2, 'enrolled', ?3, ?4, ?5, (select id from update_head))
      on conflict (id) do update set tags = ?2, state = 'enrolled', key_hash = ?3, token_hash = ?4, enrolled_at = ?5,
-       began_after = excluded.began_after`,
+       began_after = excluded.began_after, rows_owed = null`,
     terminal,
     JSON.stringify(given),
     keyHash,

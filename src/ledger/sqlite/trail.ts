@@ -1,8 +1,9 @@
 import type { Instant } from "../../base/clock.ts";
 import { laneName, type Epoch, type LaneName, type Seq, type TerminalId, type UpdateId } from "../../base/ids.ts";
 import { LOOKED_BACK_EVENTS, PAGE_EVENTS } from "../events.ts";
-import type { Event, EventFilter, Overview, TerminalLine, Trail } from "../port.ts";
-import { note, WIDEST_SPAN } from "./events.ts";
+import type { Event, EventFilter, Overview, Trail } from "../trail.ts";
+import { arrivalsOf } from "./arrivals.ts";
+import { firstAt, lastEvent, note, WIDEST_SPAN } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
 import { searchKey } from "../search-key.ts";
 import { stateOf } from "./message-state.ts";
@@ -19,6 +20,7 @@ export const trailOn = (store: Store): Trail => ({
     const row = laneByName(store, lane);
     return row ? stateOf(store, row.id, n) : null;
   },
+  arrivals: async (lane, before, span, limitBytes) => arrivalsOf(store, lane, before, span, limitBytes),
   find: async (terminal, value, limit) =>
     store
       .all<{ epoch: Epoch; seq: Seq }>(
@@ -46,7 +48,6 @@ export const trailOn = (store: Store): Trail => ({
       .map((row) => ({ lane: laneName(row.terminal, row.epoch), seq: row.seq })),
   page: async (filter, after) => page(store, filter, after),
   overview: async () => overview(store),
-  byTerminal: async (limit, after, name = "") => byTerminal(store, limit, after, name.toLowerCase()),
   note: async (kind, lane, by, detail) =>
     store.write(() => note(store, kind, by, detail, lane === null ? null : (laneByName(store, lane)?.id ?? null))),
 });
@@ -55,7 +56,7 @@ type EventRow = Omit<Event, "lane"> & { readonly terminal: TerminalId | null; re
 
 const SELECT = `
   select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail,
-         x.trace
+         x.trace, e.request_trace as "requestTrace"
   from event e left join lane l on l.id = e.lane
        left join exception x on x.lane = e.lane and x.seq = e.from_seq and e.through_seq = e.from_seq`;
 
@@ -112,25 +113,6 @@ function newest(
   return { events: events.map(shown), next };
 }
 
-const lastEvent = (store: Store): number =>
-  store.get<{ id: number | null }>("select max(id) as id from event")?.id ?? 0;
-
-/** The first event at or after the time; ids grow with time, so it is found by halving, and no index by time is kept. */
-function firstAt(store: Store, at: Instant): number {
-  let low = 1;
-  let high = lastEvent(store) + 1;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    const event = store.get<{ id: number; at: Instant }>(
-      "select id, at from event where id >= ? order by id limit 1",
-      middle,
-    );
-    if (event && event.at < at) low = event.id + 1;
-    else high = middle;
-  }
-  return low;
-}
-
 const shown = ({ terminal, epoch, ...event }: EventRow): Event => ({
   ...event,
   lane: terminal === null || epoch === null ? null : laneName(terminal, epoch),
@@ -144,7 +126,7 @@ function eventsOf(store: Store, lane: LaneName, n: Seq): Event[] {
     .all<EventRow>(
       `with recursive span (k) as (select 0 union all select k + 1 from span where k < ${WIDEST_SPAN})
        select e.id, e.at, l.terminal, l.epoch, e.from_seq as "from", e.through_seq as through, e.kind, e.actor, e.detail,
-              x.trace
+              x.trace, e.request_trace as "requestTrace"
        from span cross join event e on e.lane = ?1 and e.span = k and e.from_seq > ?2 - (1 << k) and e.from_seq <= ?2
        join lane l on l.id = e.lane
        left join exception x on x.lane = e.lane and x.seq = e.from_seq and e.through_seq = e.from_seq
@@ -192,44 +174,4 @@ function overview(store: Store): Overview {
     discarded: discarded + (totals?.lost ?? 0),
     updatesHead: store.get<{ id: UpdateId }>("select id from update_head")?.id ?? (0 as UpdateId),
   };
-}
-
-type LineRow = {
-  readonly terminal: TerminalId;
-  readonly epoch: Epoch | null;
-  readonly received: number;
-  readonly loaded: number;
-  readonly waiting: number;
-  readonly retrying: number;
-  readonly held: number;
-  readonly dead: number;
-  readonly lagMs: number | null;
-  readonly lastSeenAt: Instant | null;
-  readonly appliedThrough: UpdateId;
-};
-
-function byTerminal(store: Store, limit: number, after: TerminalId | null, name: string): TerminalLine[] {
-  return store
-    .all<LineRow>(
-      `with page as (select * from terminal where id > ?1 and instr(lower(id), ?3) > 0 order by id limit ?2)
-       select t.id as terminal, c.epoch, coalesce(m.received, 0) as received, coalesce(m.loaded, 0) as loaded,
-              coalesce(m.waiting, 0) as waiting, coalesce(m.retrying, 0) as retrying, coalesce(m.held, 0) as held,
-              coalesce(m.dead, 0) as dead, o.lag_ms as lagMs, t.last_seen_at as lastSeenAt, t.applied_through as appliedThrough
-       from page t
-       left join lane c on c.terminal = t.id and c.ended_at is null
-       left join lane_out o on o.lane = c.id
-       left join (
-         select l.terminal, sum(max(i.received_through, p.loaded_through)) as received,
-                sum(p.loaded_through) as loaded,
-                sum(max(0, i.received_through - p.loaded_through)) as waiting,
-                sum(x.retrying) as retrying, sum(x.held) as held, sum(x.dead) as dead
-         from lane l join lane_in i on i.lane = l.id join lane_out p on p.lane = l.id left join lane_open x on x.lane = l.id
-         where l.terminal in (select id from page) group by l.terminal
-       ) m on m.terminal = t.id
-       order by t.id`,
-      after ?? "",
-      limit,
-      name,
-    )
-    .map(({ epoch, ...line }) => ({ ...line, lane: epoch === null ? null : laneName(line.terminal, epoch) }));
 }

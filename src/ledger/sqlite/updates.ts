@@ -11,13 +11,19 @@ import {
   type TerminalId,
   type UpdateId,
 } from "../../base/ids.ts";
-import type { StoredUpdate, UpdateEntry, UpdateLog } from "../port.ts";
+import { newUlid } from "../../base/runtime.ts";
+import type { StoredUpdate, UpdateEntry, UpdateLog } from "../update-log.ts";
 import { note } from "./events.ts";
+import { currentLane } from "./lane-row.ts";
 import { closeRefusals } from "./refusals.ts";
+import { markRestored } from "./restores.ts";
+import { isOf } from "../strands.ts";
 import { newestUpdates, reachOf } from "./spread.ts";
 import type { Store } from "./store.ts";
+import { beginStrand, leaveOut, strandsAt, toldStrands } from "./strands.ts";
 
 export const updatesOn = (store: Store): UpdateLog => ({
+  ...attesting(store),
   forward: async (source, after, through, entries) =>
     store.write(() => {
       const known = forwardedOf(store, source);
@@ -38,15 +44,20 @@ export const updatesOn = (store: Store): UpdateLog => ({
       if (ids.length > 0) note(store, "published", by, asText(ids).trim());
       return ids;
     }),
-  read: async (audiences, except, after, limitBytes) => read(store, audiences, except, after, limitBytes),
+  read: async (audiences, except, after, limitBytes, strand) =>
+    read(store, audiences, except, after, limitBytes, strand ?? null),
   newest: async (audience, limit, before) => newestUpdates(store, audience, limit, before),
   reach: async (id, limit, after) => reachOf(store, id, limit, after),
   head: async () => headOf(store).id,
-  beginTerm: async (shown, why) =>
+  beginAgain: async (terminal, after) => store.write(() => beginAgain(store, terminal, after)),
+  beginElsewhere: async (terminal, after) => store.write(() => beginElsewhere(store, terminal, after)),
+  strands: async () => toldStrands(store),
+  beginTerm: async (shown, why, lost = []) =>
     store.write(() => {
       const { id } = headOf(store);
       if (shown <= id) return id;
       const begun = updateIdOf(termOf(shown) + 1, 0);
+      leaveOut(store, id, lost);
       store.run("update update_head set id = ?", begun);
       note(store, "term begun", SYSTEM, `after ${id}, since ${shown} was shown: ${why}`);
       return begun;
@@ -61,6 +72,18 @@ export const updatesOn = (store: Store): UpdateLog => ({
       limit,
     ),
 });
+
+/** A file is not exchanged while a process has it open: that it was compared need not outlive the process. */
+function attesting(store: Store): Pick<UpdateLog, "attest" | "attested"> {
+  let attested = false;
+  return {
+    attest: async (strand) => {
+      store.write(() => beginStrand(store, headOf(store).id, strand));
+      attested = true;
+    },
+    attested: async () => attested,
+  };
+}
 
 const forwardedOf = (store: Store, source: string): Seq =>
   store.get<{ through: Seq }>("select through from forwarded where source = ?", source)?.through ?? seq(0);
@@ -110,14 +133,22 @@ function read(
   except: TerminalId,
   given: UpdateId,
   limitBytes: number,
+  strand: string | null,
 ): Awaited<ReturnType<UpdateLog["read"]>> {
   const head = headOf(store);
-  const after = given === 0 && beganBehind(store, except, head) ? head.goneThrough : given;
-  if (after < head.goneThrough || after > head.id) {
+  const after = given < head.goneThrough && beganBehind(store, except, head) ? head.goneThrough : given;
+  const facts = { oldest: head.goneThrough + 1, head: head.id };
+  if (after < head.goneThrough || (after > head.id && strand === null)) {
     const what = `the update log has ${head.goneThrough + 1} to ${head.id}, not what comes after ${after}`;
-    throw new WaybillError("CURSOR_GONE", what, { facts: { oldest: head.goneThrough + 1, head: head.id } });
+    throw new WaybillError("CURSOR_GONE", what, { facts });
   }
-  let complete: number = head.id; // every candidate up to here has been seen
+  const place = strandsAt(store, after, strand);
+  if (after > head.id || (after === given && strand !== null && !isOf(place, strand)))
+    throw new WaybillError("CURSOR_GONE", `update ${after} of this log is not of ${strand}`, {
+      facts: { ...facts, other: true },
+    });
+  const end = updateId(Math.min(head.id, (place.until ?? Number.MAX_SAFE_INTEGER) - 1)); // one strand at a time
+  let complete: number = end; // every candidate up to here has been seen
   const found: Candidate[] = [];
   for (const audience of new Set(audiences)) {
     const rows = store.all<Candidate>(
@@ -135,13 +166,48 @@ function read(
   const taken = candidates.slice(0, pageLength(candidates, limitBytes));
   const cut = taken.length < candidates.length;
   const through = updateId(cut ? (taken.at(-1)?.id ?? after) : complete);
-  return { through, more: cut || complete < head.id, updates: taken.map(({ id }) => entryOf(store, id)) };
+  return {
+    through,
+    more: cut || complete < head.id,
+    updates: taken.map(({ id }) => entryOf(store, id)),
+    strand: through === after ? place.at : place.onward,
+  };
 }
 
 /** What is not kept any more was before the terminal's time: it got it with the rows as they were. */
 const beganBehind = (store: Store, terminal: TerminalId, { goneThrough }: Head): boolean =>
-  goneThrough > 0 &&
   store.get("select 1 from terminal where id = ? and began_after >= ?", terminal, goneThrough) !== undefined;
+
+function beginAgain(store: Store, terminal: TerminalId, after: UpdateId): boolean {
+  const head = headOf(store);
+  if (after >= head.goneThrough) return false;
+  const begun = "update terminal set began_after = ? where id = ? and began_after < ?";
+  if (store.run(begun, head.id, terminal, head.goneThrough) === 0) return false;
+  const why = `updates ${after + 1}–${head.goneThrough}, which it has not seen, are no longer kept`;
+  const lane = currentLane(store, terminal);
+  if (lane) markRestored(store, terminal, lane.id, why);
+  note(store, "began again", SYSTEM, `${terminal} goes on behind them: ${why}`, lane?.id);
+  return true;
+}
+
+function beginElsewhere(
+  store: Store,
+  terminal: TerminalId,
+  after: UpdateId,
+): Awaited<ReturnType<UpdateLog["beginElsewhere"]>> {
+  const { id } = headOf(store);
+  store.run(
+    "update terminal set began_after = ?, rows_owed = ? where id = ?",
+    id,
+    newUlid(store.now(), store.random),
+    terminal,
+  );
+  const why = `it shows update ${after} of a history that neither this log nor the centre has`;
+  const lane = currentLane(store, terminal);
+  if (lane) markRestored(store, terminal, lane.id, why);
+  note(store, "began elsewhere", SYSTEM, `${terminal} goes on behind ${id} and gets all rows: ${why}`, lane?.id);
+  return { head: id, strand: strandsAt(store, id, null).at };
+}
 
 /** About so many bytes, at least one entry; ends between two central transactions unless one alone is larger than the page. */
 function pageLength(candidates: readonly Candidate[], limitBytes: number): number {
@@ -176,7 +242,11 @@ function acknowledge(
   );
   if (!before) throw new WaybillError("NOT_FOUND", `there is no terminal ${terminal}`);
   // Not only upwards: a terminal restored from yesterday's image takes yesterday's updates again.
-  store.run("update terminal set applied_through = ? where id = ?", appliedThrough, terminal);
+  store.run(
+    "update terminal set applied_through = ?1, delivered_through = max(delivered_through, ?1) where id = ?2",
+    appliedThrough,
+    terminal,
+  );
   for (const { id, code, detail } of refused) {
     const fresh = store.run(
       "insert into refusal (terminal, update_id, code, detail, at) values (?, ?, ?, ?, ?) on conflict do nothing",

@@ -4,7 +4,7 @@ import { pageOfMarks } from "../marks.ts";
 import type { Work } from "../port.ts";
 import { adoptLane } from "./adopt.ts";
 import { claimedLate, claimLanes } from "./claim.ts";
-import { bringForward, reconsider } from "./due.ts";
+import { reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { laneByName } from "./lane-row.ts";
 import { isAllPaused } from "./paused.ts";
@@ -14,9 +14,7 @@ import type { Store } from "./store.ts";
 export const workOn = (store: Store): Work => ({
   claim: async (worker, limit, leaseMs) =>
     store.write(() => {
-      const now = store.now();
-      if (store.setBack.pending) bringForward(store, now, leaseMs);
-      store.setBack.mended();
+      store.setBack.leaseMs = leaseMs;
       return claimLanes(store, worker, limit, leaseMs);
     }),
   renew: async (held, leaseMs) =>
@@ -86,7 +84,7 @@ function handBack(
       from,
       through: lane.claimedThrough,
       kind: "handed back",
-      actor: worker,
+      by: worker,
       detail: why,
     });
   }

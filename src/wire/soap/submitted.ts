@@ -148,12 +148,6 @@ export const lineOf = (seq: number, inner: string): string => `{"seq":${seq},${i
 export const withTrace = (inner: string, traceparent: string): string =>
   inner.replace(/^"at":"[^"]*",/, (at) => `${at}"trace":"${traceparent}",`);
 
-/** The content hash of a stored line; null for a line that no SOAP message made. */
-export function contentOf(line: string): string | null {
-  const { soap } = JSON.parse(line) as { readonly soap?: { readonly content?: unknown } };
-  return typeof soap?.content === "string" ? soap.content : null;
-}
-
 const inside = (members: object): string => JSON.stringify(members).slice(1, -1);
 /** The text of each part stands behind its length, so no two lists give the same bytes. */
 const digest = (parts: readonly (string | null)[]): string =>

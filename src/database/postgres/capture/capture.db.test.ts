@@ -17,7 +17,7 @@ describeWith("postgres", "capture on PostgreSQL", (server) => {
     const { capture, load } = station.database;
     await load.install();
     expect((await capture.install({ role, tables, quietGapMs: 1_000 })).refused).toEqual([]);
-    await capture.beginEpoch(epoch("e1"));
+    await capture.beginEpoch(epoch("e1"), null);
     return station;
   };
   const messages = async ({ database: { capture } }: PostgresStation, limits = LIMITS): Promise<Message[]> => {

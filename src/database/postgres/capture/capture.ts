@@ -57,9 +57,11 @@ export function postgresCapture(connection: Connection, catalog: Catalog, random
       await installed();
       const remade = await mend();
       const packed = await packer.run(limits, outgoing.withMarks);
-      const { packedThrough } = await readPosition(connection);
+      const { epoch, packedThrough, receivedThrough } = outgoing.withMarks(await readPosition(connection));
       return {
+        epoch,
         packedThrough,
+        receivedThrough,
         packedMessages: packed.messages,
         packedChanges: packed.changes,
         more: packed.more,
@@ -71,13 +73,13 @@ export function postgresCapture(connection: Connection, catalog: Catalog, random
       return readLines(connection, await readPosition(connection), after, limitBytes);
     },
     acknowledge: async (marks) => outgoing.acknowledge(marks),
-    flush: async ({ keep }) => {
+    flush: async (kept) => {
       await installed();
-      await outgoing.flush(keep);
+      await outgoing.flush(kept);
     },
-    beginEpoch: async (epoch) => {
+    beginEpoch: async (epoch, from) => {
       await installed();
-      await outgoing.beginEpoch(epoch);
+      return outgoing.beginEpoch(epoch, from);
     },
     resync: async (table, aim) => {
       await installed();
@@ -96,26 +98,38 @@ export function postgresCapture(connection: Connection, catalog: Catalog, random
       await outgoing.rewind(receivedThrough);
     },
     state: async () => connection.transaction(SNAPSHOT, () => readState(connection, outgoing)),
-    remember: async (name, value) => {
-      if ((await recall(connection, name)) === value) return;
-      const present = await hasTables(connection);
-      await connection.transaction(LOAD, async () => {
-        if (!present) await makeTables(connection);
-        await connection.run(
-          "insert into public.waybill_fact (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value",
-          name,
-          value,
-        );
-      });
-    },
-    recall: async (name) => recall(connection, name),
+    remember: async (name, value) => remember(connection, [[name, value]]),
+    recall: async (name) => (await recall(connection, [name])).get(name) ?? null,
+    rememberAll: async (facts) => remember(connection, facts),
+    recallAll: async (names) => recall(connection, names),
   };
 }
 
-async function recall(connection: Connection, name: string): Promise<string | null> {
-  if (!(await hasOurs(connection, "waybill_fact"))) return null;
-  const [[value] = []] = await connection.query("select value from public.waybill_fact where name = $1", name);
-  return value ?? null;
+async function remember(connection: Connection, facts: readonly (readonly [string, string])[]): Promise<void> {
+  const known = await recall(
+    connection,
+    facts.map(([name]) => name),
+  );
+  const news = new Map(facts.filter(([name, value]) => known.get(name) !== value));
+  if (news.size === 0) return; // never writes when there is nothing to write
+  const present = await hasTables(connection);
+  await connection.transaction(LOAD, async () => {
+    if (!present) await makeTables(connection);
+    await connection.run(
+      `insert into public.waybill_fact (name, value) select * from unnest($1::text[], $2::text[])
+       on conflict (name) do update set value = excluded.value`,
+      [...news.keys()],
+      [...news.values()],
+    );
+  });
+}
+
+async function recall(connection: Connection, names: readonly string[]): Promise<Map<string, string>> {
+  const facts = new Map<string, string>();
+  if (names.length === 0 || !(await hasOurs(connection, "waybill_fact"))) return facts;
+  const rows = await connection.query("select name, value from public.waybill_fact where name = any ($1)", names);
+  for (const [name, value] of rows) if (typeof name === "string" && typeof value === "string") facts.set(name, value);
+  return facts;
 }
 
 async function readState(connection: Connection, outgoing: Outgoing): Promise<CaptureState> {

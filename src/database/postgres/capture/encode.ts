@@ -1,7 +1,6 @@
-import type { WireValue } from "../../../message/change.ts";
 import type { TextRow } from "../connection.ts";
-import { momentOf, toWire } from "../values.ts";
-import type { Layout } from "./layout.ts";
+import { momentOf, toWire, toWireJson } from "../values.ts";
+import type { Layout, LayoutColumn } from "./layout.ts";
 
 /** What a trigger or a resync wrote, as it stands in `waybill_outbox`. */
 export type OutboxRow = {
@@ -14,8 +13,8 @@ export type OutboxRow = {
   readonly before: Values | null;
   readonly after: Values | null;
 };
-/** Column and value in the table's order; the value as text, null for NULL. */
-type Values = readonly (readonly [string, WireValue])[];
+/** Values as JSON, in the order of the layout's columns; undefined where the table no longer had the column. */
+type Values = readonly (string | undefined)[];
 
 /** Columns in the order that `readRow` expects; `o` stands for waybill_outbox. */
 export const OUTBOX_COLUMNS =
@@ -43,35 +42,47 @@ type LooseRow = Readonly<Record<string, unknown>>;
 function exactValues(json: string | null | undefined, layout: Layout): Values | null {
   if (!json) return null;
   const texts = JSON.parse(json) as (string | null)[];
-  return layout.columns.map((column, i) => [column.name, toWire(column, texts[i] ?? null)]);
+  return layout.columns.map((column, i) => toWireJson(column, texts[i] ?? null));
 }
 
 /** The columns that the table still had, in the form that JSON has for them. */
 function looseValues(row: LooseRow | null, layout: Layout): Values | null {
   if (!row) return null;
-  return layout.columns.flatMap((column): [string, WireValue][] => {
-    if (!Object.hasOwn(row, column.name)) return [];
+  return layout.columns.map((column) => {
+    if (!Object.hasOwn(row, column.name)) return undefined;
     const value = row[column.name] ?? null;
     const text = value === null || typeof value === "string" ? value : JSON.stringify(value);
-    return [[column.name, toWire(column, text)]];
+    return JSON.stringify(toWire(column, text)); // of another type by now, perhaps: not in the server's letters
   });
 }
 
 /** One element of `changes` (contracts: "Messages up"), with the members `origin` and `aim` where the publisher needs them. */
 export function changeOf(row: OutboxRow): string {
-  const after = row.after ? `,"row":${members(row.after)}` : "";
-  const before = row.before ? `,"before":${members(row.before)}` : "";
+  const { columns, table } = row.layout;
+  const after = row.after ? `,"row":${members(columns, row.after)}` : "";
+  const before = row.before ? `,"before":${members(columns, row.before)}` : "";
   const origin = row.origin === null ? "" : `,"origin":${JSON.stringify(row.origin)}`;
   const aim = row.aim === null ? "" : `,"aim":${JSON.stringify(row.aim)}`;
-  return `{"table":${JSON.stringify(row.layout.table)},"op":"${row.op}","key":${keyJson(row)}${after}${before}${origin}${aim}}`;
+  return `{"table":${JSON.stringify(table)},"op":"${row.op}","key":${keyJson(row)}${after}${before}${origin}${aim}}`;
 }
 
 /** The key before the change. */
-export function keyJson({ layout, before, after }: OutboxRow): string {
-  const values = new Map(before ?? after ?? []);
-  return members(layout.key.map((name) => [name, values.get(name) ?? null]));
+export function keyJson({ layout: { columns, key }, before, after }: OutboxRow): string {
+  const values = before ?? after ?? [];
+  let text = "";
+  for (const name of key) {
+    const at = columns.findIndex((column) => column.name === name);
+    text += `${text === "" ? "" : ","}${columns[at]?.label ?? `${JSON.stringify(name)}:`}${values[at] ?? "null"}`;
+  }
+  return `{${text}}`;
 }
 
 // Written by hand, not as an object for JSON.stringify: a column may be called __proto__, or 7 (which would come first).
-const members = (values: Values): string =>
-  `{${values.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")}}`;
+function members(columns: readonly LayoutColumn[], values: Values): string {
+  let text = "";
+  for (let at = 0; at < columns.length; at++) {
+    const [column, value] = [columns[at], values[at]];
+    if (column && value !== undefined) text += `${text === "" ? "" : ","}${column.label}${value}`;
+  }
+  return `{${text}}`;
+}

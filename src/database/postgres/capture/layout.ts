@@ -11,8 +11,15 @@ import { carried } from "../rows.ts";
 export type Layout = {
   readonly id: number;
   readonly table: string;
-  readonly columns: readonly { readonly name: string; readonly kind: ColumnKind; readonly binaryJson: boolean }[];
+  readonly columns: readonly LayoutColumn[];
   readonly key: readonly string[];
+};
+export type LayoutColumn = {
+  readonly name: string;
+  /** The name in JSON, with its colon: as it stands before each of its values. */
+  readonly label: string;
+  readonly kind: ColumnKind;
+  readonly binaryJson: boolean;
 };
 
 const shapeOf = (table: PostgresTable): string =>
@@ -47,7 +54,10 @@ export async function readLayouts(connection: Connection): Promise<ReadonlyMap<n
   return new Map(
     rows.map(([id, table, shape]) => {
       const read = JSON.parse(shape ?? "") as { columns: [string, string, boolean][]; key: string[] };
-      const columns = read.columns.map(([name, kind, binaryJson]) => ({ name, kind: kindNamed(kind), binaryJson }));
+      const columns = read.columns.map(([name, kind, binaryJson]) => ({
+        ...{ name, label: `${JSON.stringify(name)}:` },
+        ...{ kind: kindNamed(kind), binaryJson },
+      }));
       return [Number(id), { id: Number(id), table: table ?? "", columns, key: read.key }];
     }),
   );

@@ -5,7 +5,11 @@ import { chainNext } from "../../../message/chain.ts";
 import { newTraceparent } from "../../../observe/trace-context.ts";
 import type { PackedLine } from "../../port.ts";
 
-/** Writes the lines of one message after another, cut into parts above `partBytes`, and carries the chain over them. */
+/**
+ * Writes the lines of one message after another, cut into parts above `partBytes`, and carries the chain over them. A page of
+ * rows as they are is nobody's transaction: it becomes several messages. In parts it could neither go ahead of what waits for its
+ * rows nor be loaded together with it.
+ */
 export class LineWriter {
   readonly #partBytes: number;
   readonly #random: Random;
@@ -17,6 +21,8 @@ export class LineWriter {
   #changes: string[] = [];
   #bytes = 0;
   #at = "";
+  /** Nothing but rows as they are, so far. */
+  #isPage = true;
 
   /** @param after the last message that was written, and the chain after it */
   constructor(after: { readonly seq: Seq; readonly chain: Uint8Array }, partBytes: number, random: Random) {
@@ -40,10 +46,15 @@ export class LineWriter {
     return lines;
   }
 
-  add(change: string, at: string): void {
-    if (this.#trace === "") this.#trace = newTraceparent(this.#random);
+  /** @param isAsItIs a resync put it there, not the application: it stands for itself */
+  add(change: string, at: string, isAsItIs = false): void {
     const bytes = Buffer.byteLength(change) + 1;
-    if (this.#changes.length > 0 && this.#bytes + bytes > this.#partBytes) this.#writePart(true);
+    if (this.#changes.length > 0 && this.#bytes + bytes > this.#partBytes) {
+      if (this.#isPage && isAsItIs) this.end();
+      else this.#writePart(true);
+    }
+    if (this.#trace === "") this.#trace = newTraceparent(this.#random);
+    this.#isPage &&= isAsItIs;
     this.#changes.push(change);
     this.#bytes += bytes;
     this.#at = at;
@@ -69,6 +80,7 @@ export class LineWriter {
     this.#seq += 1;
     this.#part = 0;
     this.#trace = "";
+    this.#isPage = true;
   }
   #writePart(more: boolean): void {
     this.#part += 1;

@@ -1,11 +1,11 @@
 import { seq, type Epoch, type Seq } from "../../../base/ids.ts";
 import { CHAIN_START } from "../../../message/chain.ts";
-import type { PackedLine } from "../../port.ts";
+import type { Acknowledged, Kept, PackedLine } from "../../port.ts";
 import { LOAD, type Connection } from "../connection.ts";
+import { isBefore } from "../../kept.ts";
 import { renumbered } from "./lines.ts";
 import { chainAfter, readLines, readPosition, storeLines, writePosition, type Position } from "./store.ts";
 
-type Marks = { readonly receivedThrough: Seq; readonly loadedThrough: Seq };
 /** How much one transaction moves. */
 const STEP_BYTES = 4 * 1024 * 1024;
 /** How many messages one transaction drops. */
@@ -15,37 +15,40 @@ const STEP_MESSAGES = 5_000;
 export class Outgoing {
   readonly #connection: Connection;
   /** Said by the other side and not yet written: it would be a transaction for every answer. Lost in a crash, it is said again. */
-  #marks: Marks | null = null;
+  #marks: Acknowledged | null = null;
 
   constructor(connection: Connection) {
     this.#connection = connection;
   }
 
-  acknowledge(marks: Marks): void {
+  acknowledge(marks: Acknowledged): void {
+    const before = this.#marks?.epoch === marks.epoch ? this.#marks : null;
     this.#marks = {
-      receivedThrough: higher(this.#marks?.receivedThrough, marks.receivedThrough),
-      loadedThrough: higher(this.#marks?.loadedThrough, marks.loadedThrough),
+      epoch: marks.epoch,
+      receivedThrough: higher(before?.receivedThrough, marks.receivedThrough),
+      loadedThrough: higher(before?.loadedThrough, marks.loadedThrough),
     };
   }
 
   /** The position with what the other side has said since it was written. Loaded implies received. */
   readonly withMarks = (position: Position): Position => {
     const upTo = (mark: Seq): Seq => seq(Math.min(mark, position.packedThrough));
-    const loadedThrough = higher(position.loadedThrough, upTo(this.#marks?.loadedThrough ?? seq(0)));
-    const receivedThrough = higher(
-      higher(position.receivedThrough, loadedThrough),
-      upTo(this.#marks?.receivedThrough ?? seq(0)),
-    );
+    const marks = this.#marks;
+    if (marks === null || marks.epoch !== position.epoch) return position;
+    const loadedThrough = higher(position.loadedThrough, upTo(marks.loadedThrough));
+    const receivedThrough = higher(higher(position.receivedThrough, loadedThrough), upTo(marks.receivedThrough));
     return { ...position, receivedThrough, loadedThrough };
   };
 
   /** Writes nothing when nothing is new. */
-  async flush(keep: number): Promise<void> {
+  async flush(kept: Kept): Promise<void> {
+    const said = this.#marks;
     const stored = await readPosition(this.#connection);
     const marked = this.withMarks(stored);
     if (marked.receivedThrough !== stored.receivedThrough || marked.loadedThrough !== stored.loadedThrough)
       await this.#move(this.withMarks);
-    while (await this.#drop(keep));
+    if (this.#marks === said) this.#marks = null; // a database restored under us has heard nothing
+    while (await this.#drop(kept));
     await this.#dropOtherEpochs();
   }
 
@@ -63,10 +66,10 @@ export class Outgoing {
    * The messages that were not received are written again under the new epoch's numbers, in one transaction: killed before its
    * end, nothing has changed. They pass through memory a few megabytes at a time.
    */
-  async beginEpoch(epoch: Epoch): Promise<void> {
-    await this.#connection.transaction(LOAD, async () => {
+  async beginEpoch(epoch: Epoch, from: Epoch | null): Promise<boolean> {
+    const begun = await this.#connection.transaction(LOAD, async () => {
       const old = this.withMarks(await readPosition(this.#connection, "update"));
-      if (old.epoch === epoch) return;
+      if (old.epoch !== from) return old.epoch === epoch;
       const offset = old.receivedThrough;
       let after = { seq: offset, part: 0 };
       let chain = CHAIN_START;
@@ -92,9 +95,12 @@ export class Outgoing {
         droppedThrough: seq(0),
         droppedChain: CHAIN_START,
       });
+      return true;
     });
+    if (!begun) return false;
     this.#marks = null;
     await this.#dropOtherEpochs();
+    return true;
   }
 
   async #move(to: (position: Position) => Position): Promise<void> {
@@ -103,12 +109,10 @@ export class Outgoing {
     );
   }
 
-  /** One step of dropping loaded messages beyond the newest `keep`. @returns whether there may be more */
-  async #drop(keep: number): Promise<boolean> {
-    const { loadedThrough, droppedThrough } = await readPosition(this.#connection);
-    const through = Math.max(0, loadedThrough - keep);
-    if (through <= droppedThrough) return false;
-    const last = seq(Math.min(through, droppedThrough + STEP_MESSAGES));
+  /** One step of dropping loaded messages that are not to be kept. @returns whether there may be more */
+  async #drop(kept: Kept): Promise<boolean> {
+    const last = await this.#lastOfStep(kept);
+    if (last === null) return false;
     await this.#connection.transaction(LOAD, async () => {
       const position = await readPosition(this.#connection, "update");
       const chain = await chainAfter(this.#connection, position, last);
@@ -116,7 +120,22 @@ export class Outgoing {
       await this.#connection.run(sql, position.epoch, last);
       await writePosition(this.#connection, { ...position, droppedThrough: last, droppedChain: chain });
     });
-    return last < through;
+    return true;
+  }
+
+  /** The last message of a step; null: the oldest there is is to be kept. Beyond the newest `keep` nobody asks for the age. */
+  async #lastOfStep({ keep, since }: Kept): Promise<Seq | null> {
+    const { epoch, loadedThrough, droppedThrough } = await readPosition(this.#connection);
+    const beyond = Math.min(loadedThrough - keep, droppedThrough + STEP_MESSAGES);
+    if (beyond > droppedThrough) return seq(beyond);
+    if (since === null || loadedThrough <= droppedThrough) return null;
+    const oldest = `select seq, at from public.waybill_message where epoch = $1 and seq > $2 and seq <= $3 order by seq, part`;
+    const [first] = await this.#connection.query(`${oldest} limit 1`, epoch, droppedThrough, loadedThrough);
+    if (!isBefore(first?.[1], since)) return null;
+    const through = Math.min(loadedThrough, droppedThrough + STEP_MESSAGES);
+    const rows = await this.#connection.query(oldest, epoch, droppedThrough, through);
+    const young = rows.find(([, at]) => !isBefore(at, since));
+    return seq(young === undefined ? through : Number(young[0]) - 1);
   }
 
   async #dropOtherEpochs(): Promise<void> {

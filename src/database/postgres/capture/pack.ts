@@ -1,6 +1,6 @@
 import type { Random } from "../../../base/runtime.ts";
 import type { PackLimits } from "../../port.ts";
-import { SNAPSHOT, type Connection } from "../connection.ts";
+import { SNAPSHOT, type Connection, type TextRow } from "../connection.ts";
 import { changeOf, keyJson, OUTBOX_COLUMNS, readRow } from "./encode.ts";
 import { readLayouts } from "./layout.ts";
 import { LineWriter } from "./lines.ts";
@@ -94,9 +94,21 @@ export class Packer {
     const refused = await this.#refused(valueBytes);
     let transaction: string | null = null;
     let changes = 0;
+    // The server stores and fetches while the rows it gave before are written as lines: what is sent together travels together.
+    const fetch = (): Promise<readonly TextRow[]> =>
+      underway(this.#connection.query(`fetch ${FETCH_ROWS} from waybill_pack`));
+    const store = (rows: readonly TextRow[]): Promise<unknown> => {
+      const ids = rows.map(([, id]) => id ?? null);
+      const stored = storeLines(this.#connection, epoch, writer.take());
+      const sql = "delete from public.waybill_outbox where id = any($1::bigint[])";
+      return underway(Promise.all([stored, this.#connection.run(sql, ids)]));
+    };
+    let stored: Promise<unknown> = Promise.resolve();
+    let next = fetch();
     for (;;) {
-      const rows = await this.#connection.query(`fetch ${FETCH_ROWS} from waybill_pack`);
+      const rows = await next;
       if (rows.length === 0) break;
+      next = fetch();
       for (const [xid, ...values] of rows) {
         if (xid !== transaction) {
           writer.end();
@@ -111,15 +123,13 @@ export class Packer {
         if (refused.get(transaction ?? "")?.has(id ?? "")) continue;
         const row = readRow(values, layouts);
         if (!row) continue;
-        writer.add(changeOf(row), row.at);
+        writer.add(changeOf(row), row.at, row.op === "upsert");
         changes++;
       }
-      await storeLines(this.#connection, epoch, writer.take());
-      await this.#connection.run(
-        "delete from public.waybill_outbox where id = any($1::bigint[])",
-        rows.map(([, id]) => id ?? null),
-      );
+      await stored;
+      stored = store(rows);
     }
+    await stored;
     writer.end();
     await storeLines(this.#connection, epoch, writer.take());
     await this.#connection.script("close waybill_pack");
@@ -157,6 +167,12 @@ export class Packer {
     // A key of that size cannot be carried either; the message then names the table alone.
     writer.refuse(JSON.stringify(row.layout.table), Buffer.byteLength(key) > valueBytes ? "{}" : key, row.at);
   }
+}
+
+/** Its failure is told when it is waited for, however much later. */
+function underway<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 export type Packed = { readonly messages: number; readonly changes: number; readonly more: boolean };

@@ -45,7 +45,7 @@ async function start(open: ReturnType<typeof stationOn>): Promise<{ station: Pos
   const station = await open(SHOP_TABLES + SHOP_ROWS + SHOP_TRIGGERS);
   const { capture, read } = station.database;
   expect((await capture.install({ role: "terminal", tables: TABLES, quietGapMs: 1_000 })).made).toEqual(TABLES);
-  await capture.beginEpoch(epoch("e1"));
+  await capture.beginEpoch(epoch("e1"), null);
   const replica = new Replica();
   for (const table of TABLES)
     for (const row of await read.page(table, null, 1_000)) replica.tables.get(table)?.set(keyOf(table, row), row);
@@ -103,8 +103,8 @@ describeWith("postgres", "capture under fifty writers", (server) => {
         place = { seq: end.seq, part: end.part };
         read = end.seq;
       }
-      await capture.acknowledge({ receivedThrough: read, loadedThrough: read });
-      await capture.flush({ keep: 100 });
+      await capture.acknowledge({ epoch: epoch("e1"), receivedThrough: read, loadedThrough: read });
+      await capture.flush({ keep: 100, since: null });
       if (last) break;
     }
     const commits = await writers;

@@ -55,9 +55,11 @@ export function sqliteCapture(
         const remade = mend();
         const quietGapMs = readPlan(connection)?.quietGapMs ?? Number.POSITIVE_INFINITY;
         const packed = await packer.run(limits, quietGapMs, (position) => outgoing.withMarks(position));
-        const { packedThrough } = readPosition(connection);
+        const { epoch, packedThrough, receivedThrough } = outgoing.withMarks(readPosition(connection));
         return {
+          epoch,
           packedThrough,
+          receivedThrough,
           packedMessages: packed.messages,
           packedChanges: packed.changes,
           more: packed.more,
@@ -70,13 +72,13 @@ export function sqliteCapture(
       return connection.snapshot(() => readLines(connection, readPosition(connection), after, limitBytes));
     },
     acknowledge: async (marks) => outgoing.acknowledge(marks),
-    flush: async ({ keep }) => {
+    flush: async (kept) => {
       installed();
-      await watch.ownWork(() => outgoing.flush(keep));
+      await watch.ownWork(() => outgoing.flush(kept));
     },
-    beginEpoch: async (epoch) => {
+    beginEpoch: async (epoch, from) => {
       installed();
-      await outgoing.beginEpoch(epoch);
+      return outgoing.beginEpoch(epoch, from);
     },
     resync: async (table, aim) => {
       installed();
@@ -95,21 +97,36 @@ export function sqliteCapture(
       outgoing.rewind(receivedThrough);
     },
     state: async () => connection.snapshot(() => readState(connection, catalog, outgoing)),
-    remember: async (name, value) => {
-      if (recall(connection, name) === value) return;
-      connection.immediate(() => {
-        makeTables(connection);
-        connection.statement("insert or replace into waybill_fact (name, value) values (?, ?)").run(name, value);
-      });
-    },
-    recall: async (name) => recall(connection, name),
+    remember: async (name, value) => remember(connection, [[name, value]]),
+    recall: async (name) => recall(connection, [name]).get(name) ?? null,
+    rememberAll: async (facts) => remember(connection, facts),
+    recallAll: async (names) => recall(connection, names),
   };
 }
 
-function recall(connection: Connection, name: string): string | null {
-  if (!hasTables(connection)) return null;
-  const value = connection.statement("select f.value from waybill_fact as f where f.name = ?").get(name)?.["value"];
-  return typeof value === "string" ? value : null;
+function remember(connection: Connection, facts: readonly (readonly [string, string])[]): void {
+  const known = recall(
+    connection,
+    facts.map(([name]) => name),
+  );
+  const news = facts.filter(([name, value]) => known.get(name) !== value);
+  if (news.length === 0) return; // never writes when there is nothing to write
+  connection.immediate(() => {
+    makeTables(connection);
+    const statement = connection.statement("insert or replace into waybill_fact (name, value) values (?, ?)");
+    for (const fact of news) statement.run(...fact);
+  });
+}
+
+function recall(connection: Connection, names: readonly string[]): Map<string, string> {
+  const facts = new Map<string, string>();
+  if (names.length === 0 || !hasTables(connection)) return facts;
+  const statement = connection.statement("select f.value from waybill_fact as f where f.name = ?");
+  for (const name of names) {
+    const value = statement.get(name)?.["value"];
+    if (typeof value === "string") facts.set(name, value);
+  }
+  return facts;
 }
 
 function readState(connection: Connection, catalog: Catalog, outgoing: Outgoing): CaptureState {

@@ -14,7 +14,8 @@ export class LineWriter {
   #chain: Uint8Array;
   #changes: string[] = [];
   #bytes = 0;
-  #at = "";
+  /** Julian day of the last change; it is put into words once a line. */
+  #at = 0;
 
   /** @param part the parts of this message that were written before, 0 for none; `chain` is the chain after them */
   constructor(
@@ -37,10 +38,26 @@ export class LineWriter {
 
   add(change: string, at: number): void {
     const bytes = Buffer.byteLength(change) + 1;
-    if (this.#changes.length > 0 && this.#bytes + bytes > this.#partBytes) this.#writePart(true);
+    if (!this.#fits(bytes)) this.#writePart(true);
+    this.#push(change, bytes, at);
+  }
+
+  /** The same where the message may as well end before this change: false when the line is full, and it was not taken. */
+  addIfFits(change: string, at: number): boolean {
+    const bytes = Buffer.byteLength(change) + 1;
+    if (!this.#fits(bytes)) return false;
+    this.#push(change, bytes, at);
+    return true;
+  }
+
+  /** A change larger than a part is a part alone. */
+  #fits(bytes: number): boolean {
+    return this.#changes.length === 0 || this.#bytes + bytes <= this.#partBytes;
+  }
+  #push(change: string, bytes: number, at: number): void {
     this.#changes.push(change);
     this.#bytes += bytes;
-    this.#at = isoOfJulian(at);
+    this.#at = at;
   }
 
   /** What was added goes into a part; more follow. */
@@ -60,8 +77,9 @@ export class LineWriter {
   }
 
   #write(part: string, more: boolean): void {
+    const at = isoOfJulian(this.#at);
     const bytes = Buffer.from(
-      `{"seq":${this.#seq},${part}"at":"${this.#at}","trace":"${this.#trace}","changes":[${this.#changes.join(",")}]}`,
+      `{"seq":${this.#seq},${part}"at":"${at}","trace":"${this.#trace}","changes":[${this.#changes.join(",")}]}`,
     );
     this.#chain = chainNext(this.#chain, bytes);
     this.lines.push({
@@ -71,7 +89,7 @@ export class LineWriter {
       bytes,
       chain: this.#chain,
       changes: this.#changes.length,
-      at: this.#at,
+      at,
     });
     this.#changes = [];
     this.#bytes = 0;

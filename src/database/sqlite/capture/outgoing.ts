@@ -1,13 +1,14 @@
 import type { Clock } from "../../../base/clock.ts";
+import { WaybillError } from "../../../base/errors.ts";
 import { seq, type Epoch, type Seq } from "../../../base/ids.ts";
 import type { Timers } from "../../../base/runtime.ts";
 import { CHAIN_START } from "../../../message/chain.ts";
-import type { PackedLine } from "../../port.ts";
+import type { Acknowledged, Kept, PackedLine } from "../../port.ts";
 import type { Connection } from "../connection.ts";
+import { isBefore } from "../../kept.ts";
 import { renumbered } from "./lines.ts";
 import { chainAfter, readLines, readPosition, storeLine, writePosition, type Position } from "./store.ts";
 
-type Marks = { readonly receivedThrough: Seq; readonly loadedThrough: Seq };
 /** How much one write transaction moves or drops. */
 const STEP_BYTES = 1024 * 1024;
 
@@ -16,39 +17,42 @@ export class Outgoing {
   readonly #connection: Connection;
   readonly #pace: { readonly clock: Clock; readonly timers: Timers };
   /** Said by the other side and not yet written: it would be a transaction for every answer. Lost in a crash, it is said again. */
-  #marks: Marks | null = null;
+  #marks: Acknowledged | null = null;
 
   constructor(connection: Connection, pace: { readonly clock: Clock; readonly timers: Timers }) {
     this.#connection = connection;
     this.#pace = pace;
   }
 
-  acknowledge(marks: Marks): void {
+  acknowledge(marks: Acknowledged): void {
+    const before = this.#marks?.epoch === marks.epoch ? this.#marks : null;
     this.#marks = {
-      receivedThrough: higher(this.#marks?.receivedThrough, marks.receivedThrough),
-      loadedThrough: higher(this.#marks?.loadedThrough, marks.loadedThrough),
+      epoch: marks.epoch,
+      receivedThrough: higher(before?.receivedThrough, marks.receivedThrough),
+      loadedThrough: higher(before?.loadedThrough, marks.loadedThrough),
     };
   }
 
   /** The position with what the other side has said since it was written. Loaded implies received. */
   withMarks(position: Position): Position {
     const upTo = (mark: Seq): Seq => seq(Math.min(mark, position.packedThrough));
-    const loadedThrough = higher(position.loadedThrough, upTo(this.#marks?.loadedThrough ?? seq(0)));
-    const receivedThrough = higher(
-      higher(position.receivedThrough, loadedThrough),
-      upTo(this.#marks?.receivedThrough ?? seq(0)),
-    );
+    const marks = this.#marks;
+    if (marks === null || marks.epoch !== position.epoch) return position;
+    const loadedThrough = higher(position.loadedThrough, upTo(marks.loadedThrough));
+    const receivedThrough = higher(higher(position.receivedThrough, loadedThrough), upTo(marks.receivedThrough));
     return { ...position, receivedThrough, loadedThrough };
   }
 
   /** Writes nothing when nothing is new. */
-  async flush(keep: number): Promise<void> {
+  async flush(kept: Kept): Promise<void> {
+    const said = this.#marks;
     const stored = readPosition(this.#connection);
     const marked = this.withMarks(stored);
     if (marked.receivedThrough !== stored.receivedThrough || marked.loadedThrough !== stored.loadedThrough) {
       this.#connection.immediate(() => writePosition(this.#connection, this.withMarks(readPosition(this.#connection))));
     }
-    await this.#inSteps(() => this.#drop(keep));
+    if (this.#marks === said) this.#marks = null; // a database restored under us has heard nothing
+    await this.#inSteps(() => this.#drop(kept));
     await this.#inSteps(() => this.#dropOtherEpochs());
   }
 
@@ -68,10 +72,11 @@ export class Outgoing {
   /**
    * The messages that were not received are written again under the new epoch's numbers, in steps, beside the old ones; the
    * last step makes the new epoch the epoch. A process killed before that has changed nothing: the copies are dropped, later.
+   * @throws DATABASE_BUSY when another process packed meanwhile, or took the copies for leftovers; nothing has changed then
    */
-  async beginEpoch(epoch: Epoch): Promise<void> {
+  async beginEpoch(epoch: Epoch, from: Epoch | null): Promise<boolean> {
     const old = this.withMarks(readPosition(this.#connection));
-    if (old.epoch === epoch) return;
+    if (old.epoch !== from) return old.epoch === epoch;
     await this.#inSteps(() => this.#dropOtherEpochs());
     const offset = old.receivedThrough;
     // The parts of a message that is still being packed move along.
@@ -79,6 +84,7 @@ export class Outgoing {
     let after = { seq: offset, part: 0 };
     let chain = CHAIN_START;
     let complete = CHAIN_START;
+    let copies = 0;
     await this.#inSteps(() => {
       const lines = this.#connection.snapshot(() => readLines(this.#connection, all, after, STEP_BYTES));
       const moved: PackedLine[] = [];
@@ -89,11 +95,17 @@ export class Outgoing {
         if (line.seq <= old.packedThrough) complete = chain;
         after = { seq: line.seq, part: line.part };
       }
+      copies += moved.length;
       if (moved.length > 0)
         this.#connection.immediate(() => moved.forEach((line) => storeLine(this.#connection, epoch, line)));
       return moved.length > 0;
     });
-    this.#connection.immediate(() =>
+    const begun = this.#connection.immediate(() => {
+      const now = readPosition(this.#connection);
+      if (now.epoch !== from) return false;
+      const same = now.packedThrough === old.packedThrough && now.open?.part === old.open?.part;
+      if (!same || this.#stored(epoch) !== copies)
+        throw new WaybillError("DATABASE_BUSY", `another process moved the lane of ${this.#connection.path} meanwhile`);
       writePosition(this.#connection, {
         epoch,
         packedThrough: seq(old.packedThrough - offset),
@@ -103,42 +115,54 @@ export class Outgoing {
         droppedThrough: seq(0),
         droppedChain: CHAIN_START,
         open: old.open && { ...old.open, chain },
-      }),
-    );
-    this.#marks = null;
+      });
+      return true;
+    });
+    if (begun) this.#marks = null;
     await this.#inSteps(() => this.#dropOtherEpochs());
+    return begun;
   }
 
-  /** One step of dropping loaded messages beyond the newest `keep`. @returns whether there may be more */
-  #drop(keep: number): boolean {
+  #stored(epoch: Epoch): number {
+    const sql = "select count(*) as n from waybill_message as m where m.epoch = ?";
+    return Number(this.#connection.statement(sql).get(epoch)?.["n"]);
+  }
+
+  /** One step of dropping loaded messages that are not to be kept. @returns whether there may be more */
+  #drop(kept: Kept): boolean {
     const position = readPosition(this.#connection);
-    const through = seq(Math.max(0, position.loadedThrough - keep));
-    if (position.epoch === null || through <= position.droppedThrough) return false;
-    const last = this.#lastWithin(position.epoch, through);
+    if (position.epoch === null || position.loadedThrough <= position.droppedThrough) return false;
+    const last = this.#lastOfStep(position.epoch, position.loadedThrough, kept);
+    if (last === null) return false;
     const chain = chainAfter(this.#connection, position, last);
     this.#connection.immediate(() => {
       this.#connection.statement("delete from waybill_message where epoch = ? and seq <= ?").run(position.epoch, last);
       writePosition(this.#connection, { ...readPosition(this.#connection), droppedThrough: last, droppedChain: chain });
     });
-    return last < through;
+    return true;
   }
 
-  /** The last message of a step: about STEP_BYTES from the oldest on, at least one message. */
-  #lastWithin(epoch: Epoch, through: Seq): Seq {
+  /**
+   * The last message of a step: about STEP_BYTES from the oldest on, at least one message; null when the oldest there is is to be
+   * kept. Beyond the newest `keep` nobody asks for the age.
+   */
+  #lastOfStep(epoch: Epoch, loadedThrough: Seq, { keep, since }: Kept): Seq | null {
     const rows = this.#connection
       .statement(
-        "select m.seq, length(m.bytes) as bytes from waybill_message as m where m.epoch = ? and m.seq <= ? order by m.seq, m.part",
+        `select m.seq, m.at, length(m.bytes) as bytes from waybill_message as m
+         where m.epoch = ? and m.seq <= ? order by m.seq, m.part`,
       )
-      .iterate(epoch, through);
+      .iterate(epoch, loadedThrough);
     let bytes = 0;
     let last: number | null = null;
     for (const row of rows) {
       const number = Number(row["seq"]);
-      if (last !== null && number !== last && bytes > STEP_BYTES) return seq(last);
+      const kept = number > loadedThrough - keep && !isBefore(row["at"], since);
+      if (kept || (last !== null && number !== last && bytes > STEP_BYTES)) return last === null ? null : seq(last);
       bytes += Number(row["bytes"]);
       last = number;
     }
-    return through;
+    return last === null ? null : seq(last);
   }
 
   #dropOtherEpochs(): boolean {

@@ -24,7 +24,9 @@ describe("pack", () => {
     till.app.exec("insert into item values (1, 'é', 12); update item set price = 12.5");
     const before = Date.now() - 1;
     expect(await till.pack()).toEqual({
+      epoch: "e1",
       packedThrough: 1,
+      receivedThrough: 0,
       packedMessages: 1,
       packedChanges: 2,
       more: false,
@@ -64,7 +66,7 @@ describe("pack", () => {
     await till.pack();
     const version = (): unknown => till.app.prepare("pragma data_version").get();
     const before = version();
-    await till.capture.acknowledge({ receivedThrough: seq(1), loadedThrough: seq(0) });
+    await till.capture.acknowledge({ epoch: epoch("e1"), receivedThrough: seq(1), loadedThrough: seq(0) });
     await till.capture.install({ role: "terminal", quietGapMs: 1_000, tables: ["item"] });
     await till.pack();
     await till.capture.resyncStep(10);
@@ -206,6 +208,7 @@ describe("acknowledgements", () => {
     return till;
   };
   const mark = (receivedThrough: number, loadedThrough: number) => ({
+    epoch: epoch("e1"),
     receivedThrough: seq(receivedThrough),
     loadedThrough: seq(loadedThrough),
   });
@@ -217,7 +220,7 @@ describe("acknowledgements", () => {
     till.reopen();
     expect(await till.capture.state()).toMatchObject({ receivedThrough: 0, loadedThrough: 0 });
     await till.capture.acknowledge(mark(4, 3));
-    await till.capture.flush({ keep: 1 });
+    await till.capture.flush({ keep: 1, since: null });
     till.reopen();
     const state = await till.capture.state();
     expect(state).toMatchObject({ receivedThrough: 4, loadedThrough: 3, oldest: 3, packedThrough: 5 });
@@ -225,7 +228,7 @@ describe("acknowledgements", () => {
     expect(lines.map((line) => line.seq)).toEqual([3, 4, 5]);
     expect(state.receivedChain).toEqual(lines[1]?.chain);
     await till.capture.acknowledge(mark(99, 99));
-    await till.capture.flush({ keep: 0 });
+    await till.capture.flush({ keep: 0, since: null });
     expect(await till.capture.state()).toMatchObject({
       receivedThrough: 5,
       loadedThrough: 5,
@@ -237,7 +240,7 @@ describe("acknowledgements", () => {
   test("are forgotten by rewind as far as the other side lost them", async () => {
     using till = await sent();
     await till.capture.acknowledge(mark(5, 4));
-    await till.capture.flush({ keep: 3 });
+    await till.capture.flush({ keep: 3, since: null });
     const lines = await till.capture.lines({ seq: seq(0), part: 0 }, 1e6);
     await till.capture.rewind(seq(2));
     expect(await till.capture.state()).toMatchObject({
@@ -263,15 +266,15 @@ describe("beginEpoch", () => {
     fill(till, 100, 2_100, "y".repeat(1_000));
     const limits = { ...LIMITS, partBytes: 50_000, lockMs: 0 };
     expect((await till.capture.pack(limits)).more).toBe(true); // message 4 has some of its parts
-    await till.capture.acknowledge({ receivedThrough: seq(1), loadedThrough: seq(1) });
-    await till.capture.beginEpoch(epoch("e2"));
+    await till.capture.acknowledge({ epoch: epoch("e1"), receivedThrough: seq(1), loadedThrough: seq(1) });
+    await till.capture.beginEpoch(epoch("e2"), epoch("e1"));
     till.reopen();
     expect(await till.capture.state()).toMatchObject({ epoch: "e2", packedThrough: 2, receivedThrough: 0, oldest: 1 });
     await till.pack(limits);
     const lines = await till.capture.lines({ seq: seq(0), part: 0 }, 1e9);
     expect(chainIsWhole(lines)).toBe(true);
     expect(await numbers(till)).toEqual([1, 1, 2_001]);
-    await till.capture.beginEpoch(epoch("e2"));
+    await till.capture.beginEpoch(epoch("e2"), epoch("e1"));
     expect((await till.capture.state()).packedThrough).toBe(3);
   });
 });

@@ -6,7 +6,7 @@ import { newTraceparent } from "../../../observe/trace-context.ts";
 import type { PackedLine, PackLimits } from "../../port.ts";
 import type { Connection } from "../connection.ts";
 import { allRows, oneRow } from "../rows.ts";
-import { Encoder } from "./encode.ts";
+import { Encoder, type OutboxRow } from "./encode.ts";
 import { LineWriter, refusedLine } from "./lines.ts";
 import { readPosition, storeLine, writePosition, type Position } from "./store.ts";
 import { straighten } from "./straighten.ts";
@@ -15,7 +15,8 @@ import { widthOf } from "./tables.ts";
 /**
  * Turns outbox rows into messages. SQLite gives no transaction ids, but its writers take turns: what one read snapshot shows
  * of the outbox ends at a transaction's end. So all that a snapshot shows may become one message; a message never
- * ends elsewhere, but for the two places of a backlog where a transaction's end is as good as certain (`quietGapMs`, waybill_cut).
+ * ends elsewhere, but for the two places of a backlog where a transaction's end is as good as certain (`quietGapMs`, waybill_cut),
+ * and within a page of rows as they are, which are nobody's transaction: such a message is never in parts.
  *
  * A step reads and writes JSON under a read snapshot, which hinders no writer, and then stores what it made and deletes the
  * rows it was made of in one short write transaction. A message of many steps is stored part by part; `open` in the position
@@ -89,12 +90,20 @@ export class Packer {
       chain: position.chain,
       trace: newTraceparent(this.#runtime.random),
     };
-    const { rows, ended } = this.#take(encoder, top, quietGapMs, position.open !== null);
+    const taken = this.#take(encoder, top, quietGapMs, position.open !== null);
+    const writer = new LineWriter({ ...open, seq: number }, limits.partBytes);
+    let { rows, ended } = taken;
+    if (position.open === null && rows.every(isAsItIs)) {
+      // In parts a page could neither go ahead of what waits for its rows nor be loaded together with it.
+      const full = rows.findIndex((row) => !writer.addIfFits(encoder.change(row), row.at));
+      if (full > 0) rows = rows.slice(0, full);
+      ended = true;
+    } else {
+      for (const row of straighten(rows, encoder)) writer.add(encoder.change(row), row.at);
+    }
     const through = rows.at(-1)?.id;
     if (through === undefined)
       throw new WaybillError("INTERNAL", `waybill_outbox has lost the rows of message ${number}`);
-    const writer = new LineWriter({ ...open, seq: number }, limits.partBytes);
-    for (const row of straighten(rows, encoder)) writer.add(encoder.change(row), row.at);
     if (ended) writer.end();
     else writer.pause();
     const to: Position = ended
@@ -221,6 +230,9 @@ export class Packer {
     return ids;
   }
 }
+
+/** A row as it is, put there by a resync, not by the application: it stands for itself, and a message may end behind it. */
+const isAsItIs = ({ op }: OutboxRow): boolean => op === "upsert";
 
 export type PackedStep = { readonly messages: number; readonly changes: number; readonly more: boolean };
 type Step = {

@@ -36,7 +36,7 @@ export class Till implements Disposable {
 
   async start(plan: Partial<CapturePlan> & Pick<CapturePlan, "tables">): Promise<void> {
     await this.capture.install({ role: "terminal", quietGapMs: 1_000, ...plan });
-    await this.capture.beginEpoch(epoch("e1"));
+    await this.capture.beginEpoch(epoch("e1"), null);
   }
 
   /** As after a kill: whatever was only in memory is gone. */

@@ -110,8 +110,7 @@ export function alertRoutes({ ledger, alerts }: HubApiParts): readonly Route[] {
         faults: ["NOT_FOUND", "STATE_CONFLICT"],
       },
       seeCall,
-      async ({ caller: { actor }, params, body }) =>
-        json(200, await ledger.alerts.see(params["id"] ?? "", actor, body.note)),
+      async ({ caller: { by }, params, body }) => json(200, await ledger.alerts.see(params["id"] ?? "", by, body.note)),
     ),
     jsonRoute(
       "operator",

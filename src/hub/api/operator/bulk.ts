@@ -32,8 +32,8 @@ export function bulkRoutes({ ledger: { bulks } }: HubApiParts): readonly Route[]
         faults: [],
       },
       previewCall,
-      async ({ caller: { actor }, body }) =>
-        json(201, { bulk: await bulks.preview(body.verb, filterOf(body.filter), actor) }),
+      async ({ caller: { by }, body }) =>
+        json(201, { bulk: await bulks.preview(body.verb, filterOf(body.filter), by) }),
     ),
     route(
       "operator",
@@ -76,8 +76,7 @@ export function bulkRoutes({ ledger: { bulks } }: HubApiParts): readonly Route[]
         faults: ["NOT_FOUND", "STATE_CONFLICT"],
       },
       reasonCall,
-      async ({ caller: { actor }, params, body }) =>
-        json(200, { bulk: await bulks.start(idOf(params), actor, body.reason) }),
+      async ({ caller: { by }, params, body }) => json(200, { bulk: await bulks.start(idOf(params), by, body.reason) }),
     ),
     jsonRoute(
       "operator",
@@ -89,8 +88,8 @@ export function bulkRoutes({ ledger: { bulks } }: HubApiParts): readonly Route[]
         faults: ["NOT_FOUND", "STATE_CONFLICT"],
       },
       reasonCall,
-      async ({ caller: { actor }, params, body }) =>
-        json(200, { bulk: await bulks.cancel(idOf(params), actor, body.reason) }),
+      async ({ caller: { by }, params, body }) =>
+        json(200, { bulk: await bulks.cancel(idOf(params), by, body.reason) }),
     ),
   ];
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { WaybillError } from "../../../base/errors.ts";
-import { terminalId, type Actor } from "../../../base/ids.ts";
+import { terminalId, type By } from "../../../base/ids.ts";
 import { later } from "../../../base/clock.ts";
 import { tags } from "../../../wire/calls.ts";
 import type { Gatekeeper } from "../auth.ts";
@@ -33,11 +33,11 @@ export function enrolRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): readonl
         faults: [],
       },
       tokenCall,
-      async ({ caller: { actor }, body }) => {
+      async ({ caller: { by }, body }) => {
         const token = newSecret(runtime.random);
         const validMs = body.validMinutes * 60_000;
         const terminal = body.terminal === undefined ? null : terminalId(body.terminal);
-        await ledger.terminals.createToken(secretHash(token), { terminal, tags: body.tags, validMs, by: actor });
+        await ledger.terminals.createToken(secretHash(token), { terminal, tags: body.tags, validMs, by });
         return json(201, { token, expiresAt: later(runtime.clock.now(), validMs) });
       },
     ),
@@ -50,10 +50,10 @@ export function enrolRoutes(parts: HubApiParts, gatekeeper: Gatekeeper): readonl
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
-      async ({ caller: { actor }, params }) => {
+      async ({ caller: { by }, params }) => {
         const id = terminalId(params["id"] ?? "");
         if (!(await ledger.terminals.get(id))) throw new WaybillError("NOT_FOUND", `there is no terminal ${id}`);
-        await revoke(parts, gatekeeper, id, actor);
+        await revoke(parts, gatekeeper, id, by);
         return json(200, { terminal: await ledger.terminals.get(id) });
       },
     ),
@@ -64,7 +64,7 @@ async function revoke(
   { ledger }: HubApiParts,
   gatekeeper: Gatekeeper,
   id: ReturnType<typeof terminalId>,
-  by: Actor,
+  by: By,
 ): Promise<void> {
   await ledger.terminals.revoke(id, by);
   gatekeeper.forget(id);

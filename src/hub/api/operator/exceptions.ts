@@ -64,7 +64,7 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
       },
     ),
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/exception-groups",
@@ -73,9 +73,10 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
         answer: { status: 200 },
         faults: [],
       },
-      async ({ request }) => {
+      async ({ caller: { sight }, request }) => {
         const { limit, ...filter } = queryOf(groupsQuery, request);
-        return json(200, { groups: await ledger.exceptions.groups(filterOf(filter), limit) });
+        const groups = await ledger.exceptions.groups(filterOf(filter), limit);
+        return json(200, { groups: groups.map(sight.group) });
       },
     ),
     route(
@@ -99,7 +100,8 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
         const last = revisions.find(({ n }) => n === exception.revision)?.line ?? null;
         const edits = revisions.map(({ line, ...made }) => ({ ...made, line: Buffer.from(line).toString("utf8") }));
         const centre = await centreRows(parts, at, last);
-        return json(200, { exception, payload, events, waiting, revisions: edits, centre });
+        const traceLink = parts.settings.tracing?.link ?? null;
+        return json(200, { exception, payload, events, waiting, revisions: edits, centre, traceLink });
       },
     ),
     jsonRoute(
@@ -129,7 +131,7 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
         faults: ["NOT_FOUND", "STATE_CONFLICT", "SETS_CHANGED", ...LOADING_FAULTS],
       },
       requeueCall,
-      async ({ caller: { actor }, params, body, text }) => {
+      async ({ caller: { by }, params, body, text }) => {
         const at = placeOf(params);
         const revision = revisionOf(body.payload, at.seq, text);
         if (revision !== null && parts.central) {
@@ -137,7 +139,7 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
           const { fault } = await rehearse(parts, at, revision, true);
           if (fault) throw new WaybillError(fault.code, `the dry run of this edit was refused: ${fault.detail}`);
         }
-        await ledger.exceptions.requeue(at.lane, at.seq, actor, body.reason, revision, body.basedOn);
+        await ledger.exceptions.requeue(at.lane, at.seq, by, body.reason, revision, body.basedOn);
         wake.received();
         return json(200, { exception: await ledger.exceptions.get(at.lane, at.seq) });
       },
@@ -152,9 +154,9 @@ export function exceptionRoutes(parts: HubApiParts): readonly Route[] {
         faults: ["NOT_FOUND", "STATE_CONFLICT"],
       },
       discardCall,
-      async ({ caller: { actor }, params, body }) => {
+      async ({ caller: { by }, params, body }) => {
         const at = placeOf(params);
-        await ledger.exceptions.discard(at.lane, at.seq, actor, body.reason);
+        await ledger.exceptions.discard(at.lane, at.seq, by, body.reason);
         wake.received();
         return json(200, { exception: await ledger.exceptions.get(at.lane, at.seq) });
       },

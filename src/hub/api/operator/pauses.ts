@@ -69,8 +69,8 @@ export function pauseRoutes({ ledger, settings, wake, breaker }: HubApiParts): r
         faults: ["NOT_FOUND", "STATE_CONFLICT"],
       },
       call,
-      async ({ caller: { actor }, body }) => {
-        await ledger.pauses.pause(await scopeOf(body), actor, body.reason);
+      async ({ caller: { by }, body }) => {
+        await ledger.pauses.pause(await scopeOf(body), by, body.reason);
         return json(200, await state());
       },
     ),
@@ -84,8 +84,8 @@ export function pauseRoutes({ ledger, settings, wake, breaker }: HubApiParts): r
         faults: ["NOT_FOUND"],
       },
       call,
-      async ({ caller: { actor }, body }) => {
-        await ledger.pauses.resume(await scopeOf(body), actor, body.reason);
+      async ({ caller: { by }, body }) => {
+        await ledger.pauses.resume(await scopeOf(body), by, body.reason);
         wake.received();
         return json(200, await state());
       },

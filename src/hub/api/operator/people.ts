@@ -46,8 +46,8 @@ export function peopleRoutes({ ledger: { access }, runtime }: HubApiParts): read
         faults: ["NAME_TAKEN"],
       },
       newOperator,
-      async ({ caller: { actor }, body }) => {
-        await access.addOperator(body.name, body.role, await passwordHash(body.password, runtime.random), actor);
+      async ({ caller: { by }, body }) => {
+        await access.addOperator(body.name, body.role, await passwordHash(body.password, runtime.random), by);
         return json(201, { name: body.name });
       },
     ),
@@ -61,15 +61,11 @@ export function peopleRoutes({ ledger: { access }, runtime }: HubApiParts): read
         faults: ["NOT_FOUND", "LAST_ADMIN"],
       },
       changedOperator,
-      async ({ caller: { actor }, params, body }) => {
+      async ({ caller: { by }, params, body }) => {
         const name = params["name"] ?? "";
         const password =
           body.password === undefined ? {} : { password: await passwordHash(body.password, runtime.random) };
-        await access.changeOperator(
-          name,
-          { ...(body.role === undefined ? {} : { role: body.role }), ...password },
-          actor,
-        );
+        await access.changeOperator(name, { ...(body.role === undefined ? {} : { role: body.role }), ...password }, by);
         return done(name);
       },
     ),
@@ -82,8 +78,8 @@ export function peopleRoutes({ ledger: { access }, runtime }: HubApiParts): read
         answer: { status: 200 },
         faults: ["NOT_FOUND", "LAST_ADMIN"],
       },
-      async ({ caller: { actor }, params }) => {
-        await access.removeOperator(params["name"] ?? "", actor);
+      async ({ caller: { by }, params }) => {
+        await access.removeOperator(params["name"] ?? "", by);
         return done(params["name"] ?? "");
       },
     ),
@@ -124,10 +120,10 @@ export function peopleRoutes({ ledger: { access }, runtime }: HubApiParts): read
         faults: ["NAME_TAKEN"],
       },
       newToken,
-      async ({ caller: { actor }, body: { name, role: given, validDays } }) => {
+      async ({ caller: { by }, body: { name, role: given, validDays } }) => {
         const token = newSecret(runtime.random);
         const validMs = validDays === null ? null : validDays * DAY_MS;
-        await access.addToken({ hash: secretHash(token), name, role: given, validMs }, actor);
+        await access.addToken({ hash: secretHash(token), name, role: given, validMs }, by);
         return json(201, { name, token, expiresAt: validMs === null ? null : later(runtime.clock.now(), validMs) });
       },
     ),
@@ -140,8 +136,8 @@ export function peopleRoutes({ ledger: { access }, runtime }: HubApiParts): read
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
-      async ({ caller: { actor }, params }) => {
-        await access.revokeToken(params["name"] ?? "", actor);
+      async ({ caller: { by }, params }) => {
+        await access.revokeToken(params["name"] ?? "", by);
         return done(params["name"] ?? "");
       },
     ),

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { instant } from "../../../base/clock.ts";
 import { WaybillError } from "../../../base/errors.ts";
 import { terminalId } from "../../../base/ids.ts";
 import { newUlid } from "../../../base/runtime.ts";
-import type { Difference, Reconcile } from "../../../ledger/reconciles.ts";
+import type { Difference, Reconcile, ReconcilePlace } from "../../../ledger/reconciles.ts";
 import { reconcilable } from "../../reconcile/plan.ts";
 import { json } from "../http.ts";
 import type { HubApiParts } from "../parts.ts";
@@ -13,6 +14,12 @@ const reason = z.string().trim().min(1).max(1_000).describe("why; kept in the au
 const listQuery = z.object({
   terminal: z.string().optional().describe("of this terminal only"),
   limit: count(20, 200),
+  before: z
+    .string()
+    .regex(/^\d{1,15}\/.{1,200}$/)
+    .transform((text): ReconcilePlace => ({ orderedAt: instant(parseInt(text, 10)), id: text.replace(/^\d+\//, "") }))
+    .optional()
+    .describe("`next` of the page before; not with `terminal`, of which only the newest are kept"),
 });
 const differencesQuery = z.object({
   after: z.coerce.number().int().min(0).default(0).describe("number of the last difference of the page before"),
@@ -49,7 +56,7 @@ export function reconcileRoutes({ ledger, settings, runtime, wake }: HubApiParts
   const newId = (): string => newUlid(runtime.clock.now(), runtime.random);
   return [
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/reconciles",
@@ -58,15 +65,19 @@ export function reconcileRoutes({ ledger, settings, runtime, wake }: HubApiParts
         answer: { status: 200 },
         faults: [],
       },
-      async ({ request }) => {
-        const { terminal, limit } = queryOf(listQuery, request);
-        return json(200, {
-          reconciles: await reconciles.list(terminal === undefined ? null : terminalId(terminal), limit),
-        });
+      async ({ caller: { sight }, request }) => {
+        const { terminal, limit, before = null } = queryOf(listQuery, request);
+        const found =
+          terminal === undefined
+            ? await reconciles.newest(limit, before)
+            : await reconciles.list(terminalId(terminal), limit);
+        const last = terminal === undefined && found.length === limit ? found.at(-1) : undefined;
+        const next = last === undefined ? null : `${last.orderedAt}/${last.id}`;
+        return json(200, { reconciles: found.map(sight.reconcile), next, tables: reconcilable(settings) });
       },
     ),
     route(
-      "operator",
+      "viewer",
       {
         method: "GET",
         path: "/api/reconciles/{id}",
@@ -75,12 +86,12 @@ export function reconcileRoutes({ ledger, settings, runtime, wake }: HubApiParts
         answer: { status: 200 },
         faults: ["NOT_FOUND"],
       },
-      async ({ params, request }) => {
+      async ({ caller: { sight }, params, request }) => {
         const { after, limit } = queryOf(differencesQuery, request);
         const found = await known(params["id"] ?? "");
         const differences = await reconciles.differences(found.id, after, limit);
         const next = differences.length < limit ? null : (differences.at(-1)?.n ?? null);
-        return json(200, { ...found, differences, next });
+        return json(200, { ...sight.reconcile(found), differences: differences.map(sight.difference), next });
       },
     ),
     jsonRoute(
@@ -93,7 +104,7 @@ export function reconcileRoutes({ ledger, settings, runtime, wake }: HubApiParts
         faults: ["NOT_FOUND", "STATE_CONFLICT", "TABLE_UNKNOWN"],
       },
       orderCall,
-      async ({ caller: { actor }, params, body }) => {
+      async ({ caller: { by }, params, body }) => {
         const id = terminalId(params["id"] ?? "");
         if ((await ledger.terminals.get(id))?.state !== "enrolled")
           throw new WaybillError("NOT_FOUND", `terminal ${id} is not enrolled`);
@@ -102,7 +113,7 @@ export function reconcileRoutes({ ledger, settings, runtime, wake }: HubApiParts
         if (unknown !== undefined)
           throw new WaybillError("TABLE_UNKNOWN", `table ${unknown} is not one of ${all.join(", ")}`);
         const work = { kind: "compare" as const, tables: body.tables ?? null, mend: body.mend };
-        const ordered = await reconciles.order(newId(), id, work, actor, body.reason);
+        const ordered = await reconciles.order(newId(), id, work, by, body.reason);
         wake.ordered?.();
         return json(202, ordered);
       },
@@ -117,14 +128,14 @@ export function reconcileRoutes({ ledger, settings, runtime, wake }: HubApiParts
         faults: ["NOT_FOUND", "STATE_CONFLICT"],
       },
       repairCall,
-      async ({ caller: { actor }, params, body }) => {
+      async ({ caller: { by }, params, body }) => {
         const found = await known(params["id"] ?? "");
         if (found.work.kind !== "compare" || found.state !== "done")
           throw new WaybillError("STATE_CONFLICT", `${found.id} is no comparison that is done: it is ${found.state}`);
         if (body.preview) return json(200, await previewOf(found));
         const { numbers = null, removals } = body;
         const work = { kind: "repair" as const, of: found.id, numbers, removals };
-        const ordered = await reconciles.order(newId(), found.terminal, work, actor, body.reason);
+        const ordered = await reconciles.order(newId(), found.terminal, work, by, body.reason);
         wake.ordered?.();
         return json(202, ordered);
 
@@ -150,9 +161,9 @@ export function reconcileRoutes({ ledger, settings, runtime, wake }: HubApiParts
         faults: ["NOT_FOUND", "STATE_CONFLICT"],
       },
       cancelCall,
-      async ({ caller: { actor }, params, body }) => {
+      async ({ caller: { by }, params, body }) => {
         const id = params["id"] ?? "";
-        await reconciles.cancel(id, actor, body.reason);
+        await reconciles.cancel(id, by, body.reason);
         return json(200, await known(id));
       },
     ),

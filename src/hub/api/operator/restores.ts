@@ -50,9 +50,9 @@ export function restoreRoutes({ ledger }: HubApiParts): readonly Route[] {
         faults: ["NOT_FOUND"],
       },
       allowCall,
-      async ({ caller: { actor }, params, body }) => {
+      async ({ caller: { by }, params, body }) => {
         const id = terminalId(params["id"] ?? "");
-        await ledger.restores.allow(id, body.install, actor, body.reason);
+        await ledger.restores.allow(id, body.install, by, body.reason);
         return json(200, { asks: await ledger.restores.asks(id, 100) });
       },
     ),
@@ -66,9 +66,9 @@ export function restoreRoutes({ ledger }: HubApiParts): readonly Route[] {
         faults: ["STATE_CONFLICT"],
       },
       settleCall,
-      async ({ caller: { actor }, params, body }) => {
+      async ({ caller: { by }, params, body }) => {
         const id = terminalId(params["id"] ?? "");
-        if (!(await ledger.restores.settled(id, actor, body.reason)))
+        if (!(await ledger.restores.settled(id, by, body.reason)))
           throw new WaybillError("STATE_CONFLICT", `terminal ${id} is not restored`);
         return json(200, { restored: [] });
       },

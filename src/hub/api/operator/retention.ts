@@ -35,7 +35,7 @@ export function retentionRoutes(parts: HubApiParts): readonly Route[] {
         faults: ["STATE_CONFLICT"],
       },
       passCall,
-      async ({ caller: { actor } }) => json(202, { pass: await retention.begin(actor) }),
+      async ({ caller: { by } }) => json(202, { pass: await retention.begin(by) }),
     ),
   ];
 }

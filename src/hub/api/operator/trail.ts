@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { actor, terminalId } from "../../../base/ids.ts";
-import type { EventFilter } from "../../../ledger/port.ts";
+import type { EventFilter } from "../../../ledger/trail.ts";
 import { auditFile } from "../audit-file.ts";
 import { json } from "../http.ts";
 import type { HubApiParts } from "../parts.ts";
 import { queryOf, route, type Route } from "../route.ts";
 import { traceAnywhere, traceMessages } from "../trace.ts";
 import { standstillOf, type Standstill } from "../waits.ts";
-import { count, time } from "./query.ts";
+import { count, tagsText, time } from "./query.ts";
 
 const eventFilterQuery = {
   since: time.optional(),
@@ -37,13 +37,7 @@ const eventsQuery = z.object({
 const auditQuery = z.object({ format: z.enum(["ndjson", "csv"]).default("ndjson"), ...eventFilterQuery });
 const findQuery = z.object({
   value: z.string().min(1).max(1_000).describe("a value of a searchable column, such as a receipt number"),
-  tag: z
-    .string()
-    .max(200)
-    .transform((text) => text.split(",").map((pair) => pair.split(":", 2)))
-    .refine((pairs) => pairs.every((pair) => pair.length === 2), "must look like `store:014`, with commas between")
-    .default([])
-    .describe("tags the terminal has: `store:014`"),
+  tag: tagsText.describe("tags the terminal has: `store:014`"),
   at: z.string().trim().min(1).max(200).optional().describe("a terminal, or the value of any of its tags: `014`"),
 });
 
@@ -81,7 +75,7 @@ export function trailRoutes({ ledger, settings, breaker }: HubApiParts): readonl
       async ({ caller: { sight }, request }) => {
         const { limit, before, ...filter } = queryOf(eventsQuery, request);
         const { events, next } = await ledger.trail.newest(eventFilterOf(filter), limit, before ?? null);
-        return json(200, { events: events.map(sight.event), next });
+        return json(200, { events: events.map(sight.event), next, traceLink });
       },
     ),
     route(
@@ -95,8 +89,7 @@ export function trailRoutes({ ledger, settings, breaker }: HubApiParts): readonl
         faults: ["NOT_FOUND"],
       },
       async ({ caller: { sight }, request }) => {
-        const { value, tag, at = null } = queryOf(findQuery, request);
-        const tags = Object.fromEntries(tag) as Record<string, string>;
+        const { value, tag: tags, at = null } = queryOf(findQuery, request);
         return json(200, { ...(await traceAnywhere(ledger, value, tags, at, sight, await standstill())), traceLink });
       },
     ),

@@ -1,0 +1,2 @@
+-- Nothing: one process has this ledger, and remembers by itself that it compared the update log with the centre. The forms of both
+-- stores have the same numbers.

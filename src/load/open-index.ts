@@ -1,0 +1,227 @@
+import type { LaneName, Seq } from "../base/ids.ts";
+import type { KeySets } from "../ledger/key-sets.ts";
+import type { Touched } from "./sets.ts";
+import { ValuePool } from "./value-pool.ts";
+
+/** The exception a message waits behind, and the row (or value) they share. */
+export type Blocker = { readonly lane: LaneName; readonly seq: Seq; readonly on: string };
+
+/**
+ * Who waits (DESIGN §4.6): message m waits behind the earlier exception x iff W(m) meets W(x), where sums do not conflict
+ * with each other; or one of the two deletes a row that the other names: D(m) meets R(x), or R(m) meets D(x). (The latter: a
+ * parent that x deletes and m names was made again in between. While x is open the old parent is still there, and a child of
+ * it would keep x from ever being loaded.) A message refused for a missing parent also waits behind the x that creates it.
+ * Two messages that only name the same parent never wait. An exception whose sets are not known conflicts with everything.
+ *
+ * Kept as an index by text, so that a lane with a thousand exceptions asks as fast as one with a single one.
+ */
+export class OpenIndex {
+  readonly #writes = new TextIndex();
+  readonly #adds = new TextIndex();
+  readonly #creates = new TextIndex();
+  readonly #deletes = new TextIndex();
+  readonly #parents = new TextIndex();
+  /** What all that ever was here writes. */
+  readonly pool = new ValuePool();
+  readonly #unknown = new Map<string, Opened>();
+  readonly #all = new Map<string, Opened>();
+  readonly #lanes = new Map<LaneName, number>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** Adds an exception. Lanes must be met in the order of their epochs; within a lane any order will do. */
+  open(lane: LaneName, seq: Seq, sets: KeySets | null): void {
+    this.close(lane, seq);
+    const opened: Opened = { lane, seq, sets, rank: this.#rankOf(lane) };
+    this.#all.set(nameOf(lane, seq), opened);
+    this.pool.add(sets);
+    if (sets) for (const [index, texts] of this.#entries(sets)) index.add(texts, opened);
+    else this.#unknown.set(nameOf(lane, seq), opened);
+  }
+
+  /** It was loaded or discarded: nobody waits for it any more. */
+  close(lane: LaneName, seq: Seq): void {
+    const opened = this.#all.get(nameOf(lane, seq));
+    if (!opened) return;
+    this.#all.delete(nameOf(lane, seq));
+    this.#unknown.delete(nameOf(lane, seq));
+    if (opened.sets) for (const [index, texts] of this.#entries(opened.sets)) index.remove(texts, opened);
+  }
+
+  /**
+   * The earliest exception before this message that it waits behind, or null. The earliest, because all that wait for it are
+   * then freed together. @param but messages of its own lane that do not count
+   */
+  blocker(lane: LaneName, seq: Seq, touched: Touched, but: ReadonlySet<Seq> = NOBODY): Blocker | null {
+    const search = new Search(this.#rankOf(lane), seq, but);
+    for (const opened of this.#unknown.values()) search.consider(opened, "rows that are not known");
+    search.among(this.#writes, touched.writes);
+    search.among(this.#writes, touched.adds);
+    search.among(this.#adds, touched.writes);
+    search.among(this.#parents, touched.deletes);
+    search.among(this.#deletes, touched.parents);
+    return search.found();
+  }
+
+  /** The earliest exception before this message that creates one of the parents it names, or null. */
+  creator(lane: LaneName, seq: Seq, touched: { readonly parents: Iterable<string> }): Blocker | null {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#creates, touched.parents);
+    return search.found();
+  }
+
+  /** The earliest exception before this message that makes one of the rows it makes, or null. */
+  maker(lane: LaneName, seq: Seq, touched: Touched): Blocker | null {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#creates, touched.creates);
+    return search.found();
+  }
+
+  /** The earliest exception before this message that adds to one of the sums it adds to, or null. @param but as for `blocker` */
+  adder(lane: LaneName, seq: Seq, touched: Touched, but: ReadonlySet<Seq> = NOBODY): Blocker | null {
+    const search = new Search(this.#rankOf(lane), seq, but);
+    search.among(this.#adds, touched.adds);
+    return search.found();
+  }
+
+  /** Does the message make a parent that an exception before it names? */
+  needs(lane: LaneName, seq: Seq, touched: Touched): boolean {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#parents, touched.creates);
+    return search.found() !== null;
+  }
+
+  /** Must the message be tried after those here, whatever becomes of them? Wider than waiting: it may need a row that they create. */
+  follows(lane: LaneName, seq: Seq, touched: Touched): boolean {
+    const search = new Search(this.#rankOf(lane), seq);
+    search.among(this.#creates, touched.parents);
+    return search.found() !== null || this.blocker(lane, seq, touched) !== null;
+  }
+
+  /** Whether a change of these sets could follow anything here at all, wherever it stands: quick, and never a no too much. */
+  mayMeet({ writes, adds, parents, deletes }: KeySets): boolean {
+    return (
+      this.#unknown.size > 0 ||
+      this.#writes.hasAny(writes) ||
+      this.#adds.hasAny(writes) ||
+      this.#writes.hasAny(adds) ||
+      this.#creates.hasAny(parents) ||
+      this.#deletes.hasAny(parents) ||
+      this.#parents.hasAny(deletes)
+    );
+  }
+
+  #rankOf(lane: LaneName): number {
+    let rank = this.#lanes.get(lane);
+    if (rank === undefined) this.#lanes.set(lane, (rank = this.#lanes.size));
+    return rank;
+  }
+  #entries(sets: KeySets): [TextIndex, readonly string[]][] {
+    return [
+      [this.#writes, sets.writes],
+      [this.#adds, sets.adds],
+      [this.#creates, sets.creates],
+      [this.#deletes, sets.deletes],
+      [this.#parents, sets.parents],
+    ];
+  }
+}
+
+const NOBODY: ReadonlySet<Seq> = new Set();
+
+type Opened = { readonly lane: LaneName; readonly seq: Seq; readonly sets: KeySets | null; readonly rank: number };
+const nameOf = (lane: LaneName, seq: Seq): string => `${lane}/${seq}`;
+const byPlace = (a: Opened, b: Opened): number => a.rank - b.rank || a.seq - b.seq;
+
+class TextIndex {
+  /** Mostly one alone, else in order. */
+  readonly #by = new Map<string, Opened | Opened[]>();
+  /** Not taken in yet: most lanes are known by their pool not to be met, and most messages delete nothing. */
+  #added: { readonly texts: readonly string[]; readonly opened: Opened }[] = [];
+
+  add(texts: readonly string[], opened: Opened): void {
+    if (texts.length > 0) this.#added.push({ texts, opened });
+  }
+  remove(texts: readonly string[], opened: Opened): void {
+    const by = this.#taken();
+    for (const text of texts) {
+      const known = by.get(text);
+      if (known === opened) by.delete(text);
+      else if (isList(known)) {
+        const rest = known.filter((other) => other !== opened);
+        if (rest.length > 0) by.set(text, rest);
+        else by.delete(text);
+      }
+    }
+  }
+  /** Of those that hold the text the earliest that is not left out. */
+  first(text: string, isLeftOut: (opened: Opened) => boolean): Opened | undefined {
+    const known = this.#taken().get(text);
+    if (isList(known)) return known.find((each) => !isLeftOut(each));
+    return known && !isLeftOut(known) ? known : undefined;
+  }
+  hasAny(texts: readonly string[]): boolean {
+    if (texts.length === 0) return false;
+    const by = this.#taken();
+    if (by.size === 0) return false;
+    for (const text of texts) if (by.has(text)) return true;
+    return false;
+  }
+
+  #taken(): Map<string, Opened | Opened[]> {
+    const by = this.#by;
+    if (this.#added.length === 0) return by;
+    for (const { texts, opened } of this.#added) {
+      for (const text of texts) {
+        const known = by.get(text);
+        if (known === undefined) by.set(text, opened);
+        else if (isList(known)) takeIn(known, opened);
+        else by.set(text, byPlace(known, opened) <= 0 ? [known, opened] : [opened, known]);
+      }
+    }
+    this.#added = [];
+    return by;
+  }
+}
+const isList = (known: Opened | Opened[] | undefined): known is Opened[] => Array.isArray(known);
+
+/** They come in order nearly always; a thousand that wait on one row are not copied for each of them. */
+function takeIn(list: Opened[], opened: Opened): void {
+  const last = list.at(-1);
+  list.push(opened);
+  if (last && byPlace(last, opened) > 0) list.sort(byPlace);
+}
+
+/** Finds the earliest of several candidates that come before one place. */
+class Search {
+  #best: Opened | null = null;
+  #on = "";
+  readonly #rank: number;
+  readonly #seq: Seq;
+  readonly #but: ReadonlySet<Seq>;
+
+  constructor(rank: number, seq: Seq, but = NOBODY) {
+    this.#rank = rank;
+    this.#seq = seq;
+    this.#but = but;
+  }
+  among(index: TextIndex, texts: Iterable<string>): void {
+    for (const text of texts) {
+      const opened = index.first(text, this.#isLeftOut);
+      if (opened) this.consider(opened, text);
+    }
+  }
+  readonly #isLeftOut = ({ rank, seq }: Opened): boolean => rank === this.#rank && this.#but.has(seq);
+  consider(opened: Opened, on: string): void {
+    if (this.#isLeftOut(opened)) return;
+    if ((opened.rank - this.#rank || opened.seq - this.#seq) >= 0) return;
+    if (this.#best && byPlace(this.#best, opened) <= 0) return;
+    this.#best = opened;
+    this.#on = on;
+  }
+  found(): Blocker | null {
+    return this.#best && { lane: this.#best.lane, seq: this.#best.seq, on: this.#on };
+  }
+}

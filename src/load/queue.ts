@@ -1,0 +1,105 @@
+import type { LaneWork } from "./lane-work.ts";
+import { Loading, type Trial } from "./message.ts";
+import { OpenIndex, type Blocker } from "./open-index.ts";
+import { pageAhead } from "./page.ts";
+import { ValuePool } from "./value-pool.ts";
+
+type Chosen = (message: Loading) => boolean;
+export const NOT_TRIED = { attempts: 0, fault: null };
+
+/**
+ * The new messages of a lane that nobody holds up, by when they are tried: first those tried `together`, then (together, too)
+ * those that were `put off`, and at last those `apart`, each alone. No message overtakes one that it must come after.
+ */
+export class Queue {
+  readonly lane: LaneWork;
+  together: readonly Loading[] = [];
+  readonly apart: Trial[] = [];
+  #putOff: readonly Loading[] = [];
+
+  private constructor(lane: LaneWork) {
+    this.lane = lane;
+  }
+
+  static async of(lane: LaneWork): Promise<Queue> {
+    const queue = new Queue(lane);
+    const free: Loading[] = [];
+    for (const whole of lane.prepared.messages) {
+      const behind = await blockerOf(lane, whole);
+      const ahead = behind && pageAhead(lane, whole);
+      const message = ahead ?? whole;
+      const route = behind && !ahead ? null : await lane.routes.pausedFor(message);
+      if (behind && !ahead) await lane.hold(whole, behind, NOT_TRIED);
+      else if (route !== null) await lane.holdFor(whole, route, NOT_TRIED);
+      else if (message instanceof Loading) free.push(message);
+      else queue.apart.push(message); // in parts: the only one of its claim
+    }
+    queue.together = free;
+    return queue;
+  }
+
+  /**
+   * Sets some apart, and lets some go after the others; both with all that must not overtake them.
+   * @param isLater asked of those that are not set apart
+   */
+  part(isApart: Chosen, isLater: Chosen = () => false): void {
+    if (!this.together.some((message) => isApart(message) || isLater(message))) return;
+    const values = new ValuePool(); // those here were free of all that was set apart before
+    const [apart, later] = [new Ahead(), new Ahead()];
+    const all = [...this.together, ...this.#putOff];
+    const before = this.together.length;
+    const [together, putOff]: [Loading[], Loading[]] = [[], []];
+    let at = 0;
+    for (const message of all) {
+      const isNew = at++ < before;
+      const mayFollow = message.mayBeIn(values);
+      if (isApart(message) || (mayFollow && apart.isBefore(message))) {
+        this.apart.push(message);
+        apart.add(message);
+      } else if (!isNew || isLater(message) || (mayFollow && later.isBefore(message))) {
+        putOff.push(message);
+        later.add(message);
+      } else {
+        together.push(message);
+        continue;
+      }
+      message.addTo(values);
+    }
+    this.together = together;
+    this.#putOff = putOff;
+  }
+
+  /** Is one that came before this message, but is tried after it, to add to a sum that this one adds to? */
+  isAddedToBefore({ seq, sets }: Loading): boolean {
+    return [...this.apart, ...this.#putOff].some(
+      (other) => other.seq < seq && other instanceof Loading && !other.sets.adds.isDisjointFrom(sets.adds),
+    );
+  }
+
+  /** Those tried together are done with; now it is the turn of those that were put off. */
+  goOn(): void {
+    this.together = this.#putOff;
+    this.#putOff = [];
+  }
+}
+
+/** Messages that others must not overtake. What they touch is worked out when it is asked for the first time, which is seldom. */
+class Ahead {
+  readonly #index = new OpenIndex();
+  #added: Loading[] = [];
+
+  add(message: Loading): void {
+    this.#added.push(message);
+  }
+  isBefore(message: Loading): boolean {
+    for (const { lane, seq, sets } of this.#added) this.#index.open(lane, seq, sets.sets());
+    this.#added = [];
+    return this.#index.size > 0 && this.#index.follows(message.lane, message.seq, message.sets);
+  }
+}
+
+/** The open exception that the message waits behind; null: none. */
+export async function blockerOf({ open }: LaneWork, message: Trial): Promise<Blocker | null> {
+  if (open.size === 0 || (message instanceof Loading && !message.mayMeet(open))) return null;
+  return open.blocker(message.lane, message.seq, await message.touched());
+}
