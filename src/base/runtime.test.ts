@@ -76,6 +76,16 @@ describe("a ULID", () => {
       }),
     );
   });
+  test("sorts behind the one it comes after, in the same millisecond and when the clock was set back", () => {
+    const [first, ...rest] = [5, 5, 3, 3, 6].map((ms, i) => ({ ms, fill: 255 - i }));
+    let last = newUlid(instant(first!.ms), bytes(first!.fill));
+    for (const { ms, fill } of rest) {
+      const next = newUlid(instant(ms), bytes(fill), last);
+      expect(next > last && next.length === 26).toBe(true);
+      last = next;
+    }
+    expect(newUlid(instant(1), bytes(0), "01ARYZ6S41000000000000ZZZZ")).toBe("01ARYZ6S410000000000010000");
+  });
   test("two of one moment differ", () => {
     const born = Array.from({ length: 1_000 }, () => newUlid(instant(1), systemRuntime.random));
     expect(new Set(born).size).toBe(1_000);

@@ -77,14 +77,21 @@ export const systemRuntime: Runtime = {
 
 const LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** A ULID (https://github.com/ulid/spec): 48 bits of time, 80 of chance, 26 letters, sorts by time of birth. */
-export function newUlid(now: Instant, random: Random): string {
+/**
+ * A ULID (https://github.com/ulid/spec): 48 bits of time, 80 of chance, 26 letters, sorts by time of birth. With `after` it sorts
+ * behind that one as well when both are of one millisecond or the clock was set back: then it is the one that follows it.
+ */
+export function newUlid(now: Instant, random: Random, after = ""): string {
   let bits = BigInt(now);
   for (const byte of random.bytes(10)) bits = (bits << 8n) | BigInt(byte);
+  const born = ulidText(bits);
+  return born > after ? born : ulidText(ulidBits(after) + 1n);
+}
+
+function ulidText(bits: bigint): string {
   let text = "";
-  for (let i = 0; i < 26; i++) {
-    text = LETTERS[Number(bits & 31n)] + text;
-    bits >>= 5n;
-  }
+  for (let i = 0n; i < 26n; i++) text = LETTERS[Number((bits >> (5n * i)) & 31n)] + text;
   return text;
 }
+const ulidBits = (text: string): bigint =>
+  [...text].reduce((bits, letter) => (bits << 5n) | BigInt(LETTERS.indexOf(letter)), 0n);

@@ -160,7 +160,8 @@ async function apply(
   const now = tx.now();
   if (move.do === "raise") {
     const { rule, subject, what, count, facts } = move.trouble;
-    const id = newUlid(now, tx.random);
+    const newest = await tx.get<{ id: string }>("select id from alert order by id desc limit 1");
+    const id = newUlid(now, tx.random, newest?.id); // lists show the newest first by it
     await tx.run(
       `insert into alert (id, rule, subject, what, count, facts, raised_at, told_count, told_at)
        values ($1, $2, $3, $4, $5, $6, $7, $5, $7)`,

@@ -137,7 +137,8 @@ function apply(store: Store, move: AlertMove, open: ReadonlyMap<string, OpenRow>
   const now = store.now();
   if (move.do === "raise") {
     const { rule, subject, what, count, facts } = move.trouble;
-    const id = newUlid(now, store.random);
+    const newest = store.get<{ id: string }>("select id from alert order by id desc limit 1");
+    const id = newUlid(now, store.random, newest?.id); // lists show the newest first by it
     store.run(
       `insert into alert (id, rule, subject, what, count, facts, raised_at, told_count, told_at)
        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?7)`,
