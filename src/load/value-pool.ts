@@ -3,6 +3,7 @@ import { field, type Change, type Row } from "../message/change.ts";
 import { everyKeyValue, everyTextValue, tableOfText, takeValues, type KeyForm } from "../message/key.ts";
 import type { Act } from "./plan.ts";
 import { isKeyedInsert, setsOfAct } from "./sets.ts";
+import type { Target } from "./target.ts";
 
 /**
  * The values of all rows and unique values that some messages write. A healthy message of a lane in trouble is known not to meet
@@ -12,6 +13,7 @@ export class ValuePool {
   readonly #values = new Set<string>();
   /** Tables whose rows they are, as they stand in texts. */
   readonly #tables = new Set<string>();
+  readonly #met = new Map<Target, Met>();
   #isEverything = false;
   /** Asked last, and the answer: the rows of a message mostly share a value. */
   #last: string | null = null;
@@ -34,7 +36,7 @@ export class ValuePool {
         this.add(setsOfAct(act));
         continue;
       }
-      this.#tables.add(act.target.forms.key.table);
+      this.#addTable(act.target.forms.key.table);
       everyTextValue(act.target.forms.key, act.row, this.#take);
       for (const form of act.target.forms.uniques) everyTextValue(form, act.row, this.#take);
     }
@@ -50,30 +52,50 @@ export class ValuePool {
     if (!isPlain) return true; // it may free what others name, too
     const isAlike = changes.length === acts.length;
     if (!isAlike) for (const change of changes) if (this.#hasSource(change)) return true;
+    let target: Target | null = null;
+    let met = NOTHING_MET;
     for (let at = 0; at < acts.length; at++) {
       const act = acts[at] as Act;
-      const change = changes[at];
-      const { key, uniques, parents } = act.target.forms;
-      const row = act.row ?? act.key;
-      // A text of the key stands in the sender's words as it does in ours: one that is not here answers for both.
-      const isFree = this.#lacks(key, act.key);
-      if (isAlike && !(isFree && act.key === change?.key) && this.#hasSource(change)) return true;
-      if (this.#tables.has(key.table)) {
-        if (!isFree && everyTextValue(key, row, this.#has)) return true;
-        for (const form of uniques) if (everyTextValue(form, row, this.#has)) return true;
+      if (act.target !== target) {
+        ({ target } = act);
+        met = this.#metBy(target); // neighbours are mostly alike
       }
-      for (const form of parents) if (this.#tables.has(form.table) && everyTextValue(form, row, this.#has)) return true;
+      // A text of the key stands in the sender's words as it does in ours: one that is not here answers for both.
+      const isFree = this.#lacks(met.texts, act.key);
+      const change = changes[at];
+      if (isAlike && !(isFree && act.key === change?.key) && this.#hasSource(change)) return true;
+      const row = act.row ?? act.key;
+      if (!isFree && met.key && everyTextValue(met.key, row, this.#has)) return true;
+      for (const form of met.others) if (everyTextValue(form, row, this.#has)) return true;
     }
     return false;
+  }
+
+  #metBy(target: Target): Met {
+    const known = this.#met.get(target);
+    if (known) return known;
+    const { key, uniques, parents } = target.forms;
+    const isHere = ({ table }: KeyForm): boolean => this.#tables.has(table);
+    const met = {
+      texts: key.parts.filter(({ kind }) => kind === "text").map(({ from }) => from),
+      key: isHere(key) ? key : null,
+      others: [...(isHere(key) ? uniques : []), ...parents.filter(isHere)],
+    };
+    this.#met.set(target, met);
+    return met;
+  }
+  #addTable(table: string): void {
+    if (this.#tables.has(table)) return;
+    this.#tables.add(table);
+    this.#met.clear();
   }
 
   #hasSource(change: Change | undefined): boolean {
     return change !== undefined && isNamed(change) && everyKeyValue(change.key, this.#has);
   }
-  #lacks({ parts }: KeyForm, key: Row): boolean {
-    for (const { from, kind } of parts) {
-      if (kind !== "text") continue;
-      const value = field(key, from);
+  #lacks(texts: readonly string[], key: Row): boolean {
+    for (const column of texts) {
+      const value = field(key, column);
       if (typeof value === "string" && !this.#has(value)) return true;
     }
     return false;
@@ -96,12 +118,16 @@ export class ValuePool {
     for (const { writes, adds } of this.#added)
       for (const texts of [writes, adds])
         for (const text of texts) {
-          this.#tables.add(tableOfText(text));
+          this.#addTable(tableOfText(text));
           if (!takeValues(text, this.#values)) this.#isEverything = true;
         }
     this.#added = [];
     this.#last = null;
   }
 }
+
+/** What rows of one table can meet here: by the texts of their key, by all of it, by unique values, and by parents that they name. */
+type Met = { readonly texts: readonly string[]; readonly key: KeyForm | null; readonly others: readonly KeyForm[] };
+const NOTHING_MET: Met = { texts: [], key: null, others: [] };
 
 const isNamed = (change: Change): boolean => typeof change?.key === "object" && change.key !== null;

@@ -2,7 +2,7 @@ import { WaybillError, type FaultCode } from "../../base/errors.ts";
 import { field, type Row } from "../../message/change.ts";
 import type { Applied, Effect, Refusal } from "../port.ts";
 import type { Connection } from "./connection.ts";
-import type { Catalog, SqliteTable } from "./describe.ts";
+import type { Catalog, SqliteTable, SqliteTables } from "./describe.ts";
 import { isSqliteError, translated } from "./errors.ts";
 import { missingParent, rowName, verdictOn, type Verdict } from "./refusals.ts";
 import { rowByKey } from "./rows.ts";
@@ -26,6 +26,7 @@ export class Applier {
   readonly #gate: Gate;
   readonly #plans = new Map<string, Plan | Unplannable>();
   #plansOf = -1;
+  #tables: SqliteTables = new Map();
   /** Neighbours are mostly alike: what was made for one is not looked up for the next. */
   #last: {
     readonly plan: Plan | Unplannable;
@@ -45,8 +46,9 @@ export class Applier {
   /** At the start of each transaction: the schema may have moved since the last. */
   begin(): void {
     this.#owing = [];
-    const version = this.#catalog.version;
+    const { version } = this.#catalog;
     if (version === this.#plansOf) return;
+    this.#tables = this.#catalog.tables;
     this.#plans.clear();
     this.#last = null;
     this.#plansOf = version;
@@ -58,7 +60,7 @@ export class Applier {
    * @param most refusals after which those that follow are not tried
    */
   apply(effects: readonly Effect[], most = Number.POSITIVE_INFINITY): Applied {
-    const tables = this.#catalog.tables;
+    const tables = this.#tables;
     const refused: Refusal[] = [];
     let absentDeletes = 0;
     let gated: Effect | null = null;
@@ -98,7 +100,7 @@ export class Applier {
   /** The first row of this transaction that names a parent which is not there: what a refused commit is about. */
   owed(): Verdict | null {
     for (const effect of this.#owing) {
-      const table = this.#catalog.tables.get(effect.table);
+      const table = this.#tables.get(effect.table);
       if (!table || effect.kind === "delete") continue;
       const now = rowByKey(this.#connection, table, { ...effect.key, ...effect.row });
       const verdict =

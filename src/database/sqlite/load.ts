@@ -13,6 +13,9 @@ import { Unfit } from "./values.ts";
 /** The loading half of the adapter. All writes are one connection's, so a transaction holds SQLite's only write lock. */
 export function sqliteLoad(connection: Connection, catalog: Catalog, gate: Gate): Load {
   const applier = new Applier(connection, catalog, gate);
+  // A savepoint keeps the pages it may have to put back: in a file from 64 KiB on, with a write for each page and each message
+  // tried alone. They are let go with the savepoint, and bounded by a batch.
+  connection.db.exec("pragma temp_store = memory");
   return {
     install: async () => {
       const made = catalog.has("waybill_lane") && catalog.has("waybill_passed") && catalog.has("waybill_cursor");

@@ -227,6 +227,9 @@ function lateItems(store: Store, lane: LaneRow, limit: number, now: Instant): La
     line: Uint8Array | null;
     probe: 0 | 1;
   };
+  // Most lanes have none, and to ask so costs a tenth of the whole.
+  const any = store.get("select 1 from exception where lane = ? and due_at <= ? limit 1", lane.id, now);
+  if (!any) return [];
   return store
     .all<Row>(
       `with recursive due (seq) as (
