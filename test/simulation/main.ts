@@ -10,6 +10,7 @@ type Options = {
   readonly steps: number;
   readonly jobs: number;
   readonly story: number;
+  readonly keep?: string;
 };
 const program = new Command("simulate")
   .description("plays worlds of tills and a hub through faults drawn from seeds, and checks the invariants")
@@ -18,13 +19,14 @@ const program = new Command("simulate")
   .option("--steps <n>", "steps of trouble in each, before all heals", Number, 2_000)
   .option("--jobs <n>", "processes", Number, 1)
   .option("--story <n>", "lines of the story that are shown", Number, 80)
+  .option("--keep <folder>", "where copies of a violated world's databases and its whole story go")
   .action(async (options: Options) => {
     process.exitCode = options.seed === undefined ? await many(options) : await one(options.seed, options);
   });
 
-async function one(seed: number, { steps, story }: Options): Promise<number> {
+async function one(seed: number, { steps, story, keep }: Options): Promise<number> {
   using files = await Files.make(mediumOf(seed));
-  const result = await simulate({ seed, steps, files });
+  const result = await simulate({ seed, steps, files, ...(keep === undefined ? {} : { keep }) });
   console.log(lastOf(result.story, story));
   console.log(`\n${JSON.stringify(result.counts)}`);
   console.log(verdictOf(result));
@@ -35,13 +37,13 @@ const lastOf = (text: string, lines: number): string => (lines === 0 ? "" : text
 const verdictOf = ({ seed, digest, steps, virtualMs, transactions, broken }: SeedResult): string =>
   `seed ${seed}: ${broken === null ? "nothing was violated" : broken.slice(0, 1_000)} (${steps} steps, ${Math.round(virtualMs / 1_000)} s of simulated time, ${transactions} transactions, history ${digest})`;
 
-async function many({ seeds, steps, jobs, story }: Options): Promise<number> {
+async function many({ seeds, steps, jobs, story, keep }: Options): Promise<number> {
   const [from = 1, to = 1] = seeds.split("..").map(Number);
   const started = performance.now();
   const sums = new Map<string, number>();
   const failed: number[] = [];
   let done = 0;
-  await resultsOf(from, to, steps, jobs, (result) => {
+  await resultsOf({ from, to, stride: jobs, steps, ...(keep === undefined ? {} : { keep }) }, (result) => {
     done++;
     const { counts, virtualMs, transactions } = result;
     for (const [name, count] of Object.entries({
@@ -71,17 +73,20 @@ async function many({ seeds, steps, jobs, story }: Options): Promise<number> {
   return failed.length === 0 ? 0 : 1;
 }
 
-/** Plays the seeds, in this process or dealt out to `jobs` children. @throws Error when a child ends without its results */
-async function resultsOf(
-  from: number,
-  to: number,
-  steps: number,
-  jobs: number,
-  tell: (result: SeedResult) => void,
-): Promise<void> {
-  if (jobs <= 1) return play(from, to, 1, steps, tell);
-  const children = Array.from({ length: jobs }, (_, at) => {
-    const child = fork(import.meta.filename, ["deal", String(from + at), String(to), String(jobs), String(steps)]);
+/** Every `stride`-th seed is one process's. */
+type Deal = {
+  readonly from: number;
+  readonly to: number;
+  readonly stride: number;
+  readonly steps: number;
+  readonly keep?: string;
+};
+
+/** Plays the seeds, in this process or dealt out to `stride` children. @throws Error when a child ends without its results */
+async function resultsOf(deal: Deal, tell: (result: SeedResult) => void): Promise<void> {
+  if (deal.stride <= 1) return play(deal, tell);
+  const children = Array.from({ length: deal.stride }, (_, at) => {
+    const child = fork(import.meta.filename, ["deal", JSON.stringify({ ...deal, from: deal.from + at })]);
     child.on("message", (result) => tell(result as SeedResult));
     return new Promise<void>((resolve, reject) => {
       child.on("exit", (code) =>
@@ -92,27 +97,17 @@ async function resultsOf(
   await Promise.all(children);
 }
 
-async function play(
-  from: number,
-  to: number,
-  stride: number,
-  steps: number,
-  tell: (result: SeedResult) => void,
-): Promise<void> {
+async function play({ from, to, stride, ...rest }: Deal, tell: (result: SeedResult) => void): Promise<void> {
   using inMemory = await Files.make("memory");
   using onDisk = await Files.make("disk");
-  for (let seed = from; seed <= to; seed += stride) {
-    tell(await simulate({ seed, steps, files: mediumOf(seed) === "disk" ? onDisk : inMemory }));
-  }
+  for (let seed = from; seed <= to; seed += stride)
+    tell(await simulate({ ...rest, seed, files: mediumOf(seed) === "disk" ? onDisk : inMemory }));
 }
 
-program
-  .command("deal <from> <to> <stride> <steps>", { hidden: true })
-  .action((...[from, to, stride, steps]: [string, string, string, string]) =>
-    play(Number(from), Number(to), Number(stride), Number(steps), (result) => send(result)).then(() =>
-      process.disconnect?.(),
-    ),
-  );
+program.command("deal <deal>", { hidden: true }).action(async (deal: string) => {
+  await play(JSON.parse(deal) as Deal, send);
+  process.disconnect?.();
+});
 
 /** To the parent; only a child is told to deal. */
 function send(result: SeedResult): void {

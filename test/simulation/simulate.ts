@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { checkAtRest, tillsApart, unrest, Watch } from "./checks.ts";
 import type { Files } from "./files.ts";
 import { begin, operate, resumeAll } from "./happenings.ts";
@@ -7,6 +8,8 @@ export type SeedOptions = {
   readonly seed: number;
   readonly steps: number;
   readonly files: Files;
+  /** Folder for copies of a violated world's databases. */
+  readonly keep?: string;
 };
 export type SeedResult = {
   readonly seed: number;
@@ -28,7 +31,7 @@ const CALM_MS = 8_000;
 const HEAL_MS = 2_000;
 
 /** One world from its beginning through `steps` of trouble to its rest. */
-export async function simulate({ seed, steps, files }: SeedOptions): Promise<SeedResult> {
+export async function simulate({ seed, steps, files, keep }: SeedOptions): Promise<SeedResult> {
   await using world = new World(seed, files);
   const watch = new Watch(world);
   for (let n = 0; n < world.hubCount; n++) await world.startHub();
@@ -36,6 +39,7 @@ export async function simulate({ seed, steps, files }: SeedOptions): Promise<See
   while (world.scheduler.steps < steps && !world.broken) await step(world, watch);
   if (!world.broken) await heal(world, watch);
   if (!world.broken) checkAtRest(world);
+  if (world.broken && keep) world.keep(join(keep, `seed-${seed}`));
   return {
     seed,
     steps: world.scheduler.steps,

@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { asWaybillError } from "../../src/base/errors.ts";
 import { checkHubConfig, hubSettings } from "../../src/hub/load-config.ts";
@@ -267,6 +269,15 @@ export class World implements AsyncDisposable {
       child: () => log,
     };
     return log;
+  }
+
+  /** Copies of all databases as they are now, to look at what was violated. @param folder made when it is not there */
+  keep(folder: string): void {
+    mkdirSync(folder, { recursive: true });
+    const stations = [["ledger", this.onLedger] as const, ["central", this.onCentre] as const];
+    for (const [name, db] of [...stations, ...this.tills.map(({ id, app }) => [id, app] as const)])
+      backUp(db, join(folder, `${name}.db`));
+    writeFileSync(join(folder, "story.txt"), `${this.story(STORY_LINES)}\n`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
