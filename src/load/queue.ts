@@ -25,10 +25,12 @@ export class Queue {
     const queue = new Queue(lane);
     const free: Loading[] = [];
     for (const whole of lane.prepared.messages) {
-      const behind = await blockerOf(lane, whole);
+      const asked = blockerOf(lane, whole); // most need no promise, here and below
+      const behind = asked && (await asked);
       const ahead = behind && pageAhead(lane, whole);
       const message = ahead ?? whole;
-      const route = behind && !ahead ? null : await lane.routes.pausedFor(message);
+      const paused = behind && !ahead ? null : lane.routes.pausedFor(message);
+      const route = paused && (await paused);
       if (behind && !ahead) await lane.hold(whole, behind, NOT_TRIED);
       else if (route !== null) await lane.holdFor(whole, route, NOT_TRIED);
       else if (message instanceof Loading) free.push(message);
@@ -99,7 +101,7 @@ class Ahead {
 }
 
 /** The open exception that the message waits behind; null: none. */
-export async function blockerOf({ open }: LaneWork, message: Trial): Promise<Blocker | null> {
+export function blockerOf({ open }: LaneWork, message: Trial): Promise<Blocker | null> | null {
   if (open.size === 0 || (message instanceof Loading && !message.mayMeet(open))) return null;
-  return open.blocker(message.lane, message.seq, await message.touched());
+  return message.touched().then((touched) => open.blocker(message.lane, message.seq, touched));
 }

@@ -98,7 +98,7 @@ export class Routes {
   }
 
   /** The paused route that this message must wait for; null: none. */
-  async pausedFor(message: Trial): Promise<string | null> {
+  pausedFor(message: Trial): Promise<string | null> | null {
     return this.#paused.size === 0 ? null : message.routeAmong(this.#paused);
   }
 

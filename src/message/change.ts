@@ -41,12 +41,8 @@ export type Message = {
  * A column of a row that came from outside: `undefined` when absent. A name such as `constructor` is looked up among the
  * row's own members only, so that no message can reach what objects inherit.
  */
-export function field(row: Row, column: string): WireValue | undefined {
-  const value = row[column];
-  // All that objects inherit are functions and objects, so a text or number is the row's own: most are, and asking costs more.
-  if (typeof value !== "object" && typeof value !== "function") return value;
-  return Object.hasOwn(row, column) ? value : undefined;
-}
+export const field = (row: Row, column: string): WireValue | undefined =>
+  Object.hasOwn(row, column) ? row[column] : undefined;
 
 export function isMarked(value: WireValue | undefined): value is Marked {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;

@@ -57,11 +57,12 @@ export class Applier {
   /**
    * @throws infrastructure faults; and a refusal of a row when the database has rolled the whole transaction back for it
    * (RAISE(ROLLBACK) in a trigger), for then nothing of the transaction is left.
-   * @param most refusals after which those that follow are not tried
+   * @param isWhole the first refusal ends it, and the caller undoes all: no effect needs a savepoint of its own
    */
-  apply(effects: readonly Effect[], most = Number.POSITIVE_INFINITY): Applied {
+  apply(effects: readonly Effect[], isWhole = false): Applied {
     const tables = this.#tables;
     const refused: Refusal[] = [];
+    const most = isWhole ? 1 : Number.POSITIVE_INFINITY;
     let absentDeletes = 0;
     let gated: Effect | null = null;
     try {
@@ -84,7 +85,7 @@ export class Applier {
           this.#gate.open(effect.table, effect.origin);
           gated = effect;
         }
-        const outcome = table.foreignTriggers ? this.#guarded(effect, table) : this.#one(effect, table);
+        const outcome = table.foreignTriggers && !isWhole ? this.#guarded(effect, table) : this.#one(effect, table);
         if (outcome === "absent") absentDeletes++;
         else if (outcome !== "done") refused.push({ index, ...outcome });
         else if (table.deferredKeys && this.#owing.length < REMEMBERED) this.#owing.push(effect);

@@ -170,7 +170,7 @@ class SqliteTransaction implements LoadTransaction {
 
   async applyWhole(effects: readonly Effect[]): Promise<Refusal | null> {
     this.#alive();
-    return this.#applier.apply(effects, 1).refused[0] ?? null;
+    return this.#applier.apply(effects, true).refused[0] ?? null;
   }
 
   async current(table: string, keys: readonly Row[]): Promise<readonly (Row | null)[]> {

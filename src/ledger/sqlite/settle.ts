@@ -132,8 +132,9 @@ function writeException(
   worker: Actor,
   now: Instant,
 ): void {
-  const known = claimedOne(store, lane, write.seq);
-  const isNew = !known && write.seq > lane.loadedThrough && write.seq <= loadedThrough;
+  // A claim's new numbers end before the first that has a state of its own.
+  const isNew = write.seq > lane.loadedThrough && write.seq <= Math.min(loadedThrough, lane.claimedThrough);
+  const known = isNew ? undefined : claimedOne(store, lane, write.seq);
   if (!known && !isNew) throw refusal(lane, `message ${write.seq} ${write.state} without being claimed`);
   // An order to discard is not tried: it leaves its state only when it is done.
   const from = known?.verb === "discard" ? known.state : "processing";
