@@ -4,7 +4,6 @@ import {
   epoch,
   laneName,
   terminalId,
-  updateId,
   type Epoch,
   type LaneName,
   type Seq,
@@ -13,13 +12,14 @@ import {
 } from "../base/ids.ts";
 import type { CaptureState, Database, LaneMark, PackedLine, PackOutcome } from "../database/port.ts";
 import type { Claim } from "../ledger/port.ts";
-import type { Strand, ToldStrand, UpdateEntry } from "../ledger/update-log.ts";
+import type { Strand, UpdateEntry } from "../ledger/update-log.ts";
 import type { Loader, LoadReport, Rehearsal, RehearsalOrder } from "../load/port.ts";
 import { Survey, type SurveyOrder, type Surveyed } from "../database/survey.ts";
 import type { Row } from "../message/change.ts";
 import { centreKey, namesOf, terminalView, type ComparedTerminal, type SideShape } from "./reconcile/plan.ts";
 import type { HubSettings } from "./settings.ts";
 import { TransactionSplit, type Aims, type CapturedChange, type DownTables } from "./split.ts";
+import { Witness } from "./witness.ts";
 import { Turn } from "../base/turn.ts";
 
 import type { Central, CentralState, Outgoing, Refusals, SnapshotOrder } from "./central.ts";
@@ -34,15 +34,6 @@ const PAGE_ROWS = 500;
 const LOCK_MS = 50;
 /** Forwarded messages the centre keeps, so that a restored ledger can be given them again. */
 const KEEP_MESSAGES = 10_000;
-/** The fact that holds the highest term of update ids. */
-const TERM = "update-term";
-/** The fact that holds the highest update id. */
-const HEAD = "update-head";
-/** The fact that holds the highest update id that may have been given. */
-const TOLD = "update-told";
-/** The fact that holds the names under which ids were given, the last of them, and where they end unless the next one follows at once. */
-const STRANDS = "update-strands";
-const STRANDS_KEPT = 200;
 /** A centre that commits faster than it is packed is packed this often at one go. */
 const MOST_PACKS = 100;
 /** Stored messages are dropped in steps of this many, not one by one. */
@@ -61,6 +52,7 @@ export class CentralStation implements Central {
   readonly #parts: CentralParts;
   readonly #tables: DownTables;
   readonly #turn = new Turn();
+  readonly #witness: Witness;
   #opened: { refused: Refusals } | null = null;
   #source: LaneName = laneName(CENTRAL, epoch("none"));
   #packedThrough = 0 as Seq;
@@ -73,6 +65,7 @@ export class CentralStation implements Central {
 
   constructor(parts: CentralParts) {
     this.#parts = parts;
+    this.#witness = new Witness(parts.database.capture);
     this.#tables = new Map(parts.settings.down.map((table) => [table.target, table]));
   }
 
@@ -96,19 +89,13 @@ export class CentralStation implements Central {
     return this.#use(async () => {
       const state = await this.#capture.state();
       this.#took(state);
-      const term = await this.#number(TERM);
-      const head = updateId(await this.#number(HEAD));
-      const told = await this.#told();
       return {
         source: this.#source,
         packedThrough: state.packedThrough,
         forwardedThrough: state.loadedThrough,
         announcedThrough: state.receivedThrough,
-        term,
-        head,
-        told,
-        strands: withEnds(await this.#strands(), told),
         oldest: state.oldest,
+        ...(await this.#witness.words()),
       };
     });
   }
@@ -124,7 +111,7 @@ export class CentralStation implements Central {
 
   announce(source: LaneName, forwarded: Seq, through: Seq, ids: UpdateId): Promise<void> {
     return this.#use(async () => {
-      await this.#rememberHighest(TOLD, ids);
+      await this.#witness.ids(ids);
       const marks = { epoch: epochOf(source), receivedThrough: through, loadedThrough: forwarded };
       await this.#capture.acknowledge(marks);
       const drop = forwarded - this.#flushedAt >= FLUSH_EVERY;
@@ -135,25 +122,15 @@ export class CentralStation implements Central {
   }
 
   rememberTerm(term: number): Promise<void> {
-    return this.#use(async () => {
-      const strands = await this.#strands();
-      const last = strands.at(-1);
-      if (last?.through === null)
-        await this.#rememberStrands([...strands.slice(0, -1), { ...last, through: await this.#told() }]);
-      await this.#rememberHighest(TERM, term);
-    });
+    return this.#use(() => this.#witness.term(term));
   }
 
   rememberHead(head: UpdateId): Promise<void> {
-    return this.#use(() => this.#rememberHighest(HEAD, head));
+    return this.#use(() => this.#witness.head(head));
   }
 
   rememberStrand(strand: Strand): Promise<void> {
-    return this.#use(async () => {
-      // Nothing was given under one that was to begin here or later: a ledger that takes no writes for days must not fill the list.
-      const used = (await this.#strands()).filter(({ first }) => first < strand.first);
-      await this.#rememberStrands([...used, { ...strand, through: null }].slice(-STRANDS_KEPT));
-    });
+    return this.#use(() => this.#witness.strand(strand));
   }
 
   beginEpoch(source: LaneName, forwarded: Seq): Promise<void> {
@@ -293,33 +270,6 @@ export class CentralStation implements Central {
     this.#took(await this.#capture.state());
   }
 
-  async #number(fact: string): Promise<number> {
-    return Number((await this.#capture.recall(fact)) ?? 0);
-  }
-
-  /** As far as ids may have been given, by what this centre was told. */
-  async #told(): Promise<UpdateId> {
-    return updateId(Math.max(await this.#number(HEAD), await this.#number(TOLD)));
-  }
-
-  async #strands(): Promise<readonly KeptStrand[]> {
-    const kept = JSON.parse((await this.#capture.recall(STRANDS)) ?? "[]") as readonly [number, string, number?][];
-    return kept.map(([first, name, through]) => ({
-      first: updateId(first),
-      name,
-      through: through === undefined ? null : updateId(through),
-    }));
-  }
-
-  async #rememberStrands(strands: readonly KeptStrand[]): Promise<void> {
-    const kept = strands.map(({ first, name, through }) => (through === null ? [first, name] : [first, name, through]));
-    await this.#capture.remember(STRANDS, JSON.stringify(kept));
-  }
-
-  async #rememberHighest(fact: string, n: number): Promise<void> {
-    if (n > (await this.#number(fact))) await this.#capture.remember(fact, String(n));
-  }
-
   #took(state: CaptureState): void {
     this.#stands(state);
     this.#resyncing = state.resyncing.length > 0;
@@ -403,15 +353,6 @@ export class CentralStation implements Central {
 const epochOf = (source: LaneName): Epoch => epoch(source.slice(CENTRAL.length + 1));
 
 const markOf = ({ terminal, since }: SnapshotOrder): [name: string, mark: string] => [`snapshot:${terminal}`, since];
-
-/** `through` null: there is no other end than the next one's beginning. */
-type KeptStrand = Strand & { readonly through: UpdateId | null };
-
-const withEnds = (strands: readonly KeptStrand[], told: UpdateId): readonly ToldStrand[] =>
-  strands.map(({ through, ...strand }, at) => {
-    const next = strands[at + 1];
-    return { ...strand, through: through ?? (next ? updateId(next.first - 1) : told) };
-  });
 
 type ReadLine = {
   readonly seq: Seq;

@@ -564,6 +564,18 @@ describe("a restore", () => {
     expect(await goesOn(place, cursor)).toBe(true);
   });
 
+  test("I9: a term that a terminal begins between two looks at the log: what was given before it ends where it ended", async () => {
+    const place = await Place.make();
+    await price(place, "tea", 1);
+    const before = await place.ledger.updates.head();
+    await place.ledger.updates.beginTerm(updateId(TERM_STEP - 1), "a terminal showed it");
+    await price(place, "tea", 2);
+    const { central } = await place.hub();
+    const [first] = (await central.state()).strands;
+    expect(first?.through).toBe(before);
+    await central.close();
+  });
+
   test("I9: of the centre to a moment of another history, with as many numbers, is noticed by the strand it never heard of", async () => {
     const place = await Place.make();
     await price(place, "tea", 1);

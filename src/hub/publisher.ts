@@ -130,6 +130,11 @@ export class Publisher {
       return true;
     }
     const ids = updateId((await ledger.updates.head()) + outgoing.entries.length);
+    // A terminal has begun another term since the last look: the centre is told where the one before ended, first.
+    if (termOf(ids) !== at.term) {
+      this.#at = null;
+      return true;
+    }
     await central.announce(at.source, outgoing.after, outgoing.through, ids);
     if (!(await ledger.updates.forward(at.source, outgoing.after, outgoing.through, outgoing.entries))) {
       this.#parts.log.warn({ source: at.source, after: outgoing.after }, "publisher.lost-race");

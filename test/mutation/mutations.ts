@@ -619,7 +619,7 @@ export const MUTATIONS: readonly Mutation[] = [
   breaks(
     "vouched-without-end",
     "the centre vouches for ids of which it was never told",
-    "src/hub/central-station.ts",
+    "src/hub/witness.ts",
     "updateId(next.first - 1) : told)",
     "updateId(next.first - 1) : updateId(told + 1_000))",
     ["src/hub/publisher.test.ts"],
@@ -627,9 +627,17 @@ export const MUTATIONS: readonly Mutation[] = [
   breaks(
     "vouched-past-a-term",
     "the centre vouches for all ids before a term, also where it was told of fewer",
-    "src/hub/central-station.ts",
+    "src/hub/witness.ts",
     "if (last?.through === null)",
     "if (last?.through === undefined && last !== undefined)",
+    ["src/hub/publisher.test.ts"],
+  ),
+  breaks(
+    "term-between-looks",
+    "ids of a term that a terminal has just begun are announced before the centre was told where the one before ended",
+    "src/hub/publisher.ts",
+    "if (termOf(ids) !== at.term) {",
+    "if (termOf(ids) < at.term) {",
     ["src/hub/publisher.test.ts"],
   ),
   breaks(
