@@ -107,7 +107,8 @@ const LEDGER = (engine: "postgres" | "sqlite"): readonly Mutation[] => [
     caughtBy: "the centre's own words are adopted",
   },
   {
-    file: `ledger/${engine}/adopt.ts`,
+    file: "ledger/adopt.ts",
+    tests: `ledger/${engine}`,
     what: "the centre's version is not compared: a restored one is not noticed",
     find: "centre.version < lane.version || ",
     replace: "",
@@ -178,8 +179,8 @@ const POSTGRES_LEDGER: readonly Mutation[] = [
   {
     file: "ledger/postgres/settle.ts",
     what: "a late message counts whoever has it in hand",
-    find: "and closed_at is null and claimed_fence = $3`",
-    replace: "and closed_at is null and $3::bigint is not null`",
+    find: "and e.closed_at is null and e.claimed_fence = l.fence`",
+    replace: "and e.closed_at is null`",
     caughtBy: "a settlement of what was not claimed is refused",
   },
   {
@@ -355,9 +356,9 @@ const DATABASE = (engine: "postgres" | "sqlite"): readonly Mutation[] => {
       file: `database/${engine}/cursor.ts`,
       what: "the cursor moves from wherever it is",
       find: postgres
-        ? "where id = $3 and changes = $4"
+        ? "where id = $6 and changes = $7"
         : "if (now.id !== from.id || now.changes !== from.changes) return false;",
-      replace: postgres ? "where id >= $3 - $3 and changes >= $4 - $4" : "",
+      replace: postgres ? "where id >= $6 - $6 and changes >= $7 - $7" : "",
       caughtBy: "the cursor moves iff it is still where it was said to be",
     },
     {

@@ -3,6 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MUTATIONS, SPARE, type Mutation } from "./list.ts";
+import { broken } from "./patch.ts";
 
 /**
  * `node test/mutations/main.ts [part of a file's name or of a mutation's words]`: breaks the code of this checkout, one place
@@ -16,12 +17,10 @@ const testsOf = ({ file, tests }: Mutation): string => tests ?? file.split("/").
 function attempt(mutation: Mutation): Found["word"] {
   const path = join("src", mutation.file);
   const before = readFileSync(path, "utf8");
-  const pieces = before.split(mutation.find);
-  const at = mutation.nth ?? 0;
-  if (pieces.length < at + 2 || (mutation.nth === undefined && pieces.length !== 2)) return "GONE";
-  const broken = `${pieces.slice(0, at + 1).join(mutation.find)}${mutation.replace}${pieces.slice(at + 1).join(mutation.find)}`;
+  const after = broken(mutation);
+  if (after === null) return "GONE";
   try {
-    writeFileSync(path, broken);
+    writeFileSync(path, after);
     return failingTests(mutation) > 0 ? "caught" : "SURVIVED";
   } finally {
     writeFileSync(path, before);
