@@ -44,7 +44,7 @@ async function run(order: AgentsOrder): Promise<void> {
     });
   };
   await Promise.all(Array.from({ length: order.shops }, (_, i) => start(order.first + i)));
-  process.send?.({ started: order.shops });
+  process.send?.({ started: order.shops }, undefined, undefined, () => undefined); // see tills.ts
 }
 
 process.on("SIGINT", () => undefined);
