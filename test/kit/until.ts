@@ -19,7 +19,7 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   options: UntilOptions = {},
 ): Promise<Exclude<T, NotYet>> {
-  const { timeoutMs = 5_000, what = "the condition" } = options;
+  const { timeoutMs = 20_000, what = "the condition" } = options;
   const end = performance.now() + timeoutMs;
   const late = new AbortController();
   const limit = pause(timeoutMs, LATE, { signal: late.signal });
