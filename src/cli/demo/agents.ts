@@ -5,8 +5,8 @@ import { createLog } from "../../observe/log.ts";
 import { readTerminalConfig } from "../../terminal/config.ts";
 import { startTerminal } from "../../terminal/terminal.ts";
 import { VERSION } from "../version.ts";
-import { shopAt } from "./shop.ts";
-import { tillPath } from "./tills.ts";
+import { tellParent } from "./parent.ts";
+import { shopAt, tillPath } from "./shop.ts";
 
 /** Some of the demo's agents, ten to a process so that a chain of fifty fits a laptop; in a real one each runs beside its till. */
 export type AgentsOrder = {
@@ -44,7 +44,7 @@ async function run(order: AgentsOrder): Promise<void> {
     });
   };
   await Promise.all(Array.from({ length: order.shops }, (_, i) => start(order.first + i)));
-  process.send?.({ started: order.shops }, undefined, undefined, () => undefined); // see tills.ts
+  tellParent({ started: order.shops });
 }
 
 process.on("SIGINT", () => undefined);

@@ -1,3 +1,5 @@
+import { join } from "node:path";
+
 /** What the demo's chain sells and how its databases look: the till's side and the centre's side of the same tables. */
 
 export type Item = { readonly sku: string; readonly name: string; readonly cents: number };
@@ -107,3 +109,6 @@ export const CENTRAL_SCHEMA = `
     primary key (store_id, sku)
   ) without rowid;
 `;
+
+/** Where a shop's till has its database. */
+export const tillPath = (folder: string, terminal: string): string => join(folder, `${terminal}.db`);

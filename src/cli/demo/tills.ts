@@ -1,7 +1,7 @@
-import { join } from "node:path";
 import { systemRuntime } from "../../base/runtime.ts";
 import { isoOf } from "../../base/clock.ts";
-import { shopAt } from "./shop.ts";
+import { tellParent } from "./parent.ts";
+import { shopAt, tillPath } from "./shop.ts";
 import { Till } from "./till.ts";
 
 /** The demo's shops ring up sales in a process of their own, as the tills of a chain do. Told by its parent over IPC; ends with it. */
@@ -12,8 +12,6 @@ export type TillsOrder = {
   readonly mistakes: boolean;
 };
 export type TillsReport = { readonly sales: number; readonly rows: number };
-
-export const tillPath = (folder: string, terminal: string): string => join(folder, `${terminal}.db`);
 
 const MISTAKE_EVERY_MS = 20_000;
 const VOID_AFTER_MS = 4_000;
@@ -66,8 +64,7 @@ function run(order: TillsOrder): void {
   const report = timers.every(
     500,
     () => {
-      // The demo may have closed its end already: "disconnect", which comes next, ends this process in order.
-      process.send?.({ sales, rows } satisfies TillsReport, undefined, undefined, () => undefined);
+      tellParent({ sales, rows } satisfies TillsReport);
     },
     () => process.exit(0),
   );
