@@ -636,8 +636,8 @@ export const MUTATIONS: readonly Mutation[] = [
     "term-between-looks",
     "ids of a term that a terminal has just begun are announced before the centre was told where the one before ended",
     "src/hub/publisher.ts",
-    "if (termOf(ids) !== at.term) {",
-    "if (termOf(ids) < at.term) {",
+    "if (termOf(ids) !== at.term)",
+    "if (termOf(ids) < at.term)",
     ["src/hub/publisher.test.ts"],
   ),
   breaks(
