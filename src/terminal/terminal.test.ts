@@ -35,6 +35,16 @@ const resynchronised = (agent: TestAgent): Promise<unknown> =>
     return loops.capture.state === "running" && up.resyncing.length === 0;
   });
 
+/** The hub is set back to before the first sale, which the till has heard to be stored. */
+async function setBackBeforeItsFirstSale(s: { hub: FakeHub; till: Till }, agent: TestAgent): Promise<void> {
+  await resynchronised(agent);
+  const early = s.hub.backup();
+  s.till.sell();
+  await arrived(s.hub, 1);
+  await until(async () => (await agent.terminal.status()).up.receivedThrough === s.hub.received);
+  s.hub.restore(early);
+}
+
 async function scene(
   tables: ConstructorParameters<typeof FakeHub>[0] = UP,
 ): Promise<AsyncDisposable & { dir: TempDir; hub: FakeHub; till: Till }> {
@@ -325,12 +335,7 @@ describe("restores", () => {
   test("a restored hub gets again what it lost though nothing is sold: the wait for updates tells of it", async () => {
     await using s = await scene();
     await using agent = await startAgent(s.dir, s.hub);
-    await resynchronised(agent);
-    const early = s.hub.backup();
-    s.till.sell();
-    await arrived(s.hub, 1);
-    await until(async () => (await agent.terminal.status()).up.receivedThrough === s.hub.received);
-    s.hub.restore(early);
+    await setBackBeforeItsFirstSale(s, agent);
     await arrived(s.hub, 1);
     expectSame(s.till, s.hub);
     expect(s.hub.lanes).toHaveLength(1);
@@ -340,12 +345,7 @@ describe("restores", () => {
     await using s = await scene();
     {
       await using agent = await startAgent(s.dir, s.hub);
-      await resynchronised(agent);
-      const early = s.hub.backup();
-      s.till.sell();
-      await arrived(s.hub, 1);
-      await until(async () => (await agent.terminal.status()).up.receivedThrough === s.hub.received);
-      s.hub.restore(early);
+      await setBackBeforeItsFirstSale(s, agent);
     }
     await using _agent = await startAgent(s.dir, s.hub);
     await arrived(s.hub, 1);

@@ -5,30 +5,17 @@ import type { ExceptionRow } from "../../src/ledger/exceptions.ts";
 import { describeWith } from "../kit/needs.ts";
 import { tempDir } from "../kit/temp-dir.ts";
 import { REAL_TIME } from "./real-time.ts";
+import { shop } from "./shop.ts";
 import { PostgresStores, SqliteStores, type Stores } from "./stores.ts";
 import { Dice, VirtualTime, type WorldTime } from "./virtual-time.ts";
 import { Till, World, type WorldShape } from "./world.ts";
 
 /** Single restores, each told as it happens; `restores.test.ts` mixes them by chance. */
+const { tables, ...SHOP } = shop({ stock: 1_000 });
 const SHAPE: WorldShape = {
-  till: `
-    create table sale (sale_id text primary key, till text not null, total integer not null, clerk text not null) without rowid;
-    create table stock (sku text primary key, on_hand integer not null) without rowid;
-    create table price (sku text primary key, price text not null) without rowid;
-    insert into stock values ('tea', 1000);`,
-  central: `
-    create table clerk (clerk_id text primary key) without rowid;
-    create table sale (sale_id text primary key, till text not null, total integer not null check (total >= 0),
-      clerk text not null references clerk) without rowid;
-    create table stock (sku text primary key, on_hand integer not null) without rowid;
-    create table price (sku text primary key, price text not null) without rowid;
-    insert into clerk values ('c0'); insert into stock values ('tea', 1000);`,
+  ...SHOP,
   config: {
-    tables: {
-      sale: { direction: "up", owner: { column: "till", is: "terminal" } },
-      stock: { direction: "up", conflict: { add: ["on_hand"] } },
-      price: { direction: "down", audience: "all" },
-    },
+    tables,
     retry: { attempts: 1, firstMs: 50, factor: 1, capMs: 50 },
     processor: { pollMs: 1_000 },
   },
@@ -106,6 +93,14 @@ const tea = async (world: World): Promise<number> =>
 async function sold(world: World, till: Till, sale: string): Promise<void> {
   await sell(till, sale);
   await world.time.until(`${sale} at the centre`, () => atCentre(world, sale));
+}
+/** The ledger is copied; then the till, set back to an image of before its first sale, begins a second epoch. */
+async function secondEpochAfterCopy(world: World, till: Till, copy: string): Promise<void> {
+  await world.copy(till.name, "image");
+  await sold(world, till, "a1");
+  await world.copy("ledger", copy);
+  await world.restoreTill(till, "image", () => sell(till, "a2"));
+  await world.time.until("the new epoch", () => atCentre(world, "a2"));
 }
 const lanesOf = (world: World) => world.hub.ledger.lanes.of(T1);
 const epochs = async (world: World): Promise<Epoch[]> => (await lanesOf(world)).map(({ epoch }) => epoch);
@@ -349,11 +344,7 @@ describe("over SQLite", () => {
 
   test("I9: a ledger restored to before a till's epoch takes that epoch up again, and nothing is loaded twice", async () => {
     await withTill(SQLITE, async (world, till) => {
-      await world.copy(till.name, "image");
-      await sold(world, till, "a1");
-      await world.copy("ledger", "ledger-copy");
-      await world.restoreTill(till, "image", () => sell(till, "a2"));
-      await world.time.until("the new epoch", () => atCentre(world, "a2"));
+      await secondEpochAfterCopy(world, till, "ledger-copy");
       await atRest(world, till);
       const before = await epochs(world);
       expect(before).toHaveLength(2);
@@ -425,11 +416,7 @@ describe("over SQLite", () => {
 
   test("I9: an old copy of the call that opened a till's epoch opens the same one at a restored ledger", async () => {
     await withTill(SQLITE, async (world, till) => {
-      await world.copy(till.name, "image");
-      await sold(world, till, "a1");
-      await world.copy("ledger", "ledger-copy");
-      await world.restoreTill(till, "image", () => sell(till, "a2"));
-      await world.time.until("the new epoch", () => atCentre(world, "a2"));
+      await secondEpochAfterCopy(world, till, "ledger-copy");
       const before = await epochs(world);
       await till.stop();
       await world.restoreLedger("ledger-copy");

@@ -6,6 +6,7 @@ import { Dice } from "./virtual-time.ts";
 import type { Stores } from "./stores.ts";
 import { compared } from "./compared.ts";
 import { REAL_TIME } from "./real-time.ts";
+import { shop } from "./shop.ts";
 import { World, type Till, type WorldShape } from "./world.ts";
 
 /**
@@ -16,25 +17,11 @@ export type Station = "till" | "ledger" | "centre";
 const COPY = "copy";
 export const STATIONS: readonly Station[] = ["ledger", "centre", "till"];
 
+const { tables, ...SHOP } = shop({ stock: 1_000_000, saleHas: ", note text" });
 const SHAPE: WorldShape = {
-  till: `
-    create table sale (sale_id text primary key, till text not null, total integer not null, clerk text not null, note text) without rowid;
-    create table stock (sku text primary key, on_hand integer not null) without rowid;
-    create table price (sku text primary key, price text not null) without rowid;
-    insert into stock values ('tea', 1000);`,
-  central: `
-    create table clerk (clerk_id text primary key) without rowid;
-    create table sale (sale_id text primary key, till text not null, total integer not null check (total >= 0),
-      clerk text not null references clerk, note text) without rowid;
-    create table stock (sku text primary key, on_hand integer not null) without rowid;
-    create table price (sku text primary key, price text not null) without rowid;
-    insert into clerk values ('c0'); insert into stock values ('tea', 1000000);`,
+  ...SHOP,
   config: {
-    tables: {
-      sale: { direction: "up", owner: { column: "till", is: "terminal" } },
-      stock: { direction: "up", conflict: { add: ["on_hand"] } },
-      price: { direction: "down", audience: "all" },
-    },
+    tables,
     retry: { attempts: 2, firstMs: 1_000, factor: 1, capMs: 1_000 },
     processor: { pollMs: 1_000, messagesPerLane: 7, lanesPerBatch: 2 },
     publisher: { pollMs: 500 },
