@@ -118,28 +118,18 @@ export class Publisher {
     if (this.#unsure) this.#at = null;
     this.#unsure = false;
     const at = (this.#at ??= await this.#compared());
-    if (!(await this.#headStands(at))) {
-      this.#at = null;
-      return true;
-    }
+    if (!(await this.#headStands(at))) return this.#compareNext();
     if (this.#waiting.size > 0) await this.#orderSnapshots();
     const outgoing = await this.#outgoing(at);
     if (outgoing.kind === "none") return outgoing.busy;
-    if (outgoing.kind === "moved") {
-      this.#at = null;
-      return true;
-    }
+    if (outgoing.kind === "moved") return this.#compareNext();
     const ids = updateId((await ledger.updates.head()) + outgoing.entries.length);
     // A terminal has begun another term since the last look: the centre is told where the one before ended, first.
-    if (termOf(ids) !== at.term) {
-      this.#at = null;
-      return true;
-    }
+    if (termOf(ids) !== at.term) return this.#compareNext();
     await central.announce(at.source, outgoing.after, outgoing.through, ids);
     if (!(await ledger.updates.forward(at.source, outgoing.after, outgoing.through, outgoing.entries))) {
       this.#parts.log.warn({ source: at.source, after: outgoing.after }, "publisher.lost-race");
-      this.#at = null;
-      return true;
+      return this.#compareNext();
     }
     this.#at = { ...at, forwarded: outgoing.through };
     if (outgoing.entries.length > 0) this.#parts.onPublished(audiencesIn(outgoing.entries));
@@ -169,6 +159,12 @@ export class Publisher {
       log.error({ error, failures: this.#failures, retryInMs: waitMs }, "publisher.failed");
       return waitMs;
     }
+  }
+
+  /** Something is not as it was when ledger and centre were compared. */
+  #compareNext(): true {
+    this.#at = null;
+    return true;
   }
 
   /** The centre's look, with the audiences of snapshots' terminals told to it when it asks. */

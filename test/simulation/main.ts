@@ -10,7 +10,7 @@ type Options = {
   readonly steps: number;
   readonly jobs: number;
   readonly story: number;
-  readonly keep?: string;
+  readonly keep?: string | undefined;
 };
 const program = new Command("simulate")
   .description("plays worlds of tills and a hub through faults drawn from seeds, and checks the invariants")
@@ -26,7 +26,7 @@ const program = new Command("simulate")
 
 async function one(seed: number, { steps, story, keep }: Options): Promise<number> {
   using files = await Files.make(mediumOf(seed));
-  const result = await simulate({ seed, steps, files, ...(keep === undefined ? {} : { keep }) });
+  const result = await simulate({ seed, steps, files, keep });
   console.log(lastOf(result.story, story));
   console.log(`\n${JSON.stringify(result.counts)}`);
   console.log(verdictOf(result));
@@ -43,7 +43,7 @@ async function many({ seeds, steps, jobs, story, keep }: Options): Promise<numbe
   const sums = new Map<string, number>();
   const failed: number[] = [];
   let done = 0;
-  await resultsOf({ from, to, stride: jobs, steps, ...(keep === undefined ? {} : { keep }) }, (result) => {
+  await resultsOf({ from, to, stride: jobs, steps, keep }, (result) => {
     done++;
     const { counts, virtualMs, transactions } = result;
     for (const [name, count] of Object.entries({
@@ -79,7 +79,7 @@ type Deal = {
   readonly to: number;
   readonly stride: number;
   readonly steps: number;
-  readonly keep?: string;
+  readonly keep?: string | undefined;
 };
 
 /** Plays the seeds, in this process or dealt out to `stride` children. @throws Error when a child ends without its results */

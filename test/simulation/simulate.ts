@@ -9,7 +9,7 @@ export type SeedOptions = {
   readonly steps: number;
   readonly files: Files;
   /** Folder for copies of a violated world's databases. */
-  readonly keep?: string;
+  readonly keep?: string | undefined;
 };
 export type SeedResult = {
   readonly seed: number;
