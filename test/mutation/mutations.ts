@@ -571,7 +571,7 @@ export const MUTATIONS: readonly Mutation[] = [
   breaks(
     "marks-of-another-epoch",
     "what was said of the old epoch counts for the new one",
-    "src/database/sqlite/capture/outgoing.ts",
+    "src/database/marks.ts",
     "if (marks === null || marks.epoch !== position.epoch) return position;",
     "if (marks === null) return position;",
     CAPTURE,

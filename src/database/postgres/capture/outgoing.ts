@@ -3,6 +3,7 @@ import { CHAIN_START } from "../../../message/chain.ts";
 import type { Acknowledged, Kept, PackedLine } from "../../port.ts";
 import { LOAD, type Connection } from "../connection.ts";
 import { isBefore } from "../../kept.ts";
+import { Marks, rewound } from "../../marks.ts";
 import { renumbered } from "./lines.ts";
 import { chainAfter, readLines, readPosition, storeLines, writePosition, type Position } from "./store.ts";
 
@@ -14,52 +15,31 @@ const STEP_MESSAGES = 5_000;
 /** The stored messages on their way out: what the other side has of them, and what may be forgotten. */
 export class Outgoing {
   readonly #connection: Connection;
-  /** Said by the other side and not yet written: it would be a transaction for every answer. Lost in a crash, it is said again. */
-  #marks: Acknowledged | null = null;
+  readonly #marks = new Marks();
 
   constructor(connection: Connection) {
     this.#connection = connection;
   }
 
   acknowledge(marks: Acknowledged): void {
-    const before = this.#marks?.epoch === marks.epoch ? this.#marks : null;
-    this.#marks = {
-      epoch: marks.epoch,
-      receivedThrough: higher(before?.receivedThrough, marks.receivedThrough),
-      loadedThrough: higher(before?.loadedThrough, marks.loadedThrough),
-    };
+    this.#marks.say(marks);
   }
 
-  /** The position with what the other side has said since it was written. Loaded implies received. */
-  readonly withMarks = (position: Position): Position => {
-    const upTo = (mark: Seq): Seq => seq(Math.min(mark, position.packedThrough));
-    const marks = this.#marks;
-    if (marks === null || marks.epoch !== position.epoch) return position;
-    const loadedThrough = higher(position.loadedThrough, upTo(marks.loadedThrough));
-    const receivedThrough = higher(higher(position.receivedThrough, loadedThrough), upTo(marks.receivedThrough));
-    return { ...position, receivedThrough, loadedThrough };
-  };
+  /** The position with what the other side has said since it was written. */
+  readonly withMarks = (position: Position): Position => this.#marks.on(position);
 
   /** Writes nothing when nothing is new. */
   async flush(kept: Kept): Promise<void> {
-    const said = this.#marks;
-    const stored = await readPosition(this.#connection);
-    const marked = this.withMarks(stored);
-    if (marked.receivedThrough !== stored.receivedThrough || marked.loadedThrough !== stored.loadedThrough)
-      await this.#move(this.withMarks);
-    if (this.#marks === said) this.#marks = null; // a database restored under us has heard nothing
+    const { said } = this.#marks;
+    if (this.#marks.areNewsFor(await readPosition(this.#connection))) await this.#move(this.withMarks);
+    this.#marks.forget(said); // a database restored under us has heard nothing
     while (await this.#drop(kept));
     await this.#dropOtherEpochs();
   }
 
   async rewind(receivedThrough: Seq): Promise<void> {
-    this.#marks = null;
-    const lower = (mark: Seq): Seq => seq(Math.min(mark, receivedThrough));
-    await this.#move((position) => ({
-      ...position,
-      receivedThrough: lower(position.receivedThrough),
-      loadedThrough: lower(position.loadedThrough),
-    }));
+    this.#marks.forget();
+    await this.#move((position) => rewound(position, receivedThrough));
   }
 
   /**
@@ -98,7 +78,7 @@ export class Outgoing {
       return true;
     });
     if (!begun) return false;
-    this.#marks = null;
+    this.#marks.forget();
     await this.#dropOtherEpochs();
     return true;
   }
@@ -149,5 +129,3 @@ export class Outgoing {
     if (any === "t") while ((await this.#connection.run(sql, epoch ?? "")) > 0);
   }
 }
-
-const higher = (a: Seq | undefined, b: Seq): Seq => (a !== undefined && a > b ? a : b);

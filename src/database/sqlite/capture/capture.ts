@@ -54,7 +54,7 @@ export function sqliteCapture(
       return watch.ownWork(async () => {
         const remade = mend();
         const quietGapMs = readPlan(connection)?.quietGapMs ?? Number.POSITIVE_INFINITY;
-        const packed = await packer.run(limits, quietGapMs, (position) => outgoing.withMarks(position));
+        const packed = await packer.run(limits, quietGapMs, outgoing.withMarks);
         const { epoch, packedThrough, receivedThrough } = outgoing.withMarks(readPosition(connection));
         return {
           epoch,

@@ -6,6 +6,7 @@ import { CHAIN_START } from "../../../message/chain.ts";
 import type { Acknowledged, Kept, PackedLine } from "../../port.ts";
 import type { Connection } from "../connection.ts";
 import { isBefore } from "../../kept.ts";
+import { Marks, rewound } from "../../marks.ts";
 import { renumbered } from "./lines.ts";
 import { chainAfter, readLines, readPosition, storeLine, writePosition, type Position } from "./store.ts";
 
@@ -16,8 +17,7 @@ const STEP_BYTES = 1024 * 1024;
 export class Outgoing {
   readonly #connection: Connection;
   readonly #pace: { readonly clock: Clock; readonly timers: Timers };
-  /** Said by the other side and not yet written: it would be a transaction for every answer. Lost in a crash, it is said again. */
-  #marks: Acknowledged | null = null;
+  readonly #marks = new Marks();
 
   constructor(connection: Connection, pace: { readonly clock: Clock; readonly timers: Timers }) {
     this.#connection = connection;
@@ -25,48 +25,28 @@ export class Outgoing {
   }
 
   acknowledge(marks: Acknowledged): void {
-    const before = this.#marks?.epoch === marks.epoch ? this.#marks : null;
-    this.#marks = {
-      epoch: marks.epoch,
-      receivedThrough: higher(before?.receivedThrough, marks.receivedThrough),
-      loadedThrough: higher(before?.loadedThrough, marks.loadedThrough),
-    };
+    this.#marks.say(marks);
   }
 
-  /** The position with what the other side has said since it was written. Loaded implies received. */
-  withMarks(position: Position): Position {
-    const upTo = (mark: Seq): Seq => seq(Math.min(mark, position.packedThrough));
-    const marks = this.#marks;
-    if (marks === null || marks.epoch !== position.epoch) return position;
-    const loadedThrough = higher(position.loadedThrough, upTo(marks.loadedThrough));
-    const receivedThrough = higher(higher(position.receivedThrough, loadedThrough), upTo(marks.receivedThrough));
-    return { ...position, receivedThrough, loadedThrough };
-  }
+  /** The position with what the other side has said since it was written. */
+  readonly withMarks = (position: Position): Position => this.#marks.on(position);
 
   /** Writes nothing when nothing is new. */
   async flush(kept: Kept): Promise<void> {
-    const said = this.#marks;
-    const stored = readPosition(this.#connection);
-    const marked = this.withMarks(stored);
-    if (marked.receivedThrough !== stored.receivedThrough || marked.loadedThrough !== stored.loadedThrough) {
+    const { said } = this.#marks;
+    if (this.#marks.areNewsFor(readPosition(this.#connection))) {
       this.#connection.immediate(() => writePosition(this.#connection, this.withMarks(readPosition(this.#connection))));
     }
-    if (this.#marks === said) this.#marks = null; // a database restored under us has heard nothing
+    this.#marks.forget(said); // a database restored under us has heard nothing
     await this.#inSteps(() => this.#drop(kept));
     await this.#inSteps(() => this.#dropOtherEpochs());
   }
 
   rewind(receivedThrough: Seq): void {
-    this.#marks = null;
-    const lower = (mark: Seq): Seq => seq(Math.min(mark, receivedThrough));
-    this.#connection.immediate(() => {
-      const position = readPosition(this.#connection);
-      writePosition(this.#connection, {
-        ...position,
-        receivedThrough: lower(position.receivedThrough),
-        loadedThrough: lower(position.loadedThrough),
-      });
-    });
+    this.#marks.forget();
+    this.#connection.immediate(() =>
+      writePosition(this.#connection, rewound(readPosition(this.#connection), receivedThrough)),
+    );
   }
 
   /**
@@ -118,7 +98,7 @@ export class Outgoing {
       });
       return true;
     });
-    if (begun) this.#marks = null;
+    if (begun) this.#marks.forget();
     await this.#inSteps(() => this.#dropOtherEpochs());
     return begun;
   }
@@ -188,5 +168,3 @@ export class Outgoing {
     }
   }
 }
-
-const higher = (a: Seq | undefined, b: Seq): Seq => (a !== undefined && a > b ? a : b);
