@@ -200,6 +200,8 @@ export type Refusal = {
   /** The same in words of ours alone: no value but those of the key. Absent where `detail` is so already. */
   readonly discreet?: string;
 };
+/** How a list of effects fared that was to go in wholly. */
+export type Tried = Refusal | "unclear" | null;
 export type Applied = {
   readonly refused: readonly Refusal[];
   /** Effects that found nothing to delete. */
@@ -252,10 +254,11 @@ export interface LoadTransaction {
    */
   apply(effects: readonly Effect[]): Promise<Applied>;
   /**
-   * All of the effects in the order given, or word of the first that is refused; "unclear": of one that `apply` must find. Unless it
-   * gives null the caller undoes, before anything else, the attempt that it is in. One round trip, where `apply` may need many.
+   * Several lists of effects one after the other, each wholly or not at all, until one is refused: how those fared that were tried.
+   * Null: all of its effects are in; else word of the first of them that was refused ("unclear": one that `apply` must find), none of
+   * them is in, and of the lists behind it none was tried. One round trip, where `apply` may need many.
    */
-  applyWhole(effects: readonly Effect[]): Promise<Refusal | "unclear" | null>;
+  applyEach(lists: readonly (readonly Effect[])[]): Promise<readonly Tried[]>;
   /** The rows of these keys as they are now, locked until the end of the transaction; null where absent. Wire form, all columns but generated ones. */
   current(table: string, keys: readonly Row[]): Promise<readonly (Row | null)[]>;
   /**

@@ -23,10 +23,16 @@ export async function applyInOrder(tx: LoadTransaction, acts: readonly Act[], la
   return { fault: null, notes };
 }
 
-/** The same in one round trip, of blind acts. Null: that cannot tell; the caller undoes what was done, and asks `applyInOrder`. */
-export async function applyQuickly(tx: LoadTransaction, acts: readonly Act[]): Promise<Fared | null> {
-  const refusal = await tx.applyWhole(acts.map(effectOf));
-  return refusal === "unclear" ? null : judged(acts, refusal);
+/**
+ * The same of several messages in one round trip, of blind acts, until one is refused, which is undone here: how those fared that were
+ * tried. Null: that cannot tell; the caller asks `applyInOrder`.
+ */
+export async function applyQuickly(
+  tx: LoadTransaction,
+  messages: readonly { readonly acts: readonly Act[] }[],
+): Promise<readonly (Fared | null)[]> {
+  const tried = await tx.applyEach(messages.map(({ acts }) => acts.map(effectOf)));
+  return tried.map((refusal, at) => (refusal === "unclear" ? null : judged(messages[at]?.acts ?? [], refusal)));
 }
 
 /** Can they be tried before anybody looks at the rows as they are? A row that is only inserted is most often not there: the insert itself finds out. */

@@ -1,14 +1,10 @@
-import type { Seq } from "../base/ids.ts";
 import type { LoadTransaction } from "../database/port.ts";
-import { applyQuickly, areBlind, type Fared } from "./alone.ts";
-import type { Note } from "./decide.ts";
+import { adderBefore, begins, loadApart } from "./apart.ts";
 import type { Caution, Foreseeable } from "./caution.ts";
-import { foresee, Likewise, missingParents, type Foreseen } from "./foresee.ts";
+import { foresee, Likewise, mayBeLikened, type Foreseen } from "./foresee.ts";
 import type { LaneWork } from "./lane-work.ts";
-import { Loading, type Trial } from "./message.ts";
-import type { Blocker } from "./open-index.ts";
-import { pageAhead } from "./page.ts";
-import { blockerOf, NOT_TRIED, Queue } from "./queue.ts";
+import type { Loading } from "./message.ts";
+import { Queue } from "./queue.ts";
 import type { Targets } from "./target.ts";
 import { applyTogether, type Together } from "./together.ts";
 
@@ -45,8 +41,11 @@ export async function loadBatch(
   await loadTogether(batch);
   for (const queue of queues) queue.goOn();
   await loadTogether(batch);
-  const likewise = await Likewise.of(tx, batch.foreseen);
-  for (const queue of queues) await loadApart(tx, queue, likewise, caution);
+  const turns = queues.map((queue) => queue.turns((message) => batch.foreseen.has(message) && mayBeLikened(message)));
+  const first = turns.map(({ first: messages }, at) => ({ lane: lanes[at] as LaneWork, messages }));
+  const last = turns.map(({ last: messages }, at) => ({ lane: lanes[at] as LaneWork, messages }));
+  await loadApart(tx, first, new Likewise(), caution);
+  await loadApart(tx, last, await Likewise.of(tx, batch.foreseen), caution);
 }
 
 type Batch = {
@@ -120,101 +119,4 @@ async function beginningEarly(queues: readonly Queue[], notes: Together["notes"]
       early.add(message);
   }
   return early;
-}
-
-/** The open exception whose sums such a message waits for, but for those of a group that is loaded with it. */
-export async function adderBefore(
-  { open }: LaneWork,
-  message: Trial,
-  notes: readonly Note[],
-  group?: ReadonlySet<Seq>,
-): Promise<Blocker | null> {
-  if (open.size === 0 || !notes.some(begins)) return null;
-  return open.adder(message.lane, message.seq, await message.touched(), group);
-}
-
-const begins = ({ kind }: Note): boolean => kind === "row recreated";
-
-async function loadApart(
-  tx: LoadTransaction,
-  { lane, apart }: Queue,
-  likewise: Likewise,
-  caution: Caution,
-): Promise<void> {
-  const inOrder = apart.toSorted((a, b) => a.seq - b.seq);
-  for (const whole of inOrder) {
-    const behind = await blockerOf(lane, whole);
-    const ahead = behind && pageAhead(lane, whole);
-    if (behind && !ahead) {
-      await lane.hold(whole, behind, NOT_TRIED);
-      continue;
-    }
-    const message = ahead ?? whole;
-    const known =
-      lane.prepared.foregone ??
-      (message === whole && whole instanceof Loading && !isOrphan(lane, whole) ? likewise.faultOf(whole) : null);
-    const fared = known ? { fault: known, notes: [] } : await tryAlone(tx, lane, message, false);
-    if (!known && message instanceof Loading) {
-      likewise.tried(message, fared.fault, !fared.fault && !fared.behind);
-      if (fared.fault) caution.again(fared.fault.code, message.acts);
-    }
-    await bookFared(tx, lane, message, fared, NOT_TRIED, false);
-  }
-}
-
-/** Does it name a parent that an open exception before it makes? Then it may have to wait, whatever else is wrong with it. */
-const isOrphan = ({ open }: LaneWork, message: Loading): boolean =>
-  open.size > 0 && message.mayMeet(open) && open.creator(message.lane, message.seq, message.sets) !== null;
-
-/** How a message fared alone; `behind`: whom it has to wait for although nothing was refused. */
-export type FaredAlone = Fared & { readonly behind?: Blocker | null };
-
-/** One message alone, in its own order; wholly done or wholly undone. */
-export async function tryAlone(
-  tx: LoadTransaction,
-  lane: LaneWork,
-  message: Trial,
-  late: boolean,
-): Promise<FaredAlone> {
-  if (message instanceof Loading && message.fault) return { fault: message.fault, notes: [] }; // nothing to ask the database
-  if (message instanceof Loading && areBlind(message.acts, late)) {
-    const quickly = await tx.attempt(async () => {
-      const fared = await applyQuickly(tx, message.acts);
-      return fared ? weighed(lane, message, fared) : { keep: false, result: null };
-    });
-    if (quickly) return quickly;
-  }
-  return tx.attempt(async () => weighed(lane, message, await message.apply(tx, late)));
-}
-
-async function weighed(
-  lane: LaneWork,
-  message: Trial,
-  fared: Fared,
-): Promise<{ readonly keep: boolean; readonly result: FaredAlone }> {
-  const behind = fared.fault ? null : await adderBefore(lane, message, fared.notes);
-  return { keep: fared.fault === null && behind === null, result: { ...fared, behind } };
-}
-
-/** Writes down how a message fared that was tried alone. */
-export async function bookFared(
-  tx: LoadTransaction,
-  lane: LaneWork,
-  message: Trial,
-  { fault, notes, behind = null }: FaredAlone,
-  before: Parameters<LaneWork["hold"]>[2],
-  late: boolean,
-): Promise<void> {
-  if (behind) return lane.hold(message, behind, before);
-  if (!fault) return lane.loaded(message, notes, late);
-  const creator = fault.code === "PARENT_MISSING" ? await creatorOf(tx, lane, message) : null;
-  if (creator) await lane.hold(message, creator, before);
-  else await lane.fail(message, fault, before.attempts + 1);
-}
-
-/** The open exception that makes what the message lacks. One that makes a parent which is there all the same is no help. */
-async function creatorOf(tx: LoadTransaction, { open }: LaneWork, message: Trial): Promise<Blocker | null> {
-  const creator = open.creator(message.lane, message.seq, await message.touched());
-  if (!creator || !(message instanceof Loading)) return creator;
-  return open.creator(message.lane, message.seq, { parents: await missingParents(tx, message) });
 }

@@ -285,7 +285,7 @@ export class Likewise {
   static async of(tx: LoadTransaction, foreseen: ReadonlyMap<Loading, Foreseen>): Promise<Likewise> {
     const likewise = new Likewise();
     const lookup = new Lookup();
-    const candidates = [...foreseen].filter(([message]) => message.acts.every(isMereInsert));
+    const candidates = [...foreseen].filter(([message]) => mayBeLikened(message));
     for (const [, { form, text, act }] of candidates) {
       lookup.want(form, text, act.row ?? {});
       lookup.want(act.target.forms.key, act.text, act.key); // a row that is there may be refused for that, or kept, or overwritten
@@ -305,6 +305,12 @@ export class Likewise {
     return one && this.#confirmed.get(one.constraint) === true ? faultOf(one) : null;
   }
 
+  /** Will it be refused, as far as a look can tell? */
+  expects(message: Loading): boolean {
+    const one = this.#faults.get(message);
+    return one !== undefined && this.#confirmed.get(one.constraint) !== false;
+  }
+
   /** The message was tried alone. */
   tried(message: Loading, fault: Fault | null, isLoaded: boolean): void {
     const one = this.#faults.get(message);
@@ -312,11 +318,14 @@ export class Likewise {
     if (name !== undefined && this.#confirmed.get(name) !== false) this.#confirmed.set(name, fault?.code === one?.code);
     if (!isLoaded) return;
     // What was looked up before may no longer be so.
-    if (!message.acts.every(isMereInsert)) return this.#faults.clear();
+    if (!mayBeLikened(message)) return this.#faults.clear();
     const made = new Set(message.parts.flatMap(({ creates }) => creates));
     for (const [other, { text }] of this.#faults) if (made.has(text)) this.#faults.delete(other);
   }
 }
+
+/** Does it nothing but make rows? */
+export const mayBeLikened = ({ acts }: Loading): boolean => acts.every(isMereInsert);
 
 /** Its whole effect is one new row: no trigger of others, no cascade, no decision by a present row. */
 const isMereInsert = ({ op, target }: Act): boolean => op === "insert" && !target.shape.foreignTriggers;

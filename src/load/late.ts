@@ -3,7 +3,7 @@ import type { LoadTransaction } from "../database/port.ts";
 import type { KeySets } from "../ledger/key-sets.ts";
 import type { LedgerBytes } from "../ledger/bytes.ts";
 import type { Claim, LateItem } from "../ledger/port.ts";
-import { adderBefore, bookFared, tryAlone } from "./batch.ts";
+import { adderBefore, bookFared, tryAlone } from "./apart.ts";
 import type { LaneWork, LateWork } from "./lane-work.ts";
 import { Loading, type Sender, type Trial } from "./message.ts";
 import { OpenIndex } from "./open-index.ts";

@@ -71,6 +71,25 @@ export class Queue {
     this.#putOff = putOff;
   }
 
+  /**
+   * Those set apart, in order: those that can be tried `first`, and those of which it was asked that they be tried `last`, with all
+   * that must not overtake them.
+   */
+  turns(isLast: Chosen): { readonly first: readonly Trial[]; readonly last: readonly Trial[] } {
+    const [first, last]: [Trial[], Trial[]] = [[], []];
+    const values = new ValuePool();
+    const ahead = new Ahead();
+    for (const message of this.apart.toSorted((a, b) => a.seq - b.seq)) {
+      if (!(message instanceof Loading)) first.push(message);
+      else if (isLast(message) || (message.mayBeIn(values) && ahead.isBeforeOrAdds(message))) {
+        last.push(message);
+        ahead.add(message);
+        message.addTo(values);
+      } else first.push(message);
+    }
+    return { first, last };
+  }
+
   /** Is one that came before this message, but is tried after it, to add to a sum that this one adds to? */
   isAddedToBefore({ seq, sets }: Loading): boolean {
     return [...this.apart, ...this.#putOff].some(
@@ -94,9 +113,17 @@ class Ahead {
     this.#added.push(message);
   }
   isBefore(message: Loading): boolean {
+    const index = this.#taken();
+    return index.size > 0 && index.follows(message.lane, message.seq, message.sets);
+  }
+  /** Or adds one of them to a sum that this one adds to? If the sum has to begin, the order counts. */
+  isBeforeOrAdds(message: Loading): boolean {
+    return this.isBefore(message) || this.#index.adder(message.lane, message.seq, message.sets) !== null;
+  }
+  #taken(): OpenIndex {
     for (const { lane, seq, sets } of this.#added) this.#index.open(lane, seq, sets.sets());
     this.#added = [];
-    return this.#index.size > 0 && this.#index.follows(message.lane, message.seq, message.sets);
+    return this.#index;
   }
 }
 

@@ -29,9 +29,9 @@ function watched(database: Database): {
         present: (table, columns, values) => tx.present(table, columns, values),
         attempt: (inner) => tx.attempt(inner),
         moveCursor: (from, to) => tx.moveCursor(from, to),
-        applyWhole: (effects) => {
-          applied.push(effects);
-          return tx.applyWhole(effects);
+        applyEach: (lists) => {
+          applied.push(...lists);
+          return tx.applyEach(lists);
         },
         apply: (effects) => {
           applied.push(effects);

@@ -1,6 +1,6 @@
 import type { FaultCode } from "../../base/errors.ts";
 import { field, type Row } from "../../message/change.ts";
-import type { Applied, Effect, Refusal } from "../port.ts";
+import type { Applied, Effect, Refusal, Tried } from "../port.ts";
 import type { Connection, TextRow } from "./connection.ts";
 import type { Catalog, PostgresTable } from "./describe.ts";
 import { isServerError, isStaleSchema, translated } from "./errors.ts";
@@ -60,11 +60,38 @@ export class Applier {
   }
 
   /**
-   * All statements travel together, none with a savepoint of its own: those behind one that is refused fail without a meaning, and
-   * the caller undoes all. See the port.
+   * All lists travel together, each in a savepoint within that of the list before it: going back to one undoes that list and all
+   * behind it, which failed without a meaning. See the port. `end`: what the caller sends before anything else.
    */
-  async applyWhole(effects: readonly Effect[]): Promise<Refusal | "unclear" | null> {
-    if (effects.some((effect) => !this.#catalog.tables.has(effect.table))) await this.#catalog.refresh();
+  async applyEach(
+    lists: readonly (readonly Effect[])[],
+  ): Promise<{ readonly tried: readonly Tried[]; readonly end: string | null }> {
+    if (lists.some((effects) => effects.some((effect) => !this.#catalog.tables.has(effect.table))))
+      await this.#catalog.refresh();
+    const sent: Promise<Tried | Answers>[] = [];
+    let isRefused = false;
+    for (const effects of lists) {
+      if (isRefused) break;
+      const chunks = this.#chunks(effects);
+      isRefused = !Array.isArray(chunks);
+      sent.push(Array.isArray(chunks) ? this.#sendWhole(chunks, savepoint(sent.length)) : Promise.resolve(chunks));
+    }
+    const tried: Tried[] = [];
+    let end: string | null = null;
+    const answers = await Promise.all(sent);
+    for (const [at, answer] of answers.entries()) {
+      const outcome = isAnswers(answer) ? this.#outcome(answer) : answer;
+      tried.push(outcome);
+      if (isAnswers(answer)) end = `release ${savepoint(0)}`;
+      if (outcome === null) continue;
+      if (isAnswers(answer)) end = `rollback to ${savepoint(at)}; release ${savepoint(0)}`;
+      break;
+    }
+    return { tried, end };
+  }
+
+  /** The effects as statements; or why one of them cannot even be sent. */
+  #chunks(effects: readonly Effect[]): Chunk[] | Refusal | "unclear" {
     const chunks = [new Chunk()];
     for (const [index, effect] of effects.entries()) {
       const item = this.#prepare(index, effect);
@@ -72,12 +99,25 @@ export class Applier {
       if (!chunks.at(-1)?.takes(item)) chunks.push(new Chunk());
       chunks.at(-1)?.add(item);
     }
-    const answers = await Promise.allSettled(chunks.map(({ items }) => this.#gated(items)));
+    return chunks;
+  }
+
+  /** All is sent before this returns. */
+  async #sendWhole(chunks: readonly Chunk[], name: string): Promise<Answers> {
+    const begun = this.#connection.script(`savepoint ${name}`);
+    const answers = Promise.allSettled(chunks.map(({ items }) => this.#gated(items)));
+    const [begin] = await Promise.allSettled([begun]);
+    return { begin, chunks, answers: await answers };
+  }
+
+  /** @throws infrastructure faults */
+  #outcome({ begin, chunks, answers }: Answers): Tried {
     for (const [at, answer] of answers.entries()) {
       const items = chunks[at]?.items ?? [];
       if (answer.status === "rejected") return this.#refusalOf(answer.reason, items);
       if (answer.value.length !== items.length) return "unclear";
     }
+    if (begin.status === "rejected") throw begin.reason;
     return null;
   }
 
@@ -284,6 +324,16 @@ const isSame = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((name, at) => name === b[at]);
 
 const GATE = "select set_config('waybill.loading', $1, true), set_config('waybill.origin', $2, true)";
+
+/** What the database said of one list: of its savepoint, and of each statement. */
+type Answers = {
+  readonly begin: PromiseSettledResult<void>;
+  readonly chunks: readonly Chunk[];
+  readonly answers: readonly PromiseSettledResult<readonly TextRow[]>[];
+};
+const isAnswers = (told: Tried | Answers): told is Answers =>
+  typeof told === "object" && told !== null && "answers" in told;
+const savepoint = (at: number): string => `waybill_list_${at}`;
 
 type Told = { readonly refused: Refusal[]; absentDeletes: number };
 

@@ -112,6 +112,20 @@ describeWith("postgres", "loading on PostgreSQL", (server) => {
     expect(await station.rows("select what from seen order by at")).toEqual([["INSERT 3 of 1"], ["INSERT 4 of 2"]]);
   });
 
+  test("a list of effects one of which a trigger ignores is undone, and nothing that was sent behind it stays", async () => {
+    await using station = await ready(`
+      create table stock (id int primary key, n int);
+      create function choose() returns trigger language plpgsql as $$ begin
+        if new.n = 1 then return null; end if; return new; end $$;
+      create trigger choose before insert on stock for each row execute function choose();`);
+    const row = (id: number, n: number) => effect("insert", "stock", { id }, { n });
+    await station.database.load.transaction(async (tx) => {
+      expect(await tx.applyEach([[row(1, 0)], [row(2, 0), row(3, 1)], [row(4, 0)]])).toEqual([null, "unclear"]);
+      expect(await tx.applyEach([[row(4, 0)]])).toEqual([null]);
+    });
+    expect(await station.rows("select id from stock order by id")).toEqual([["1"], ["4"]]);
+  });
+
   test("partitions, other schemas, quoted names, identities, domains and citext", async () => {
     await using station = await ready(`
       create extension citext;

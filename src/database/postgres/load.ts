@@ -1,7 +1,7 @@
 import { isFaultCode, WaybillError } from "../../base/errors.ts";
 import { seq, type LaneName, type Seq } from "../../base/ids.ts";
 import type { Row } from "../../message/change.ts";
-import type { Applied, Cursor, Effect, LaneMark, LaneMove, Load, LoadTransaction, Passed, Refusal } from "../port.ts";
+import type { Applied, Cursor, Effect, LaneMark, LaneMove, Load, LoadTransaction, Passed, Tried } from "../port.ts";
 import { Applier } from "./apply.ts";
 import { LOAD, type Connection } from "./connection.ts";
 import { CURSOR_STRAND, CURSOR_TABLE, hasStrand, writeCursor } from "./cursor.ts";
@@ -214,9 +214,11 @@ class PostgresTransaction implements LoadTransaction {
     return this.#applier.apply(effects);
   }
 
-  async applyWhole(effects: readonly Effect[]): Promise<Refusal | "unclear" | null> {
+  async applyEach(lists: readonly (readonly Effect[])[]): Promise<readonly Tried[]> {
     this.#alive();
-    return this.#applier.applyWhole(effects);
+    const { tried, end } = await this.#applier.applyEach(lists);
+    if (end !== null) this.#send(end, tried[0] === null);
+    return tried;
   }
 
   async current(name: string, keys: readonly Row[]): Promise<readonly (Row | null)[]> {
@@ -271,12 +273,18 @@ class PostgresTransaction implements LoadTransaction {
       return outcome.result;
     } finally {
       this.#depth--;
-      // Sent without waiting: it travels with whatever comes next. After an infrastructure fault the session may be gone, and with
-      // it the transaction: the fault is what is told.
-      const end = this.#connection.script(keep ? `release ${name}` : `rollback to ${name}; release ${name}`);
-      this.#lastEnd = keep ? end : end.catch(() => undefined);
-      this.#lastEnd.catch((thrown: unknown) => (this.#failed ??= { thrown }));
+      this.#send(keep ? `release ${name}` : `rollback to ${name}; release ${name}`, keep);
     }
+  }
+
+  /**
+   * The end of an attempt, sent without waiting: it travels with whatever comes next. After an infrastructure fault the session may
+   * be gone, and with it the transaction: the fault is what is told.
+   */
+  #send(end: string, isKept: boolean): void {
+    const sent = this.#connection.script(end);
+    this.#lastEnd = isKept ? sent : sent.catch(() => undefined);
+    this.#lastEnd.catch((thrown: unknown) => (this.#failed ??= { thrown }));
   }
 
   /** Every attempt has ended. @throws what kept one from it */

@@ -1,7 +1,7 @@
 import { isFaultCode, WaybillError } from "../../base/errors.ts";
 import { seq, type LaneName, type Seq } from "../../base/ids.ts";
 import type { Row } from "../../message/change.ts";
-import type { Applied, Cursor, Effect, LaneMark, LaneMove, Load, LoadTransaction, Passed, Refusal } from "../port.ts";
+import type { Applied, Cursor, Effect, LaneMark, LaneMove, Load, LoadTransaction, Passed, Tried } from "../port.ts";
 import { Applier, type Gate } from "./apply.ts";
 import type { Connection } from "./connection.ts";
 import { createCursor, hasStrand, writeCursor } from "./cursor.ts";
@@ -168,9 +168,17 @@ class SqliteTransaction implements LoadTransaction {
     return this.#applier.apply(effects);
   }
 
-  async applyWhole(effects: readonly Effect[]): Promise<Refusal | null> {
-    this.#alive();
-    return this.#applier.apply(effects, true).refused[0] ?? null;
+  async applyEach(lists: readonly (readonly Effect[])[]): Promise<readonly Tried[]> {
+    const tried: Tried[] = [];
+    for (const effects of lists) {
+      const refusal = await this.attempt(async () => {
+        const [result = null] = this.#applier.apply(effects, true).refused;
+        return { keep: result === null, result };
+      });
+      tried.push(refusal);
+      if (refusal !== null) break;
+    }
+    return tried;
   }
 
   async current(table: string, keys: readonly Row[]): Promise<readonly (Row | null)[]> {
