@@ -12,6 +12,7 @@ export type Mutation = {
 
 const LEDGER = ["src/ledger/sqlite/ledger.test.ts"];
 const LOAD = ["src/load/loader.test.ts", "src/load/late.test.ts", "src/load/model.test.ts"];
+const APART = ["src/load/foresee.test.ts", "src/load/model.test.ts"];
 const DATABASE = ["src/database/sqlite/sqlite-contract.test.ts", "src/database/sqlite/load.test.ts"];
 const CAPTURE = ["src/database/sqlite/capture/capture-contract.test.ts", "src/database/sqlite/capture/pack.test.ts"];
 const TERMINAL = [
@@ -535,6 +536,22 @@ export const MUTATIONS: readonly Mutation[] = [
     TERMINAL,
   ),
   breaks(
+    "unseen-not-noted",
+    "updates from before and behind a load of ours, which is not recorded, are compared as if they joined on",
+    "src/database/sqlite/open.ts",
+    'if (catalog.has("waybill_unseen")) noteUnseen(connection);',
+    "void noteUnseen;",
+    CAPTURE,
+  ),
+  breaks(
+    "cut-outlives-its-row",
+    "a message ends within a transaction that got the number of a refused row",
+    "src/database/sqlite/capture/pack.ts",
+    ".run(top, top ?? 0)",
+    ".run(top, Number.MAX_SAFE_INTEGER)",
+    CAPTURE,
+  ),
+  breaks(
     "page-in-parts",
     "a large page of rows as they are is one message in parts",
     "src/database/sqlite/capture/pack.ts",
@@ -549,6 +566,22 @@ export const MUTATIONS: readonly Mutation[] = [
     "queue.isAddedToBefore(message) || ",
     "",
     LOAD,
+  ),
+  breaks(
+    "sum-begun-early-in-turns",
+    "a row begins with a count that holds what a message is yet to add that is judged after those tried alone",
+    "src/load/queue.ts",
+    "ahead.isBeforeOrAdds(message)",
+    "ahead.isBefore(message)",
+    APART,
+  ),
+  breaks(
+    "foreseen-overtaken",
+    "a message overtakes one of its rows that is judged after those tried alone",
+    "src/load/queue.ts",
+    "(message.mayBeIn(values) && ahead.isBeforeOrAdds(message))",
+    "(message.seq < 0 && ahead.isBeforeOrAdds(message))",
+    APART,
   ),
   breaks(
     "sum-begun-early-in-group",

@@ -40,6 +40,8 @@ export type Till = {
 
 /** Share of worlds with two hubs over one ledger. */
 const TWO_HUBS = 0.3;
+/** How long the clocks of tills stand still between two ticks: what happens meanwhile is of one moment. */
+const TICKS_MS = [1, 1, 16, 1_000];
 
 /** All stations of one seed, what happens to them, and what was seen. */
 export class World implements AsyncDisposable {
@@ -106,16 +108,16 @@ export class World implements AsyncDisposable {
 
   #till({ id, store, token }: (typeof TILLS)[number]): Till {
     const path = this.#folder.file(id, "till");
-    const app = this.#program(path);
+    const app = this.#program(path, this.dice.fork(`${id}/tick`).pick(TICKS_MS));
     const program = new TillProgram(id, app, this.dice.fork(id), this.truth);
     return { id, path, app, store, token, folder: new MemoryFolder(), program, agent: null, skewMs: 0 };
   }
 
   /** Another program's connection. It does not wait for a lock: in one thread nobody could let go of it meanwhile. */
-  #program(path: string): DatabaseSync {
+  #program(path: string, tickMs = 1): DatabaseSync {
     const db = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: true });
     db.exec("pragma synchronous = off");
-    tellTime(db, { now: () => (EPOCH_MS + this.scheduler.nowMs) as never, elapsed: () => 0 });
+    tellTime(db, { now: () => (EPOCH_MS + this.scheduler.nowMs) as never }, tickMs);
     return db;
   }
 

@@ -5,6 +5,7 @@ import { systemRuntime, type Runtime } from "../../base/runtime.ts";
 import type { Database } from "../port.ts";
 import { sqliteCapture } from "./capture/capture.ts";
 import { closeGate, openGate } from "./capture/gate.ts";
+import { noteUnseen } from "./capture/unseen.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { Catalog } from "./describe.ts";
 import { sqliteLoad } from "./load.ts";
@@ -52,7 +53,10 @@ const IN_MEMORY = ":memory:";
 export function sqliteDatabase(connection: Connection, runtime: CaptureRuntime): Database {
   const catalog = new Catalog(connection);
   const gate = {
-    open: (table: string, origin: string | null) => openGate(connection, table, origin),
+    open: (table: string, origin: string | null) => {
+      if (catalog.has("waybill_unseen")) noteUnseen(connection);
+      openGate(connection, table, origin);
+    },
     close: (table: string) => closeGate(connection, table),
   };
   return {

@@ -30,6 +30,14 @@ describe("install", () => {
     expect(await till.capture.install({ ...PLAN, role: "central" })).toMatchObject({ made: ["item"] });
     expect(await till.capture.resyncStep(10)).toBe("done");
   });
+  test("makes the tables that an older version did not have", async () => {
+    using till = await Till.with(ITEM, PLAN);
+    till.app.exec("drop table waybill_unseen; update item set price = 3 where id = 1");
+    till.reopen();
+    await till.capture.install(PLAN);
+    expect(till.app.prepare("select count(*) as n from waybill_unseen").get()).toEqual({ n: 0 });
+    expect(await after(till)).toEqual(['update {"id":1,"name":"a","price":{"$number":"3"}}']);
+  });
   test("remove leaves the database as it was, but not while changes wait", async () => {
     using till = new Till(ITEM);
     const objects = (): unknown => till.app.prepare("select type, name from sqlite_schema").all();

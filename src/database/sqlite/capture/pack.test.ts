@@ -2,8 +2,11 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { epoch, seq } from "../../../base/ids.ts";
 import { systemRuntime } from "../../../base/runtime.ts";
+import type { Row } from "../../../message/change.ts";
+import type { Effect } from "../../port.ts";
 import { Connection } from "../connection.ts";
 import { Catalog } from "../describe.ts";
+import { sqliteDatabase } from "../open.ts";
 import { sqliteCapture } from "./capture.ts";
 import { chainIsWhole, LIMITS, Replica, Till } from "./till.test-kit.ts";
 
@@ -147,6 +150,97 @@ describe("pack", () => {
     fill(till, 5, 6);
     await till.pack();
     expect(await numbers(till)).toEqual([2]);
+  });
+
+  describe("takes no update for the stamp of a later one", () => {
+    const number = (n: number) => ({ $number: String(n) });
+    const pairs = (...all: readonly [number, number][]) => all.map((pair) => pair.map(number));
+    const prices = async (till: Till): Promise<unknown> =>
+      (await till.changes()).map(({ before, row }) => [before?.["price"], row?.["price"]]);
+    const told = (table: string, kind: Effect["kind"], id: number, row: Row): Effect => ({
+      ...{ table, kind, key: { id }, row, origin: null },
+    });
+    /** As on a till whose clock stands still for 16 ms: all of this is of one moment. */
+    const still = async (schema = ITEM, tables = ["item"]): Promise<Till> => {
+      const till = await Till.with(schema, { tables });
+      till.app.function("julianday", { varargs: true }, () => 2_461_000.5);
+      till.connection.db.function("julianday", { varargs: true }, () => 2_461_000.5);
+      fill(till, 1, 1);
+      await till.pack();
+      await till.messages();
+      return till;
+    };
+    const load = async (till: Till, ...effects: Effect[]): Promise<void> => {
+      const database = sqliteDatabase(till.connection, systemRuntime);
+      await database.load.install();
+      expect((await database.load.transaction((tx) => tx.apply(effects))).refused).toEqual([]);
+    };
+
+    test("when we have loaded the row between two of the application's transactions", async () => {
+      using till = await still();
+      till.app.exec("update item set price = 8; update item set price = 5");
+      await load(till, told("item", "update", 1, { price: number(7) }));
+      till.app.exec("update item set price = 5"); // leaves the row as the second update did, from where that did not begin
+      expect(await prices(till)).toEqual(pairs([1, 8], [8, 5], [7, 5]));
+      expect((await till.capture.state()).packedThrough).toBe(2); // in one message, as without a load
+      expect(till.connection.db.prepare("select * from waybill_unseen").all()).toEqual([]);
+    });
+
+    test("when a trigger of the application wrote it within our load, and we after that", async () => {
+      using till = await still(
+        `${ITEM}; create table delivery (id integer primary key, item, n);
+         create trigger put after insert on delivery begin update item set price = price + new.n where id = new.item; end`,
+      );
+      await load(
+        till,
+        told("delivery", "insert", 1, { item: number(1), n: number(4) }),
+        told("item", "upsert", 1, { price: number(10) }),
+        told("delivery", "insert", 2, { item: number(1), n: number(-5) }),
+      );
+      till.app.exec("update item set price = 3");
+      expect(await prices(till)).toEqual(pairs([1, 5], [10, 5], [5, 3]));
+    });
+
+    test("when changes that cannot be carried were taken out between them", async () => {
+      using till = await still();
+      till.app.exec("update item set price = 5");
+      till.app.exec("update item set price = 7, name = zeroblob(2000); update item set name = 'x'");
+      till.app.exec("update item set price = 5");
+      await till.pack({ valueBytes: 1_000 });
+      expect(await prices(till)).toEqual(pairs([1, 5], [7, 5]));
+    });
+
+    test("and the places are forgotten, undone or moved with the outbox rows they lie behind", async () => {
+      using till = await still();
+      const places = (): unknown => till.connection.db.prepare("select behind from waybill_unseen").all();
+      const database = sqliteDatabase(till.connection, systemRuntime);
+      await database.load.install();
+      const change = told("item", "update", 1, { price: number(7) });
+      await load(till, change);
+      expect(places()).toEqual([]); // nothing before it
+      till.app.exec("update item set price = 5; update item set price = 6, name = zeroblob(2000)");
+      await database.load.transaction((tx) =>
+        tx.attempt(async () => ({ keep: false, result: await tx.apply([change]) })),
+      );
+      expect(places()).toEqual([]);
+      await load(till, change);
+      await load(till, change);
+      expect(places()).toEqual([{ behind: 2 }]);
+      expect(await till.capture.pack({ ...LIMITS, valueBytes: 1_000 })).toMatchObject({ packedMessages: 2 });
+      expect(places()).toEqual([]);
+    });
+  });
+
+  test("ends no message within a transaction that got the number of a row that was refused", async () => {
+    using till = await make();
+    fill(till, 1, 1);
+    fill(till, 2, 2, "x".repeat(2_000));
+    till.app.exec("insert into waybill_cut default values"); // a message may end behind the second row
+    await till.pack({ valueBytes: 1_000 });
+    expect(await numbers(till)).toEqual([0, 1]); // refused; the other
+    fill(till, 3, 6);
+    await till.pack();
+    expect(await numbers(till)).toEqual([4]);
   });
 
   test("sends a change with a value above the limit as a refused message before the others", async () => {

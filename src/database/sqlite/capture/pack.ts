@@ -11,6 +11,7 @@ import { LineWriter, refusedLine } from "./lines.ts";
 import { readPosition, storeLine, writePosition, type Position } from "./store.ts";
 import { straighten } from "./straighten.ts";
 import { widthOf } from "./tables.ts";
+import { forgetUnseen, noteTakenOut, unseenBetween } from "./unseen.ts";
 
 /**
  * Turns outbox rows into messages. SQLite gives no transaction ids, but its writers take turns: what one read snapshot shows
@@ -99,7 +100,8 @@ export class Packer {
       if (full > 0) rows = rows.slice(0, full);
       ended = true;
     } else {
-      for (const row of straighten(rows, encoder)) writer.add(encoder.change(row), row.at);
+      const unseen = unseenBetween(this.#connection, rows[0]?.id ?? 0, rows.at(-1)?.id ?? 0);
+      for (const row of straighten(rows, encoder, unseen)) writer.add(encoder.change(row), row.at);
     }
     const through = rows.at(-1)?.id;
     if (through === undefined)
@@ -199,9 +201,14 @@ export class Packer {
     const { consumed } = step;
     if ("ids" in consumed) {
       for (const id of consumed.ids) this.#connection.statement("delete from waybill_outbox where id = ?").run(id);
+      // An outbox that has lost its last row gives that id again, to the first row of somebody's transaction: no message may end there.
+      const top = this.#top();
+      this.#connection.statement("update waybill_cut set through = ? where through > ?").run(top, top ?? 0);
+      noteTakenOut(this.#connection, consumed.ids, top);
     } else {
       this.#connection.statement("delete from waybill_outbox where id <= ?").run(consumed.through);
       this.#connection.statement("delete from waybill_cut where through is null or through <= ?").run(consumed.through);
+      forgetUnseen(this.#connection, consumed.through);
     }
     // We hold the write lock, so no statement of anybody is under way: notes still there are of statements that came to nothing.
     this.#connection.statement("delete from waybill_note").run();

@@ -81,7 +81,8 @@ export function resendRows(
 function cut(connection: Connection): void {
   connection
     .statement(
-      "insert into waybill_cut (through) select max(o.id) from waybill_outbox as o having max(o.id) is not null",
+      `insert into waybill_cut (through) select (select max(o.id) from waybill_outbox as o)
+       where exists (select 1 from waybill_outbox)`, // the plain max is one look, with HAVING it would read the whole outbox
     )
     .run();
 }

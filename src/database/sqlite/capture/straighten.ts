@@ -8,14 +8,22 @@ import type { Encoder, OutboxRow } from "./encode.ts";
  * update is left out: the statement's record tells all of it, with the before-image that the statement found.
  *
  * It is known by its signs: both records are of one moment (SQLite's clock stands still within a statement), both show the
- * same row after, and the later one begins where the row was before the early one, as far as older records tell.
+ * same row after, and the later one begins where the row was before the early one, as far as older records tell. No statement
+ * spans a place behind which something was written unrecorded, so there nothing older tells anything.
+ * @param unseen the outbox ids that such places lie behind, in order
  */
-export function straighten(rows: readonly OutboxRow[], encoder: Encoder): readonly OutboxRow[] {
+export function straighten(
+  rows: readonly OutboxRow[],
+  encoder: Encoder,
+  unseen: readonly number[],
+): readonly OutboxRow[] {
   if (!rows.some((row) => row.op === "update")) return rows;
   const left = new Set<OutboxRow>();
   /** By key: what was recorded of the row that has the key now, latest last. */
   const trails = new Map<string, readonly OutboxRow[]>();
+  let passed = 0;
   for (const row of rows) {
+    for (; passed < unseen.length && (unseen[passed] ?? 0) < row.id; passed++) trails.clear();
     const table = encoder.table(row);
     const from = `${table}${encoder.key(row)}`;
     const to = `${table}${encoder.newKey(row)}`;

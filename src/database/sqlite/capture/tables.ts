@@ -1,5 +1,6 @@
 import type { Connection } from "../connection.ts";
 import { GATE_TABLE } from "./gate.ts";
+import { UNSEEN_TABLE } from "./unseen.ts";
 
 /**
  * Our tables in the application's database.
@@ -11,6 +12,7 @@ import { GATE_TABLE } from "./gate.ts";
  *
  * `waybill_note` holds rows that the running statement may displace (see triggers.ts); between statements it is garbage.
  * `waybill_cut` holds outbox ids that end a message; an application may insert a row as the first act of a transaction.
+ * `waybill_unseen` holds those behind which records do not join on.
  */
 const outbox = (width: number): string =>
   `create table if not exists waybill_outbox (id integer primary key, layout, op, at, origin, aim${columns("o", width)}${columns("n", width)})`;
@@ -20,6 +22,7 @@ const columns = (letter: string, width: number): string =>
 
 const TABLES = [
   GATE_TABLE,
+  UNSEEN_TABLE,
   outbox(0),
   note(0),
   "create table if not exists waybill_cut (id integer primary key, through)",
@@ -53,8 +56,11 @@ export function makeTables(connection: Connection): void {
 }
 
 export const hasTables = (connection: Connection): boolean =>
-  connection.statement("select 1 from sqlite_schema where type = 'table' and name = 'waybill_capture'").get() !==
-  undefined;
+  connection
+    .statement(
+      "select count(*) as n from sqlite_schema where type = 'table' and name in ('waybill_capture', 'waybill_unseen')",
+    )
+    .get()?.["n"] === 2; // the latter came later
 
 /** How many columns of a table the outbox can take now. */
 export function widthOf(connection: Connection): number {
