@@ -8,7 +8,7 @@ import type { LaneWork } from "./lane-work.ts";
 import { Loading, type Trial } from "./message.ts";
 import type { Blocker } from "./open-index.ts";
 import { pageAhead } from "./page.ts";
-import { blockerOf, NOT_TRIED } from "./queue.ts";
+import { blockerOf, NOT_TRIED, type Apart } from "./queue.ts";
 
 /**
  * So many messages, each of another lane, are tried in one round trip. What is sent behind one that is refused is sent again, so in a
@@ -53,8 +53,6 @@ export async function loadApart(
   }
 }
 
-/** Messages of a lane, in order. */
-type Apart = { readonly lane: LaneWork; readonly messages: readonly Trial[] };
 type Head = { readonly turn: Turn; readonly message: Loading };
 
 /** Those of one lane that are tried alone, in order. */

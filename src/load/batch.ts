@@ -14,9 +14,9 @@ const TRIES_TOGETHER = 6;
 /**
  * Loads the new messages of several lanes. First all together, as their net effect; whom the database refuses is taken out
  * with all that must come after it, and the rest is tried again. Then the same with those of which some are likely to be
- * refused, so that these few are tried again and not the whole batch. Those taken out are then tried alone, lane by lane in
- * order: they are loaded after all, become exceptions, or wait behind one. So one bad message costs the batch two tries, not
- * its pace.
+ * refused, so that these few are tried again and not the whole batch. Those taken out are then tried alone, each lane's in
+ * order, those whose refusal a look foresees after the others: they are loaded after all, become exceptions, or wait behind one.
+ * So one bad message costs the batch two tries, not its pace.
  */
 export async function loadBatch(
   tx: LoadTransaction,
@@ -42,10 +42,18 @@ export async function loadBatch(
   for (const queue of queues) queue.goOn();
   await loadTogether(batch);
   const turns = queues.map((queue) => queue.turns((message) => batch.foreseen.has(message) && mayBeLikened(message)));
-  const first = turns.map(({ first: messages }, at) => ({ lane: lanes[at] as LaneWork, messages }));
-  const last = turns.map(({ last: messages }, at) => ({ lane: lanes[at] as LaneWork, messages }));
-  await loadApart(tx, first, new Likewise(), caution);
-  await loadApart(tx, last, await Likewise.of(tx, batch.foreseen), caution);
+  await loadApart(
+    tx,
+    turns.map(({ first }) => first),
+    new Likewise(),
+    caution,
+  );
+  await loadApart(
+    tx,
+    turns.map(({ last }) => last),
+    await Likewise.of(tx, batch.foreseen),
+    caution,
+  );
 }
 
 type Batch = {

@@ -6,6 +6,8 @@ import { ValuePool } from "./value-pool.ts";
 
 type Chosen = (message: Loading) => boolean;
 export const NOT_TRIED = { attempts: 0, fault: null };
+/** Messages of a lane that are tried alone, in order. */
+export type Apart = { readonly lane: LaneWork; readonly messages: readonly Trial[] };
 
 /**
  * The new messages of a lane that nobody holds up, by when they are tried: first those tried `together`, then (together, too)
@@ -75,7 +77,8 @@ export class Queue {
    * Those set apart, in order: those that can be tried `first`, and those of which it was asked that they be tried `last`, with all
    * that must not overtake them.
    */
-  turns(isLast: Chosen): { readonly first: readonly Trial[]; readonly last: readonly Trial[] } {
+  turns(isLast: Chosen): { readonly first: Apart; readonly last: Apart } {
+    const { lane } = this;
     const [first, last]: [Trial[], Trial[]] = [[], []];
     const values = new ValuePool();
     const ahead = new Ahead();
@@ -87,7 +90,7 @@ export class Queue {
         message.addTo(values);
       } else first.push(message);
     }
-    return { first, last };
+    return { first: { lane, messages: first }, last: { lane, messages: last } };
   }
 
   /** Is one that came before this message, but is tried after it, to add to a sum that this one adds to? */

@@ -82,10 +82,8 @@ export class Applier {
     for (const [at, answer] of answers.entries()) {
       const outcome = isAnswers(answer) ? this.#outcome(answer) : answer;
       tried.push(outcome);
-      if (isAnswers(answer)) end = `release ${savepoint(0)}`;
-      if (outcome === null) continue;
-      if (isAnswers(answer)) end = `rollback to ${savepoint(at)}; release ${savepoint(0)}`;
-      break;
+      if (isAnswers(answer)) end = `${outcome === null ? "" : `rollback to ${savepoint(at)}; `}release ${savepoint(0)}`;
+      if (outcome !== null) break;
     }
     return { tried, end };
   }
