@@ -1,5 +1,5 @@
 import { isMarked, type WireValue } from "../message/change.ts";
-import { canonicalDecimal } from "../message/decimal.ts";
+import { canonicalDecimal, shortDigits, type Digits } from "../message/decimal.ts";
 import type { Column } from "../message/shape.ts";
 import { floatOf, isInt64, wholeNumber } from "../message/value.ts";
 
@@ -44,16 +44,23 @@ export function misfit(column: Column, value: WireValue): string | null {
 }
 
 function decimalMisfit({ precision, scale }: Column, value: WireValue): string | null {
-  const text =
-    typeof value === "number" ? decimalOfNumber(value) : typeof value === "string" ? canonicalDecimal(value) : null;
-  if (text === null) return "is no decimal (one of more than 15 digits travels as a string)";
-  const [whole = "", fraction = ""] = text.replace("-", "").split(".");
+  const digits = digitsOf(value);
+  if (digits === null) return "is no decimal (one of more than 15 digits travels as a string)";
   // Most engines round such a value without a word; ours refuse it (I13).
-  if (scale !== undefined && fraction.length > scale) return `has more than ${scale} digits after the point`;
-  if (precision !== undefined && whole.replace(/^0$/, "").length > precision - (scale ?? 0)) {
+  if (scale !== undefined && digits.fraction > scale) return `has more than ${scale} digits after the point`;
+  if (precision !== undefined && digits.whole > precision - (scale ?? 0))
     return `has more than ${precision - (scale ?? 0)} digits before the point`;
-  }
   return null;
+}
+
+function digitsOf(value: WireValue): Digits | null {
+  if (typeof value !== "number" && typeof value !== "string") return null;
+  const short = shortDigits(String(value));
+  if (short) return short;
+  const text = typeof value === "number" ? decimalOfNumber(value) : canonicalDecimal(value);
+  if (text === null) return null;
+  const [whole = "", fraction = ""] = text.replace("-", "").split(".");
+  return { whole: whole.replace(/^0$/, "").length, fraction: fraction.length };
 }
 
 /** A JSON number as a decimal. Up to 15 significant digits every decimal survives a binary double; beyond, digits were lost. */

@@ -45,56 +45,50 @@ export function planChanges(targets: Targets, context: TransformContext): Plan {
   const acts: Act[] = [];
   let fault: Fault | null = null;
   for (const change of context.changes) {
-    const planned = planChange(targets, change, context);
-    acts.push(...planned.acts);
-    if (planned.fault) fault ??= isRow(change) ? { ...planned.fault, route: change.table } : planned.fault;
+    const found = planChange(targets, change, context, acts);
+    if (found) fault ??= isRow(change) ? { ...found, route: change.table } : found;
   }
   return { acts, fault };
 }
 
-function planChange(targets: Targets, change: Change, context: TransformContext): Plan {
+/** Adds the change's acts to `acts`. @returns what is wrong with it */
+function planChange(targets: Targets, change: Change, context: TransformContext, acts: Act[]): Fault | null {
   const malformed = formFault(change);
-  if (malformed) return { acts: [], fault: malformed };
+  if (malformed) return malformed;
   const target = targets.bySource.get(change.table);
   if (!target) {
     const why = target === null ? "its target is not in the database" : "no such table is configured";
-    return { acts: [], fault: { code: "TABLE_UNKNOWN", detail: `${nameOf(change.table, change.key)}: ${why}` } };
+    return { code: "TABLE_UNKNOWN", detail: `${nameOf(change.table, change.key)}: ${why}` };
   }
   const { transform } = target.rule;
-  if (!transform) return gather([actOf(target, change, context, change.table, true)]);
+  if (!transform) return addAct(acts, target, change, context, change.table, true);
   let made: Change | readonly Change[] | null;
   try {
     made = transform(change, context);
   } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     const detail = `${nameOf(change.table, change.key)}: ${reason}`;
-    return { acts: [], fault: { code: "TRANSFORM_FAILED", detail, cause: reason } };
+    return { code: "TRANSFORM_FAILED", detail, cause: reason };
   }
   // What a transform gives back is checked like what came over the wire: its types say nothing about plain JavaScript.
-  const changes = (Array.isArray(made) ? made : made ? [made] : []) as readonly Change[];
-  return gather(
-    changes.map((one) => {
-      const wrong = formFault(one);
-      if (wrong)
-        return { act: null, fault: { code: "TRANSFORM_FAILED", detail: `its result is no change: ${wrong.detail}` } };
-      const into = one.table === target.rule.target ? target : targets.byTarget(one.table);
-      if (into) return actOf(into, one, context, change.table, false);
-      return {
-        act: null,
-        fault: {
-          code: "TABLE_UNKNOWN",
-          detail: `${nameOf(one.table, one.key)}: the transform names a table that is not there`,
-        },
-      };
-    }),
-  );
+  let first: Fault | null = null;
+  for (const one of (Array.isArray(made) ? made : made ? [made] : []) as readonly Change[]) {
+    const found = planMade(targets, one, context, change.table, acts);
+    first ??= found;
+  }
+  return first;
 }
 
-type Planned = { readonly act: Act | null; readonly fault: Fault | null };
-const gather = (planned: readonly Planned[]): Plan => ({
-  acts: planned.flatMap(({ act }) => act ?? []),
-  fault: planned.find(({ fault }) => fault)?.fault ?? null,
-});
+/** The same of a change that the transform of table `route` made, in the target's names. */
+function planMade(targets: Targets, made: Change, context: TransformContext, route: string, acts: Act[]): Fault | null {
+  const wrong = formFault(made);
+  if (wrong) return { code: "TRANSFORM_FAILED", detail: `its result is no change: ${wrong.detail}` };
+  const source = targets.bySource.get(route);
+  const into = source?.rule.target === made.table ? source : targets.byTarget(made.table);
+  if (into) return addAct(acts, into, made, context, route, false);
+  const detail = `${nameOf(made.table, made.key)}: the transform names a table that is not there`;
+  return { code: "TABLE_UNKNOWN", detail };
+}
 
 /** The hub checks a line's form before it stores it; an edited line or a transform's result comes past no such check. */
 function formFault(change: Change): Fault | null {
@@ -111,28 +105,31 @@ function formFault(change: Change): Fault | null {
 }
 const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
 
-function actOf(target: Target, change: Change, context: TransformContext, route: string, rename: boolean): Planned {
+function addAct(
+  acts: Act[],
+  target: Target,
+  change: Change,
+  context: TransformContext,
+  route: string,
+  rename: boolean,
+): Fault | null {
   const { rule, shape } = target;
-  const faults: Fault[] = [];
-  const strict: Complain = (code, detail, cause = "") =>
-    void faults.push({ code, detail: `${nameOf(shape.name, change.key)}: ${detail}`, cause });
+  const complaint = new Complaint(shape.name, change.key);
   const mapped = mapRow(target, change.key, rename, null);
   const before = change.before && mapRow(target, change.before, rename, null);
-  let row = change.op === "delete" || !change.row ? undefined : mapRow(target, change.row, rename, strict);
+  let row = change.op === "delete" || !change.row ? undefined : mapRow(target, change.row, rename, complaint);
 
-  const key = keyIn(shape.key, mapped, before, row);
+  const key = isWholeKey(shape.key, mapped) ? mapped : keyIn(shape.key, mapped, before, row);
   const text = key && textOf(target.forms.key, key);
   if (!key || !text) {
-    strict(
-      "KEY_INVALID",
-      `the key of ${shape.name} is (${shape.key.join(", ") || "none"}); the change has no complete one`,
-    );
-    return { act: null, fault: faults[0] ?? null };
+    const columns = shape.key.join(", ") || "none";
+    complaint.hear("KEY_INVALID", `the key of ${shape.name} is (${columns}); the change has no complete one`);
+    return complaint.first;
   }
   if (row && change.op !== "update") {
     // Their new row stands under its own key columns; a sender may leave them to `key` alone.
     if (shape.key.some((column) => field(row ?? {}, column) === undefined)) row = { ...key, ...row };
-    checkComplete(target, change.op, row, strict);
+    checkComplete(target, change.op, row, complaint);
   }
   const moves =
     change.op === "update" &&
@@ -143,60 +140,76 @@ function actOf(target: Target, change: Change, context: TransformContext, route:
       );
     });
   const owner = ownerOf(rule, context);
-  checkOwner(target, owner, { op: change.op, key: mapped, row, before }, strict);
-  if (rule.conflict.policy === "add" && change.op === "update" && !before) {
-    strict("PAYLOAD_UNREADABLE", "an update under the policy add needs the row before");
-  }
-  return {
-    act: { target, route, op: change.op, key, text, row, before, moves, owner, origin: context.terminal },
-    fault: faults[0] ?? null,
-  };
+  if (rule.owner) checkOwner(target, owner, { op: change.op, key: mapped, row, before }, complaint);
+  if (rule.conflict.policy === "add" && change.op === "update" && !before)
+    complaint.hear("PAYLOAD_UNREADABLE", "an update under the policy add needs the row before");
+  acts.push({ target, route, op: change.op, key, text, row, before, moves, owner, origin: context.terminal });
+  return complaint.first;
 }
 
-type Complain = (code: FaultCode, detail: string, cause?: string) => void;
+/** Keeps the first thing that is found wrong with a change. */
+class Complaint {
+  first: Fault | null = null;
+  readonly #table: string;
+  readonly #key: Row;
 
-/** The row under the target's names. `complain` hears of columns and values that do not fit; null: they are left out quietly. */
-function mapRow(target: Target, row: Row, rename: boolean, complain: Complain | null): Row {
+  constructor(table: string, key: Row) {
+    this.#table = table;
+    this.#key = key;
+  }
+  hear(code: FaultCode, detail: string, cause = ""): void {
+    this.first ??= { code, detail: `${nameOf(this.#table, this.#key)}: ${detail}`, cause };
+  }
+}
+
+/** The row under the target's names. `complaint` hears of columns and values that do not fit; null: they are left out quietly. */
+function mapRow(target: Target, row: Row, rename: boolean, complaint: Complaint | null): Row {
   const { rule, columns } = target;
-  const into = (source: string): string | null => {
-    if (!rename || target.plain) return source;
-    return rule.ignore.has(source) ? null : (rule.rename.get(source) ?? source);
-  };
+  const isRenamed = rename && !target.plain;
   let same = true;
   for (const source of Object.keys(row)) {
-    const name = into(source);
+    const name = isRenamed ? nameAtTarget(rule, source) : source;
     const column = name === null ? undefined : columns.get(name);
     if (name !== source || !column || column.generated) same = false;
-    if (!complain || name === null) continue;
+    if (!complaint || name === null) continue;
     const value = row[source] ?? null;
-    if (column) checkValue(target, column, value, complain);
+    if (column) checkValue(target, column, value, complaint);
     else if (rule.unknownColumns === "refuse")
-      complain("COLUMN_UNKNOWN", `the target has no column ${name} (value ${valueForPeople(value)})`, name);
+      complaint.hear("COLUMN_UNKNOWN", `the target has no column ${name} (value ${valueForPeople(value)})`, name);
   }
   if (same) return row;
   // Through entries: a column may have any name, `__proto__` too.
   return Object.fromEntries(
     Object.entries(row).flatMap(([source, value]): [string, WireValue][] => {
-      const name = into(source);
+      const name = isRenamed ? nameAtTarget(rule, source) : source;
       return name !== null && columns.get(name)?.generated === false ? [[name, value]] : [];
     }),
   );
 }
 
-function checkValue({ shape }: Target, column: Column, value: WireValue, complain: Complain): void {
+/** Null: the rule leaves the column out. */
+const nameAtTarget = (rule: TableRule, source: string): string | null =>
+  rule.ignore.has(source) ? null : (rule.rename.get(source) ?? source);
+
+function checkValue({ shape }: Target, column: Column, value: WireValue, complaint: Complaint): void {
   if (column.generated) return;
   // Others' triggers may still fill in what is null here.
   if (value === null && !column.nullable && !shape.foreignTriggers)
-    complain("NULL_REFUSED", `column ${column.name} must have a value`, column.name);
+    complaint.hear("NULL_REFUSED", `column ${column.name} must have a value`, column.name);
   const why = misfit(column, value);
   if (!why) return;
-  complain("TYPE_REFUSED", `column ${column.name} (${column.declared}): ${valueForPeople(value)} ${why}`, column.name);
+  const detail = `column ${column.name} (${column.declared}): ${valueForPeople(value)} ${why}`;
+  complaint.hear("TYPE_REFUSED", detail, column.name);
+}
+
+/** Does the change's own key have the target's key columns and no others, as it nearly always does? */
+function isWholeKey(columns: readonly string[], key: Row): boolean {
+  for (const column of columns) if ((field(key, column) ?? null) === null) return false;
+  return columns.length > 0 && Object.keys(key).length === columns.length;
 }
 
 /** The target's key columns; from the row before or after where the change's own key does not have them. Null: not complete. */
 function keyIn(columns: readonly string[], key: Row, ...rows: readonly (Row | undefined)[]): Row | null {
-  const isValue = (column: string): boolean => (field(key, column) ?? null) !== null;
-  if (columns.length > 0 && columns.every(isValue) && Object.keys(key).length === columns.length) return key;
   const parts: [string, WireValue][] = [];
   for (const column of columns) {
     const holder = [key, ...rows].find((row) => row && field(row, column) !== undefined);
@@ -208,11 +221,11 @@ function keyIn(columns: readonly string[], key: Row, ...rows: readonly (Row | un
 }
 
 /** An upsert may find the row there and then needs no more columns; only an insert can be judged here. */
-function checkComplete({ shape }: Target, op: Op, row: Row, complain: Complain): void {
+function checkComplete({ shape }: Target, op: Op, row: Row, complaint: Complaint): void {
   if (op !== "insert" || shape.foreignTriggers) return;
   for (const column of shape.columns) {
     if (column.nullable || column.hasDefault || column.generated || field(row, column.name) !== undefined) continue;
-    complain("NULL_REFUSED", `column ${column.name} must have a value; the row has no such column`, column.name);
+    complaint.hear("NULL_REFUSED", `column ${column.name} must have a value; the row has no such column`, column.name);
   }
 }
 
@@ -227,19 +240,20 @@ function checkOwner(
   target: Target,
   owner: WireValue,
   change: { readonly op: Op; readonly key: Row; readonly row: Row | undefined; readonly before: Row | undefined },
-  complain: Complain,
+  complaint: Complaint,
 ): void {
   const { owner: rule } = target.rule;
   if (!rule) return;
-  if (owner === null) return complain("NOT_OWNER", "the terminal has no tag that the table's owner is compared with");
+  if (owner === null)
+    return complaint.hear("NOT_OWNER", "the terminal has no tag that the table's owner is compared with");
   const claims = [change.row, change.before, change.key]
     .map((row) => row && field(row, rule.column))
     .filter((value) => value !== undefined);
   const foreign = claims.find((value) => !isOwner(target, owner, value));
   if (foreign !== undefined)
-    return complain("NOT_OWNER", `${rule.column} is ${valueForPeople(foreign)}, not ${valueForPeople(owner)}`);
+    return complaint.hear("NOT_OWNER", `${rule.column} is ${valueForPeople(foreign)}, not ${valueForPeople(owner)}`);
   if (claims.length === 0 && (change.op === "insert" || change.op === "upsert")) {
-    complain("NOT_OWNER", `the row has no ${rule.column}, which must be ${valueForPeople(owner)}`);
+    complaint.hear("NOT_OWNER", `the row has no ${rule.column}, which must be ${valueForPeople(owner)}`);
   }
 }
 

@@ -6,6 +6,8 @@ type Scaled = { readonly units: bigint; readonly scale: number };
 
 /** Digits in all and digits after the point that we read: beyond, a text is no decimal but an attack. */
 const MAX_LENGTH = 4_000;
+/** What `print` gives, and would give again. */
+const PRINTED = /^(?:0|-?[1-9]\d*)(?:\.\d+)?$/;
 const DECIMAL = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?$/;
 
 function parse(text: string): Scaled | null {
@@ -61,6 +63,35 @@ export function canonicalDecimal(text: string): string | null {
 
 /** The same number written without an exponent, scale kept: "1.50e2" is "150", "5e-3" is "0.005"; null when it is no decimal. */
 export function plainDecimal(text: string): string | null {
+  if (text.length <= MAX_LENGTH && PRINTED.test(text)) return text;
   const read = parse(text);
   return read && print(read);
 }
+
+/** How many digits count before the point (no leading zeros) and after it (no trailing ones). */
+export type Digits = { readonly whole: number; readonly fraction: number };
+/** So many digits a binary double keeps, whichever they are. */
+const EXACT_DIGITS = 15;
+
+/**
+ * What most decimals are, told without BigInt: an optional minus and up to 15 digits, with a point among them or without. Null: the
+ * text is longer, is written in another way, or is no decimal. `Number` of such a text prints as the same decimal again.
+ */
+export function shortDigits(text: string): Digits | null {
+  const start = text.startsWith("-") ? 1 : 0;
+  if (text.length > EXACT_DIGITS + 2) return null;
+  let [digits, whole, fraction, point] = [0, 0, 0, -1];
+  for (let at = start; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === POINT && point < 0) {
+      point = at;
+      continue;
+    }
+    if (code < ZERO || code > NINE) return null;
+    digits++;
+    if (point >= 0) fraction = code === ZERO ? fraction : at - point;
+    else if (whole > 0 || code !== ZERO) whole++;
+  }
+  return digits > 0 && digits <= EXACT_DIGITS ? { whole, fraction } : null;
+}
+const [POINT, ZERO, NINE] = [0x2e, 0x30, 0x39];

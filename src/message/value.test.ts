@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { addDecimals, canonicalDecimal, compareDecimals, plainDecimal, subtractDecimals } from "./decimal.ts";
+import {
+  addDecimals,
+  canonicalDecimal,
+  compareDecimals,
+  plainDecimal,
+  shortDigits,
+  subtractDecimals,
+} from "./decimal.ts";
 import { canonicalTemporal, compareTemporals } from "./temporal.ts";
 import { floatOf, keyText, sameValue, wholeNumber, wholeToWire } from "./value.ts";
 
@@ -108,6 +115,42 @@ describe("decimals", () => {
         const plain = plainDecimal(String(double));
         return plain !== null && !/e/i.test(plain) && Number(plain) === double;
       }),
+    ));
+  test("the digits of a short one are those of its canonical text, and a double holds it", () => {
+    const near = fc.stringMatching(/^-?\d{0,9}\.?\d{0,9}$/);
+    const any = fc.oneof(near, fc.stringMatching(/^[-+]?\d{0,4}[.e]?\d{0,3}[.eE x]?$/), fc.string());
+    fc.assert(
+      fc.property(any, (text) => {
+        const digits = shortDigits(text);
+        if (!digits) return true;
+        const canonical = canonicalDecimal(text);
+        const [whole = "", fraction = ""] = canonical?.replace("-", "").split(".") ?? [];
+        return (
+          digits.whole === whole.replace(/^0$/, "").length &&
+          digits.fraction === fraction.length &&
+          compareDecimals(String(Number(text)), text) === 0
+        );
+      }),
+      { numRuns: 5_000 },
+    );
+    expect(["12.50", "-0.05", ".5", "7.", "-0", "123456789012345"].map(shortDigits)).toEqual([
+      { whole: 2, fraction: 1 },
+      { whole: 0, fraction: 2 },
+      { whole: 0, fraction: 1 },
+      { whole: 1, fraction: 0 },
+      { whole: 0, fraction: 0 },
+      { whole: 15, fraction: 0 },
+    ]);
+    expect(["1234567890123456", "+1", "1e2", "", "-", ".", "1.2.3", "١"].map(shortDigits)).toEqual(Array(8).fill(null));
+  });
+  test("a plain text is the number without its exponent already", () =>
+    fc.assert(
+      fc.property(decimal, ({ text }) => plainDecimal(text) === plainDecimal(`${text}e0`)),
+      {
+        examples: [{ text: "-0" }, { text: "-0.00" }, { text: "007" }, { text: "5." }].map((one) => [
+          { ...one, units: 0n, scale: 0 },
+        ]),
+      },
     ));
   test.each(["", ".", "-", "1.2.3", "0x10", "1_000", "１", " 1", "1 ", "NaN", "1e99999", "9".repeat(5_000)])(
     "%j is no decimal",

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { isMarked, type Marked, type WireValue } from "../../message/change.ts";
-import { compareDecimals, plainDecimal } from "../../message/decimal.ts";
+import { compareDecimals, plainDecimal, shortDigits } from "../../message/decimal.ts";
 import type { ColumnKind } from "../../message/shape.ts";
 import { isTemporal } from "../../message/temporal.ts";
 import { floatOf, floatToWire, isInt64, isUuid, wholeNumber, wholeToWire } from "../../message/value.ts";
@@ -161,9 +161,12 @@ const AFFINITY_OF_KIND: Readonly<Record<ColumnKind, Affinity>> = {
 /** A numeric column makes an int64 or a double of a decimal. What neither holds exactly is refused, never rounded. */
 function decimalToSql(value: WireValue, affinity: Affinity): SqlValue | Unfit {
   const text = typeof value === "number" ? String(value) : value;
+  const keepsText = affinity === "text" || affinity === "blob";
+  const short = typeof text === "string" && !keepsText ? shortDigits(text) : null;
+  if (short) return short.fraction === 0 ? BigInt(Number(text)) : Number(text);
   const plain = typeof text === "string" ? plainDecimal(text) : null;
   if (plain === null) return unfit(value, "no decimal");
-  if (affinity === "text" || affinity === "blob") return plain;
+  if (keepsText) return plain;
   const whole = wholeNumber(plain.includes(".") ? plain.replace(/\.0*$/, "") : plain);
   if (whole !== null && isInt64(whole)) return whole;
   const double = Number(plain);
