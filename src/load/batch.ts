@@ -38,9 +38,10 @@ export async function loadBatch(
         caution.expects(message.acts),
       (message) => caution.doubts(message.acts),
     );
-  await loadTogether(batch);
-  for (const queue of queues) queue.goOn();
-  await loadTogether(batch);
+  do {
+    await loadTogether(batch);
+    for (const queue of queues) queue.goOn();
+  } while (togetherOf(batch).length > 0);
   const turns = queues.map((queue) => queue.turns((message) => batch.foreseen.has(message) && mayBeLikened(message)));
   await loadApart(
     tx,
@@ -110,7 +111,10 @@ async function loadTogether(batch: Batch): Promise<void> {
     settleDoubts(batch, refused);
     for (const queue of queues) {
       const isTired = tries >= TRIES_TOGETHER && queue.together.some((message) => suspects.has(message));
-      queue.part((message) => isTired || suspects.has(message) || foreseen.has(message));
+      queue.part(
+        (message) => isTired || suspects.has(message) || foreseen.has(message),
+        (message) => caution.isStartled && caution.doubts(message.acts),
+      );
     }
   }
 }

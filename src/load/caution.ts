@@ -29,9 +29,11 @@ export class Caution {
   readonly #lately = new Map<string, Map<FaultCode, number>>();
   /** By constraint: those that looks have found broken. */
   readonly #broken = new Map<string, Broken>();
+  #isStartled = false;
 
   /** The database refused something. */
   saw(code: FaultCode, table: string): void {
+    this.#isStartled ||= this.isIdle;
     const codes = this.#lately.get(table) ?? new Map<FaultCode, number>();
     this.#lately.set(table, codes.set(code, WARY_BATCHES));
     // It may be a parent that was there before.
@@ -48,7 +50,7 @@ export class Caution {
     this.#lately.get(table)?.delete(code);
   }
   isAbout(code: Foreseeable, table: string, constraint: string): boolean {
-    return this.#broken.has(constraint) || (this.#lately.get(table)?.has(code) ?? false);
+    return this.#isStartled || this.#broken.has(constraint) || (this.#lately.get(table)?.has(code) ?? false);
   }
   /** Parents that a look has lately found present, to be added to: whoever names them is not looked after. */
   presentOf(constraint: string): Set<WireValue> {
@@ -56,10 +58,18 @@ export class Caution {
     if (present.size > MOST_PRESENT) present.clear();
     return present;
   }
-  /** Was something refused at one of these tables that no look foresees? */
+  /**
+   * Was the first refusal after a calm in this batch? Where one is refused others often are, for other reasons, too: then all that
+   * can be looked at is, and what others' triggers judge is written last, so that the batch is not undone for each reason in turn.
+   */
+  get isStartled(): boolean {
+    return this.#isStartled;
+  }
+  /** Was something refused at one of these tables that no look foresees, or may it well be? */
   doubts(acts: readonly Act[]): boolean {
     if (this.#lately.size === 0) return false;
     for (const { target } of acts) {
+      if (this.#isStartled && target.shape.foreignTriggers) return true;
       const codes = this.#lately.get(target.shape.name);
       if (codes === undefined) continue;
       for (const code of codes.keys()) if (target.shape.foreignTriggers || !isForeseeable(code)) return true;
@@ -88,6 +98,7 @@ export class Caution {
   }
   /** Another batch begins. */
   fade(): void {
+    this.#isStartled = false;
     for (const [table, codes] of this.#lately) {
       for (const [code, left] of codes) {
         if (left === 0) codes.delete(code);
