@@ -6,9 +6,10 @@ import type { OpenIndex } from "./open-index.ts";
 import { planChanges, type Act, type Fault } from "./plan.ts";
 import { personalValues } from "./discreet.ts";
 import type { Line } from "./reading.ts";
-import { isKeyedInsert, setsOfAct, setsOfSource, Touched } from "./sets.ts";
+import { setsOfAct, setsOfSource, Touched } from "./sets.ts";
 import type { Targets } from "./target.ts";
-import type { ValuePool } from "./value-pool.ts";
+import { ValuePool } from "./value-pool.ts";
+import { witnessOf, type Witness } from "./witness.ts";
 
 /** From whom messages are: the same for a whole lane. */
 export type Sender = {
@@ -51,7 +52,7 @@ export class Loading implements Trial {
   readonly #targets: Targets;
   #touched: Touched | null = null;
   #parts: readonly KeySets[] | null = null;
-  #isPlain: boolean | null = null;
+  #witness: Witness | null | undefined;
 
   constructor(sender: Sender, line: Line, targets: Targets) {
     const plan = planLine(sender, line, targets);
@@ -99,7 +100,14 @@ export class Loading implements Trial {
   }
   /** The same, quicker still and surer to say yes, of all whose values are in the pool. */
   mayBeIn(pool: ValuePool): boolean {
-    return pool.mayMeet(this.#line.changes, this.acts, (this.#isPlain ??= this.acts.every(isKeyedInsert)));
+    if (this.#witness === undefined) this.#witness = witnessOf(this.#line.changes, this.acts);
+    return pool.mayMeet(this.#line.changes, this.acts, this.#witness);
+  }
+  /** All values of what it writes or names. */
+  pool(): ValuePool {
+    const pool = new ValuePool();
+    for (const part of this.parts) pool.add({ ...part, writes: [...part.writes, ...part.parents] });
+    return pool;
   }
   addTo(pool: ValuePool): void {
     pool.addChanges(this.#line.changes, this.acts);

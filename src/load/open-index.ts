@@ -18,7 +18,6 @@ export type Blocker = { readonly lane: LaneName; readonly seq: Seq; readonly on:
 export class OpenIndex {
   readonly #writes = new TextIndex();
   readonly #adds = new TextIndex();
-  readonly #creates = new TextIndex();
   readonly #deletes = new TextIndex();
   readonly #parents = new TextIndex();
   /** What all that ever was here writes. */
@@ -34,7 +33,7 @@ export class OpenIndex {
   /** Adds an exception. Lanes must be met in the order of their epochs; within a lane any order will do. */
   open(lane: LaneName, seq: Seq, sets: KeySets | null): void {
     this.close(lane, seq);
-    const opened: Opened = { lane, seq, sets, rank: this.#rankOf(lane) };
+    const opened: Opened = { lane, seq, sets, rank: this.#rankOf(lane), creates: null };
     this.#all.set(nameOf(lane, seq), opened);
     this.pool.add(sets);
     if (sets) for (const [index, texts] of this.#entries(sets)) index.add(texts, opened);
@@ -68,14 +67,14 @@ export class OpenIndex {
   /** The earliest exception before this message that creates one of the parents it names, or null. */
   creator(lane: LaneName, seq: Seq, touched: { readonly parents: Iterable<string> }): Blocker | null {
     const search = new Search(this.#rankOf(lane), seq);
-    search.among(this.#creates, touched.parents);
+    search.creatorsOf(this.#writes, touched.parents);
     return search.found();
   }
 
   /** The earliest exception before this message that makes one of the rows it makes, or null. */
   maker(lane: LaneName, seq: Seq, touched: Touched): Blocker | null {
     const search = new Search(this.#rankOf(lane), seq);
-    search.among(this.#creates, touched.creates);
+    search.creatorsOf(this.#writes, touched.creates);
     return search.found();
   }
 
@@ -96,7 +95,7 @@ export class OpenIndex {
   /** Must the message be tried after those here, whatever becomes of them? Wider than waiting: it may need a row that they create. */
   follows(lane: LaneName, seq: Seq, touched: Touched): boolean {
     const search = new Search(this.#rankOf(lane), seq);
-    search.among(this.#creates, touched.parents);
+    search.creatorsOf(this.#writes, touched.parents);
     return search.found() !== null || this.blocker(lane, seq, touched) !== null;
   }
 
@@ -107,7 +106,7 @@ export class OpenIndex {
       this.#writes.hasAny(writes) ||
       this.#adds.hasAny(writes) ||
       this.#writes.hasAny(adds) ||
-      this.#creates.hasAny(parents) ||
+      this.#writes.hasAny(parents) ||
       this.#deletes.hasAny(parents) ||
       this.#parents.hasAny(deletes)
     );
@@ -122,7 +121,6 @@ export class OpenIndex {
     return [
       [this.#writes, sets.writes],
       [this.#adds, sets.adds],
-      [this.#creates, sets.creates],
       [this.#deletes, sets.deletes],
       [this.#parents, sets.parents],
     ];
@@ -131,7 +129,15 @@ export class OpenIndex {
 
 const NOBODY: ReadonlySet<Seq> = new Set();
 
-type Opened = { readonly lane: LaneName; readonly seq: Seq; readonly sets: KeySets | null; readonly rank: number };
+type Opened = {
+  readonly lane: LaneName;
+  readonly seq: Seq;
+  readonly sets: KeySets | null;
+  readonly rank: number;
+  /** All that it creates it writes, too, so that no index of its own is needed to find it; made when it is asked for. */
+  creates: ReadonlySet<string> | null;
+};
+const creates = (opened: Opened, text: string): boolean => (opened.creates ??= new Set(opened.sets?.creates)).has(text);
 const nameOf = (lane: LaneName, seq: Seq): string => `${lane}/${seq}`;
 const byPlace = (a: Opened, b: Opened): number => a.rank - b.rank || a.seq - b.seq;
 
@@ -210,6 +216,15 @@ class Search {
   among(index: TextIndex, texts: Iterable<string>): void {
     for (const text of texts) {
       const opened = index.first(text, this.#isLeftOut);
+      if (opened) this.consider(opened, text);
+    }
+  }
+  /** The same, of those that create it. */
+  creatorsOf(writes: TextIndex, texts: Iterable<string>): void {
+    let text = "";
+    const isLeftOut = (opened: Opened): boolean => this.#isLeftOut(opened) || !creates(opened, text);
+    for (text of texts) {
+      const opened = writes.first(text, isLeftOut);
       if (opened) this.consider(opened, text);
     }
   }

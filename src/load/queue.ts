@@ -107,26 +107,35 @@ export class Queue {
   }
 }
 
-/** Messages that others must not overtake. What they touch is worked out when it is asked for the first time, which is seldom. */
+/** So many that may have to follow are each compared with all before them; when more ask, an index of all is made. */
+const FEW = 32;
+
+/** Messages that others must not overtake. What they touch is worked out when one asks that could meet them, which is seldom. */
 class Ahead {
   readonly #index = new OpenIndex();
   #added: Loading[] = [];
+  #asked = 0;
 
   add(message: Loading): void {
     this.#added.push(message);
   }
   isBefore(message: Loading): boolean {
-    const index = this.#taken();
-    return index.size > 0 && index.follows(message.lane, message.seq, message.sets);
+    this.#takeIn(message);
+    return this.#index.size > 0 && this.#index.follows(message.lane, message.seq, message.sets);
   }
   /** Or adds one of them to a sum that this one adds to? If the sum has to begin, the order counts. */
   isBeforeOrAdds(message: Loading): boolean {
     return this.isBefore(message) || this.#index.adder(message.lane, message.seq, message.sets) !== null;
   }
-  #taken(): OpenIndex {
-    for (const { lane, seq, sets } of this.#added) this.#index.open(lane, seq, sets.sets());
-    this.#added = [];
-    return this.#index;
+  #takeIn(asking: Loading): void {
+    if (this.#added.length === 0) return;
+    const near = this.#asked++ < FEW ? asking.pool() : null;
+    const far: Loading[] = [];
+    for (const message of this.#added) {
+      if (near && !message.mayBeIn(near)) far.push(message);
+      else this.#index.open(message.lane, message.seq, message.sets.sets());
+    }
+    this.#added = far;
   }
 }
 

@@ -36,10 +36,13 @@ describe("who waits", () => {
   });
 
   test("a created parent holds up only who was refused for it", () => {
-    const open = index([now, 1, { creates: ["p"] }]);
-    expect(behind(open, 2, { parents: ["p"] })).toBeNull();
-    expect(open.creator(now, seq(2), message({ parents: ["p"] }))).toEqual({ lane: now, seq: 1, on: "p" });
-    expect(open.follows(now, seq(2), message({ parents: ["p"] }))).toBe(true);
+    const open = index([now, 1, { writes: ["p"], creates: ["p"] }], [now, 2, { writes: ["q"] }]);
+    expect(behind(open, 3, { parents: ["p"] })).toBeNull();
+    expect(open.creator(now, seq(3), message({ parents: ["p"] }))).toEqual({ lane: now, seq: 1, on: "p" });
+    expect(open.follows(now, seq(3), message({ parents: ["p"] }))).toBe(true);
+    // Who only changes a row does not make it.
+    expect(open.creator(now, seq(3), message({ parents: ["q"] }))).toBeNull();
+    expect(open.follows(now, seq(3), message({ parents: ["q"] }))).toBe(false);
   });
 
   test("behind the earliest, of earlier epochs too, and never behind itself or a later one", () => {

@@ -4,6 +4,7 @@ import { everyKeyValue, everyTextValue, tableOfText, takeValues, type KeyForm } 
 import type { Act } from "./plan.ts";
 import { isKeyedInsert, setsOfAct } from "./sets.ts";
 import type { Target } from "./target.ts";
+import type { Witness } from "./witness.ts";
 
 /**
  * The values of all rows and unique values that some messages write. A healthy message of a lane in trouble is known not to meet
@@ -44,12 +45,13 @@ export class ValuePool {
 
   /**
    * Could one of these write or name such a row? Never a no too much.
-   * @param isPlain all of the acts are keyed inserts
+   * @param witness of these changes
    */
-  mayMeet(changes: readonly Change[], acts: readonly Act[], isPlain: boolean): boolean {
+  mayMeet(changes: readonly Change[], acts: readonly Act[], witness: Witness | null): boolean {
     if (this.#added.length > 0) this.#takeApart();
     if (this.#isEverything || this.#values.size === 0) return this.#isEverything;
-    if (!isPlain) return true; // it may free what others name, too
+    if (!witness) return true; // it may free what others name, too
+    if (this.#hasNone(witness)) return false;
     const isAlike = changes.length === acts.length;
     if (!isAlike) for (const change of changes) if (this.#hasSource(change)) return true;
     let target: Target | null = null;
@@ -90,6 +92,14 @@ export class ValuePool {
     this.#met.clear();
   }
 
+  /** Tells of most at a glance. False: each row must be looked at. */
+  #hasNone({ text, uniques, parents }: Witness): boolean {
+    if (text === null || this.#has(text)) return false;
+    for (const { table } of parents) if (this.#tables.has(table)) return false;
+    for (const { form, row } of uniques)
+      if (this.#tables.has(form.table) && everyTextValue(form, row, this.#has)) return false;
+    return true;
+  }
   #hasSource(change: Change | undefined): boolean {
     return change !== undefined && isNamed(change) && everyKeyValue(change.key, this.#has);
   }
