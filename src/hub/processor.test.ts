@@ -19,7 +19,7 @@ const claim = (n: number, fence = 1): Claim => ({
   inParts: false,
   version: 0,
   late: [],
-  open: [],
+  open: null,
   unsettled: 0,
   paused: [],
 });

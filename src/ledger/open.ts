@@ -48,7 +48,7 @@ export async function openLedger(url: string, runtime: Runtime): Promise<OpenedL
   return {
     lanes,
     work,
-    bytes: { read: bytes.read, [Symbol.asyncDispose]: async () => {} },
+    bytes: { read: bytes.read, open: bytes.open, [Symbol.asyncDispose]: async () => {} },
     exceptions,
     bulks,
     updates,

@@ -6,7 +6,7 @@ import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId, By } 
 import type { Pauses } from "./pauses.ts";
 import type { Access } from "./access.ts";
 import type { Alerts } from "./alerts.ts";
-import type { LedgerBytes } from "./bytes.ts";
+import type { LedgerBytes, OpenException } from "./bytes.ts";
 import type { Bulks, Exceptions } from "./exceptions.ts";
 import type { Fleet } from "./fleet.ts";
 import type { History } from "./history.ts";
@@ -170,15 +170,6 @@ export type LaneStatus = {
 
 // ── work: claim, load, settle ──────────────────────────────────────────────────────────────────────────────────────
 
-export type OpenException = {
-  readonly lane: LaneName;
-  readonly seq: Seq;
-  readonly state: "received" | "retrying" | "held" | "dead";
-  readonly fault: FaultCode | null;
-  readonly attempts: number;
-  /** Null when the ledger learned of it from the central database alone: then it conflicts with everything of its lane. */
-  readonly sets: KeySets | null;
-};
 /** A message off the happy path that may be tried now, or that an operator gave up. */
 export type LateItem = OpenException & {
   readonly order: { readonly verb: "load" } | { readonly verb: "discard"; readonly by: Actor; readonly reason: string };
@@ -207,8 +198,12 @@ export type Claim = {
   readonly late: readonly LateItem[];
   /** Routes (the terminals' tables) that are paused: a message that holds a change of one waits as a whole. */
   readonly paused: readonly string[];
-  /** All open exceptions of the terminal's lanes up to this one, in order of lane and number, `late` included. */
-  readonly open: readonly OpenException[];
+  /**
+   * Null: none of the terminal's lanes up to this one has an open exception. Else how its older lanes stand that have some, in
+   * the words of `OpenExceptions.older`; "" when they have none. Only who holds a lane's lease changes which of its exceptions
+   * are open, or what they touch: a loader that settled this lane last (by fence and version) knows them already.
+   */
+  readonly open: string | null;
   /** How often the claim of exactly this one message ended without a settlement; 0 for a claim of several. */
   readonly unsettled: number;
 };

@@ -7,6 +7,7 @@ import type { Note } from "./decide.ts";
 import type { Trial } from "./message.ts";
 import type { Fault } from "./plan.ts";
 import { OpenIndex, type Blocker } from "./open-index.ts";
+import type { Opened } from "./open-memory.ts";
 import { reasonOf, type Routes, type Tripped } from "./routes.ts";
 import type { RetryPolicy } from "./rules.ts";
 import { joinedSets, NO_SETS } from "./sets.ts";
@@ -15,6 +16,7 @@ import { verdictOn } from "./verdict.ts";
 /** A claim as it was read and planned, before anything was tried. Plain facts: a transaction that fails leaves them as they were. */
 export type Prepared = {
   readonly claim: Claim;
+  readonly opened: Opened;
   /** New messages, in order from `claim.from`; fewer than claimed when the lane has to stop. */
   readonly messages: readonly Trial[];
   readonly late: readonly LateWork[];
@@ -35,11 +37,11 @@ export type Dice = { readonly retry: (route: string | undefined) => RetryPolicy;
 export class LaneWork {
   readonly prepared: Prepared;
   readonly routes: Routes;
-  readonly open = new OpenIndex();
+  readonly open: OpenIndex;
   /** What each new exception was refused for. */
   readonly #faults = new Map<Seq, { readonly fault: Fault; readonly attemptsBefore: number }>();
   /** Those of them that were refused for a missing parent. */
-  readonly orphans = new OpenIndex();
+  readonly orphans: OpenIndex;
   /** The centre's watermark after this transaction. */
   readonly centralThrough: Seq;
   readonly exceptions: ExceptionWrite[] = [];
@@ -58,10 +60,8 @@ export class LaneWork {
     this.prepared = prepared;
     this.routes = routes;
     this.#dice = dice;
-    for (const { lane, seq, sets, fault } of prepared.claim.open) {
-      this.open.open(lane, seq, sets);
-      if (fault === "PARENT_MISSING") this.orphans.open(lane, seq, sets);
-    }
+    this.open = new OpenIndex(prepared.opened.all);
+    this.orphans = new OpenIndex(prepared.opened.orphans);
     // A lane that is replayed after a restore takes its exceptions one by one, each just above the watermark.
     this.centralThrough = Math.max(this.through, ...prepared.late.map(({ item }) => item.seq)) as Seq;
   }

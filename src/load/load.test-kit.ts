@@ -7,8 +7,8 @@ import { actor, epoch, laneName, seq, splitLane, terminalId, type LaneName, type
 import { systemRuntime, type Random } from "../base/runtime.ts";
 import type { Database } from "../database/port.ts";
 import { openSqlite } from "../database/sqlite/open.ts";
-import type { LedgerBytes, StoredPiece } from "../ledger/bytes.ts";
-import type { Claim, ExceptionWrite, LateItem, OpenException } from "../ledger/port.ts";
+import type { LedgerBytes, OpenException, StoredPiece } from "../ledger/bytes.ts";
+import type { Claim, ExceptionWrite, LateItem } from "../ledger/port.ts";
 import type { Change } from "../message/change.ts";
 import { createLoader } from "./loader.ts";
 import type { LoadReport, Loader } from "./port.ts";
@@ -83,6 +83,10 @@ export class Desk {
   readonly loader: Loader;
   readonly events: string[] = [];
   reports: LoadReport[] = [];
+  /** How often the ledger was asked what is open of a lane. */
+  asked = 0;
+  /** How older lanes with open exceptions stand, in the ledger's words. */
+  older = "";
   /** Routes that are paused: what a report says of them, and what a test adds or takes off. */
   readonly paused = new Set<string>();
 
@@ -102,6 +106,12 @@ export class Desk {
       const line = { seq: into.lines.length + 1, at: "2026-11-23T11:59:58Z", changes: message };
       into.lines.push(typeof message === "string" ? message : JSON.stringify(line));
     }
+  }
+  #open(name: LaneName): OpenException[] {
+    return [...this.lane(name).known]
+      .filter(([, known]) => known.state !== "discarded")
+      .map(([number, known]) => openOf(name, number, known))
+      .toSorted((a, b) => a.seq - b.seq);
   }
   receiveInParts(name: LaneName, parts: readonly (readonly Change[])[]): void {
     const into = this.lane(name);
@@ -143,10 +153,7 @@ export class Desk {
           inParts,
           version: of.version,
           late,
-          open: [...of.known]
-            .filter(([, known]) => known.state !== "discarded")
-            .map(([number, known]) => openOf(name, number, known))
-            .toSorted((a, b) => a.seq - b.seq),
+          open: this.#open(name).length > 0 ? this.older : null,
           unsettled: 0,
           paused: [...this.paused],
         },
@@ -248,6 +255,10 @@ export class Desk {
           at = Math.max(last, at) + 1;
         }
         return pieces;
+      },
+      open: async (name) => {
+        this.asked++;
+        return { exceptions: this.#open(name), older: this.older };
       },
       [Symbol.asyncDispose]: async () => undefined,
     };

@@ -5,11 +5,12 @@ import { contextOf, type TraceContext } from "../observe/trace-context.ts";
 import { seq } from "../base/ids.ts";
 import type { Database } from "../database/port.ts";
 import type { LedgerBytes } from "../ledger/bytes.ts";
-import type { Claim, LaneOutcome, OpenException } from "../ledger/port.ts";
+import type { Claim, LaneOutcome } from "../ledger/port.ts";
 import { loadBatch } from "./batch.ts";
 import { Caution } from "./caution.ts";
 import { LaneWork, type Dice, type Prepared } from "./lane-work.ts";
 import { loadLate } from "./late.ts";
+import { OpenMemory } from "./open-memory.ts";
 import type { Fault } from "./plan.ts";
 import type { Loader, LoadReport, TracedMessage } from "./port.ts";
 import type { Trial } from "./message.ts";
@@ -38,6 +39,7 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
   };
   const memory = new RouteMemory(() => clock.elapsed());
   const caution = new Caution();
+  const opened = new OpenMemory();
   let described: { readonly version: string; readonly targets: Targets } | null = null;
 
   const targetsNow = async (): Promise<Targets> => {
@@ -125,6 +127,8 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
       for (const work of works) await tx.unpass(work.claim.lane, work.closed);
       return { works, lost, broken };
     }, patience);
+    for (const { claim, nextVersion, prepared, open, orphans } of works)
+      opened.left(claim, nextVersion, { ...prepared.opened, all: open.settle(), orphans: orphans.settle() });
     await routes.committed(works.flatMap(probesOf));
     const stopped = lanes.filter(isStopped).map(({ claim }) => unchanged(claim));
     return {
@@ -186,13 +190,14 @@ export function createLoader({ database, bytes, rules, clock, random, records }:
       const targets = await targetsNow();
       const together: Prepared[] = [];
       const read: Prepared[] = [];
-      for (const claim of claims) if (!claim.inParts) together.push(await prepare(claim, rules, targets, bytes));
+      for (const claim of claims)
+        if (!claim.inParts) together.push(await prepare(claim, rules, targets, bytes, opened));
       let report = await run(together, targets);
       read.push(...together);
       // A message in parts has a transaction of its own: it may be long, and nobody else's rows shall wait for it.
       for (const claim of claims) {
         if (!claim.inParts) continue;
-        const alone = await prepare(claim, rules, targets, bytes);
+        const alone = await prepare(claim, rules, targets, bytes, opened);
         read.push(alone);
         report = joined(
           report,
@@ -333,16 +338,11 @@ const foregoing = (prepared: Prepared, fault: Fault): Prepared => ({
   foregone: prepared.foregone ?? fault,
 });
 
-/** The second half of a lane, once the first is committed. */
-function after(prepared: Prepared, { version, exceptions, closed }: LaneOutcome): Prepared {
-  const { claim } = prepared;
-  const gone = new Set([...closed, ...exceptions.map((exception) => exception.seq)]);
-  const opened = exceptions.flatMap(({ seq: number, state, fault, attempts, sets }): OpenException[] =>
-    state === "discarded" ? [] : [{ lane: claim.lane, seq: number, state, fault, attempts, sets }],
-  );
-  const open = [...claim.open.filter((known) => known.lane !== claim.lane || !gone.has(known.seq)), ...opened];
-  return { ...prepared, claim: { ...claim, version, open } };
-}
+/** The second half of a lane, once the first is committed. What that left open is in the prepared one's own index. */
+const after = (prepared: Prepared, { version }: LaneOutcome): Prepared => ({
+  ...prepared,
+  claim: { ...prepared.claim, version },
+});
 
 const continued = (first: LaneOutcome, next: LaneOutcome): LaneOutcome => ({
   ...next,

@@ -13,21 +13,40 @@ export type Blocker = { readonly lane: LaneName; readonly seq: Seq; readonly on:
  * it would keep x from ever being loaded.) A message refused for a missing parent also waits behind the x that creates it.
  * Two messages that only name the same parent never wait. An exception whose sets are not known conflicts with everything.
  *
- * Kept as an index by text, so that a lane with a thousand exceptions asks as fast as one with a single one.
+ * Kept as an index by text, so that a lane with a thousand exceptions asks as fast as one with a single one. What a transaction
+ * adds and closes stands in a layer over what was known before, which stays as it was until the layer is put into it.
  */
 export class OpenIndex {
   readonly #writes = new TextIndex();
   readonly #adds = new TextIndex();
   readonly #deletes = new TextIndex();
   readonly #parents = new TextIndex();
-  /** What all that ever was here writes. */
-  readonly pool = new ValuePool();
+  readonly #pool = new ValuePool();
   readonly #unknown = new Map<string, Opened>();
   readonly #all = new Map<string, Opened>();
-  readonly #lanes = new Map<LaneName, number>();
+  readonly #ranks: Map<LaneName, number>;
+  readonly #under: OpenIndex | null;
+  /** Those under this one that do not count any more. */
+  readonly #gone = new Set<Opened>();
+  /** How many texts are in it, and were: what it takes of the memory. */
+  weight = 0;
+  #closed = 0;
+
+  /** @param under what is known already; it may have none under it */
+  constructor(under: OpenIndex | null = null) {
+    this.#under = under;
+    this.#ranks = under ? under.#ranks : new Map<LaneName, number>();
+  }
 
   get size(): number {
-    return this.#all.size;
+    return (this.#under?.size ?? 0) - this.#gone.size + this.#all.size;
+  }
+  /** What all that ever was here writes. */
+  get pools(): readonly ValuePool[] {
+    return this.#layers.map((layer) => layer.#pool);
+  }
+  get #layers(): readonly OpenIndex[] {
+    return this.#under ? [this.#under, this] : [this];
   }
 
   /** Adds an exception. Lanes must be met in the order of their epochs; within a lane any order will do. */
@@ -35,18 +54,41 @@ export class OpenIndex {
     this.close(lane, seq);
     const opened: Opened = { lane, seq, sets, rank: this.#rankOf(lane), creates: null };
     this.#all.set(nameOf(lane, seq), opened);
-    this.pool.add(sets);
-    if (sets) for (const [index, texts] of this.#entries(sets)) index.add(texts, opened);
-    else this.#unknown.set(nameOf(lane, seq), opened);
+    this.#pool.add(sets);
+    this.weight += 1;
+    if (!sets) return void this.#unknown.set(nameOf(lane, seq), opened);
+    for (const [index, texts] of this.#entries(sets)) {
+      index.add(texts, opened);
+      this.weight += texts.length;
+    }
   }
 
   /** It was loaded or discarded: nobody waits for it any more. */
   close(lane: LaneName, seq: Seq): void {
+    const under = this.#under ? this.#under.#all.get(nameOf(lane, seq)) : undefined;
+    if (under) this.#gone.add(under);
     const opened = this.#all.get(nameOf(lane, seq));
     if (!opened) return;
     this.#all.delete(nameOf(lane, seq));
     this.#unknown.delete(nameOf(lane, seq));
-    if (opened.sets) for (const [index, texts] of this.#entries(opened.sets)) index.remove(texts, opened);
+    this.#closed += 1;
+    for (const [index, texts] of opened.sets ? this.#entries(opened.sets) : []) {
+      index.remove(texts, opened);
+      this.#closed += texts.length;
+    }
+  }
+  /** More was closed than is left: one made anew would be smaller, and tell better at a glance who meets nothing here. */
+  get isWorn(): boolean {
+    return this.#closed > WORN && this.#closed > this.weight / 2;
+  }
+
+  /** The layer's transaction is committed: what is under it becomes what it says. */
+  settle(): OpenIndex {
+    const under = this.#under;
+    if (!under) return this;
+    for (const { lane, seq } of this.#gone) under.close(lane, seq);
+    for (const { lane, seq, sets } of this.#all.values()) under.open(lane, seq, sets);
+    return under;
   }
 
   /**
@@ -54,67 +96,71 @@ export class OpenIndex {
    * then freed together. @param but messages of its own lane that do not count
    */
   blocker(lane: LaneName, seq: Seq, touched: Touched, but: ReadonlySet<Seq> = NOBODY): Blocker | null {
-    const search = new Search(this.#rankOf(lane), seq, but);
-    for (const opened of this.#unknown.values()) search.consider(opened, "rows that are not known");
-    search.among(this.#writes, touched.writes);
-    search.among(this.#writes, touched.adds);
-    search.among(this.#adds, touched.writes);
-    search.among(this.#parents, touched.deletes);
-    search.among(this.#deletes, touched.parents);
+    const search = this.#search(lane, seq, but);
+    for (const layer of this.#layers) {
+      for (const opened of layer.#unknown.values()) search.consider(opened, "rows that are not known");
+      search.among(layer.#writes, touched.writes);
+      search.among(layer.#writes, touched.adds);
+      search.among(layer.#adds, touched.writes);
+      search.among(layer.#parents, touched.deletes);
+      search.among(layer.#deletes, touched.parents);
+    }
     return search.found();
   }
 
   /** The earliest exception before this message that creates one of the parents it names, or null. */
   creator(lane: LaneName, seq: Seq, touched: { readonly parents: Iterable<string> }): Blocker | null {
-    const search = new Search(this.#rankOf(lane), seq);
-    search.creatorsOf(this.#writes, touched.parents);
+    const search = this.#search(lane, seq);
+    for (const layer of this.#layers) search.creatorsOf(layer.#writes, touched.parents);
     return search.found();
   }
 
   /** The earliest exception before this message that makes one of the rows it makes, or null. */
   maker(lane: LaneName, seq: Seq, touched: Touched): Blocker | null {
-    const search = new Search(this.#rankOf(lane), seq);
-    search.creatorsOf(this.#writes, touched.creates);
+    const search = this.#search(lane, seq);
+    for (const layer of this.#layers) search.creatorsOf(layer.#writes, touched.creates);
     return search.found();
   }
 
   /** The earliest exception before this message that adds to one of the sums it adds to, or null. @param but as for `blocker` */
   adder(lane: LaneName, seq: Seq, touched: Touched, but: ReadonlySet<Seq> = NOBODY): Blocker | null {
-    const search = new Search(this.#rankOf(lane), seq, but);
-    search.among(this.#adds, touched.adds);
+    const search = this.#search(lane, seq, but);
+    for (const layer of this.#layers) search.among(layer.#adds, touched.adds);
     return search.found();
   }
 
   /** Does the message make a parent that an exception before it names? */
   needs(lane: LaneName, seq: Seq, touched: Touched): boolean {
-    const search = new Search(this.#rankOf(lane), seq);
-    search.among(this.#parents, touched.creates);
+    const search = this.#search(lane, seq);
+    for (const layer of this.#layers) search.among(layer.#parents, touched.creates);
     return search.found() !== null;
   }
 
   /** Must the message be tried after those here, whatever becomes of them? Wider than waiting: it may need a row that they create. */
   follows(lane: LaneName, seq: Seq, touched: Touched): boolean {
-    const search = new Search(this.#rankOf(lane), seq);
-    search.creatorsOf(this.#writes, touched.parents);
-    return search.found() !== null || this.blocker(lane, seq, touched) !== null;
+    return this.creator(lane, seq, touched) !== null || this.blocker(lane, seq, touched) !== null;
   }
 
   /** Whether a change of these sets could follow anything here at all, wherever it stands: quick, and never a no too much. */
   mayMeet({ writes, adds, parents, deletes }: KeySets): boolean {
-    return (
-      this.#unknown.size > 0 ||
-      this.#writes.hasAny(writes) ||
-      this.#adds.hasAny(writes) ||
-      this.#writes.hasAny(adds) ||
-      this.#writes.hasAny(parents) ||
-      this.#deletes.hasAny(parents) ||
-      this.#parents.hasAny(deletes)
+    return this.#layers.some(
+      (layer) =>
+        layer.#unknown.size > 0 ||
+        layer.#writes.hasAny(writes) ||
+        layer.#adds.hasAny(writes) ||
+        layer.#writes.hasAny(adds) ||
+        layer.#writes.hasAny(parents) ||
+        layer.#deletes.hasAny(parents) ||
+        layer.#parents.hasAny(deletes),
     );
   }
 
+  #search(lane: LaneName, seq: Seq, but: ReadonlySet<Seq> = NOBODY): Search {
+    return new Search(this.#rankOf(lane), seq, but, this.#gone);
+  }
   #rankOf(lane: LaneName): number {
-    let rank = this.#lanes.get(lane);
-    if (rank === undefined) this.#lanes.set(lane, (rank = this.#lanes.size));
+    let rank = this.#ranks.get(lane);
+    if (rank === undefined) this.#ranks.set(lane, (rank = this.#ranks.size));
     return rank;
   }
   #entries(sets: KeySets): [TextIndex, readonly string[]][] {
@@ -127,6 +173,7 @@ export class OpenIndex {
   }
 }
 
+const WORN = 1_000;
 const NOBODY: ReadonlySet<Seq> = new Set();
 
 type Opened = {
@@ -207,11 +254,13 @@ class Search {
   readonly #rank: number;
   readonly #seq: Seq;
   readonly #but: ReadonlySet<Seq>;
+  readonly #gone: ReadonlySet<Opened>;
 
-  constructor(rank: number, seq: Seq, but = NOBODY) {
+  constructor(rank: number, seq: Seq, but: ReadonlySet<Seq>, gone: ReadonlySet<Opened>) {
     this.#rank = rank;
     this.#seq = seq;
     this.#but = but;
+    this.#gone = gone;
   }
   among(index: TextIndex, texts: Iterable<string>): void {
     for (const text of texts) {
@@ -228,7 +277,8 @@ class Search {
       if (opened) this.consider(opened, text);
     }
   }
-  readonly #isLeftOut = ({ rank, seq }: Opened): boolean => rank === this.#rank && this.#but.has(seq);
+  readonly #isLeftOut = (opened: Opened): boolean =>
+    this.#gone.has(opened) || (opened.rank === this.#rank && this.#but.has(opened.seq));
   consider(opened: Opened, on: string): void {
     if (this.#isLeftOut(opened)) return;
     if ((opened.rank - this.#rank || opened.seq - this.#seq) >= 0) return;

@@ -1,12 +1,13 @@
 import { seq, type Seq } from "../base/ids.ts";
 import type { KeySets } from "../ledger/key-sets.ts";
-import type { LedgerBytes } from "../ledger/bytes.ts";
-import type { Claim, OpenException } from "../ledger/port.ts";
+import type { LedgerBytes, OpenException, OpenExceptions } from "../ledger/bytes.ts";
+import type { Claim } from "../ledger/port.ts";
 import { NOTHING_PERSONAL } from "./discreet.ts";
 import { InParts } from "./in-parts.ts";
 import type { LateWork, Prepared } from "./lane-work.ts";
 import { widened } from "./late.ts";
 import { Loading, type Sender, type Trial } from "./message.ts";
+import type { OpenMemory } from "./open-memory.ts";
 import type { Fault } from "./plan.ts";
 import { NotStored, readLine, readMessages, readNumbers, readOne, type Line } from "./reading.ts";
 import type { Rules } from "./rules.ts";
@@ -16,7 +17,13 @@ import type { Targets } from "./target.ts";
 const WORKERS_LOST = 3;
 
 /** Reads and plans all of a claim; nothing is written, and no transaction is open meanwhile. @throws what the ledger throws. */
-export async function prepare(claim: Claim, rules: Rules, targets: Targets, bytes: LedgerBytes): Promise<Prepared> {
+export async function prepare(
+  claim: Claim,
+  rules: Rules,
+  targets: Targets,
+  bytes: LedgerBytes,
+  memory: OpenMemory,
+): Promise<Prepared> {
   const lost = worn(claim);
   // A message that took its workers down is not given to any transform again: only its own words are read.
   const reader = new Reader(
@@ -24,15 +31,13 @@ export async function prepare(claim: Claim, rules: Rules, targets: Targets, byte
     lost ? NO_TARGETS : targets,
     bytes,
   );
+  const opened = await memory.of(claim, () => reader.open());
   const wanted = claim.through - claim.from + 1;
   // Each may become an exception, so no more are taken than may be open: a lane in trouble stops exactly there.
-  const taken = Math.max(0, Math.min(wanted, rules.maxOpen - claim.open.length));
-  const open: OpenException[] = [];
-  for (const exception of claim.open)
-    open.push(exception.sets ? exception : { ...exception, sets: await reader.setsOf(exception) });
-  const known = { ...claim, open };
+  const taken = Math.max(0, Math.min(wanted, rules.maxOpen - opened.all.size));
   return {
-    claim: known,
+    claim,
+    opened,
     messages: await reader.newMessages(claim, taken),
     late: await reader.late(claim, lost),
     foregone: lost,
@@ -48,6 +53,14 @@ class Reader {
     this.#sender = sender;
     this.#targets = targets;
     this.#bytes = bytes;
+  }
+
+  async open(): Promise<OpenExceptions> {
+    const { exceptions, older } = await this.#bytes.open(this.#sender.lane);
+    const open: OpenException[] = [];
+    for (const exception of exceptions)
+      open.push(exception.sets ? exception : { ...exception, sets: await this.#setsOf(exception) });
+    return { exceptions: open, older };
   }
 
   async newMessages(claim: Claim, count: number): Promise<Trial[]> {
@@ -87,7 +100,7 @@ class Reader {
    * The ledger learned of some exceptions from the centre alone, after a crash. What they touch is read from their lines, so
    * that they hold up only what they must; if even the lines are gone (null), they hold up the whole lane.
    */
-  async setsOf({ lane, seq: number }: OpenException): Promise<KeySets | null> {
+  async #setsOf({ lane, seq: number }: OpenException): Promise<KeySets | null> {
     try {
       return (await this.#inParts(number, lane).touched()).sets();
     } catch (thrown) {

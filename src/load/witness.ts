@@ -24,7 +24,8 @@ export function witnessOf(changes: readonly Change[], acts: readonly Act[]): Wit
   const parents: KeyForm[] = [];
   // The sender's key must have it, too: what came, and what became of it, are both held against others.
   let isAll = text !== null && changes.length === acts.length;
-  for (const [at, act] of acts.entries()) {
+  for (let at = 0; at < acts.length; at++) {
+    const act = acts[at] as Act;
     if (!act.row || !isKeyedInsert(act)) return null;
     isAll &&= act.key === changes[at]?.key && isPart(text, act.target.forms.key, act.key);
     if (!isAll) continue;

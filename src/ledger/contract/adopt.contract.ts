@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { seq } from "../../base/ids.ts";
 import type { OpenSubject } from "./subject.ts";
-import { behind, claimAll, claimOne, drain, loaded, passedOver, send, Till, openWith } from "./till.ts";
+import { behind, claimAll, claimOne, drain, loaded, openOf, openWith, passedOver, send, Till } from "./till.ts";
 
 /** What the ledger makes of the central database's word, when that differs from its own. */
 export function adoptContract(adapter: string, open: OpenSubject): void {
@@ -41,7 +41,7 @@ export function adoptContract(adapter: string, open: OpenSubject): void {
       await ledger.work.release([claim], 0, "adopted");
       const next = await claimOne(ledger);
       expect([next.from, next.through, next.version]).toEqual([9, 10, 4]);
-      expect(next.open.map(({ seq: n, state, sets }) => [n, state, sets])).toEqual([
+      expect((await openOf(subject.ledger, next)).map(({ seq: n, state, sets }) => [n, state, sets])).toEqual([
         [3, "dead", null],
         [5, "held", null],
       ]);
@@ -146,7 +146,7 @@ export function adoptContract(adapter: string, open: OpenSubject): void {
         await send(ledger, till.messages(5, 7));
         const next = await claimOne(ledger);
         expect([next.from, next.through, next.version]).toEqual([7, 7, version]);
-        expect(next.open.map(({ seq: n, state }) => [n, state])).toEqual([
+        expect((await openOf(subject.ledger, next)).map(({ seq: n, state }) => [n, state])).toEqual([
           [3, "held"],
           [5, "dead"],
         ]);

@@ -14,6 +14,7 @@ import { CHAIN_START, chainNext } from "../../message/chain.ts";
 import type { Imprint } from "../imprints.ts";
 import type { KeySets } from "../key-sets.ts";
 import type { OpenSubject, Subject } from "./subject.ts";
+import type { OpenException } from "../bytes.ts";
 import type {
   Acknowledgement,
   Claim,
@@ -182,6 +183,10 @@ export async function claimOne(ledger: Ledger, limit: Partial<typeof LIMIT> = {}
   if (!claim) throw new Error("nothing to claim");
   return claim;
 }
+
+/** What is open of the claimed lane and those before it. */
+export const openOf = async (ledger: Ledger, claim: Claim): Promise<readonly OpenException[]> =>
+  claim.open === null ? [] : (await ledger.bytes.open(claim.lane)).exceptions;
 
 export const NO_SETS: KeySets = { writes: [], adds: [], creates: [], deletes: [], parents: [] };
 

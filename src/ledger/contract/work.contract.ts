@@ -9,6 +9,7 @@ import {
   LEASE_MS,
   LIMIT,
   loaded,
+  openOf,
   passedOver,
   send,
   Till,
@@ -267,7 +268,39 @@ export function workContract(adapter: string, open: OpenSubject): void {
       await ledger.work.settle([loaded(rest!, { exceptions: [passedOver(4)] })]);
       const next = await claimOne(ledger);
       expect([next.lane, next.from, next.through]).toEqual([newer.lane, 1, 2]);
-      expect(next.open.map(({ lane, seq: n }) => [lane, n])).toEqual([[till.lane, 4]]);
+      expect((await openOf(ledger, next)).map(({ lane, seq: n }) => [lane, n])).toEqual([[till.lane, 4]]);
+    });
+
+    test("a claim says whether anything is open, and how the older lanes stand that have something", async () => {
+      const { subject, till } = await withMessages(2);
+      await using _ = subject;
+      const { ledger } = subject;
+      const first = await claimOne(ledger);
+      expect([first.open, await ledger.bytes.open(till.lane)]).toEqual([null, { exceptions: [], older: "" }]);
+      const { epoch } = await ledger.lanes.openEpoch(till.terminal, till.epoch, "install-1", "restored");
+      const newer = new Till("t1", epoch).write(3);
+      await ledger.work.settle([loaded(first, { exceptions: [passedOver(1), passedOver(2)] })]);
+      await send(ledger, newer.messages(1, 1));
+      const second = await claimOne(ledger);
+      // The lane itself has none, the one before it has two.
+      const { older, exceptions } = await ledger.bytes.open(newer.lane);
+      expect([second.lane, second.open, exceptions.length]).toEqual([newer.lane, older, 2]);
+      expect(older).not.toBe("");
+      await ledger.work.settle([loaded(second, { exceptions: [passedOver(1)] })]);
+      await send(ledger, newer.messages(2, 2));
+      const third = await claimOne(ledger);
+      expect([third.open, third.fence, third.version]).toEqual([older, second.fence + 1, second.version + 1]);
+      expect((await ledger.bytes.open(till.lane)).older).toBe("");
+      await ledger.work.settle([loaded(third)]);
+      // One of the older lane's is loaded after all: what was known of it holds no longer.
+      await ledger.exceptions.requeue(till.lane, seq(2), "operator:anna" as never, "again", null);
+      const late = await claimOne(ledger);
+      await ledger.work.settle([loaded(late)]);
+      await send(ledger, newer.messages(3, 3));
+      const last = await claimOne(ledger);
+      expect([last.lane, (await openOf(ledger, last)).length]).toEqual([newer.lane, 2]);
+      expect(last.open).not.toBe(older);
+      expect(last.open).toBe((await ledger.bytes.open(newer.lane)).older);
     });
 
     test("a retrying message is given again when it is due, with its attempts and key sets", async () => {
@@ -303,7 +336,7 @@ export function workContract(adapter: string, open: OpenSubject): void {
           revision: null,
         },
       ]);
-      expect(again.open).toHaveLength(1);
+      expect(await openOf(ledger, again)).toHaveLength(1);
     });
 
     test("a late message in the hand of a lost or stopped worker is what it was, and the trail says so", async () => {

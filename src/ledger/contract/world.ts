@@ -26,6 +26,10 @@ export class World {
   readonly #tills = ["t1", "t2", "t3"].map((name) => new Till(name));
   /** Claims whose workers have not been heard of, with the time when their leases end. */
   readonly #inHand: { readonly claim: Claim; until: number }[] = [];
+  /** What was open of a claim's lane when it was given out. */
+  readonly #blockers = new Map<Claim, readonly number[]>();
+  /** What was open of each lane when it was settled last. */
+  readonly #left = new Map<string, Pick<Claim, "fence" | "version"> & { readonly open: readonly number[] }>();
   #now = 0;
 
   constructor(subject: Subject) {
@@ -90,10 +94,16 @@ export class World {
       );
       if (claim.late.length < due.length) assert(claim.late.length + claim.through - claim.from + 1 >= 1);
       const openNow = lane.messages.flatMap((message, i) => (isOpenException(message) ? [i + 1] : []));
+      const { exceptions } = await this.#subject.ledger.bytes.open(claim.lane);
       assert.deepEqual(
-        claim.open.map((one) => one.seq),
+        exceptions.map((one) => one.seq),
         openNow,
       );
+      assert.equal(claim.open, openNow.length === 0 ? null : "");
+      // Who settled the lane last knows what is open of it.
+      const left = this.#left.get(claim.lane);
+      if (left?.fence === claim.fence - 1 && left.version === claim.version) assert.deepEqual(left.open, openNow);
+      this.#blockers.set(claim, openNow);
       this.#model.claim(claim);
       this.#inHand.push({ claim, until: this.#now + LEASE_MS });
     }
@@ -111,7 +121,7 @@ export class World {
     const fate = (): number => fates[at++ % fates.length] ?? 0;
     const closed: LaneOutcome["closed"][number][] = [];
     const exceptions: ExceptionWrite[] = [];
-    const blockers = claim.open.map((one) => one.seq as number);
+    const blockers = [...(this.#blockers.get(claim) ?? [])];
     const decide = (n: number, late: boolean): void => {
       const blocker = blockers.find((one) => one < n && !closed.includes(seq(one)));
       const chosen = fate();
@@ -139,6 +149,12 @@ export class World {
     };
     assert.deepEqual(await this.#subject.ledger.work.settle([outcome]), ["settled"]);
     this.#settleModel(claim, exceptions, closed);
+    const gone = new Set([...closed, ...exceptions.map((write) => write.seq)]);
+    const stay = exceptions.filter(({ state }) => state !== "discarded").map((write) => write.seq as number);
+    const open = [...(this.#blockers.get(claim) ?? []).filter((n) => !gone.has(seq(n))), ...stay].toSorted(
+      (a, b) => a - b,
+    );
+    this.#left.set(claim.lane, { fence: claim.fence, version: outcome.version, open });
   }
 
   #settleModel(claim: Claim, exceptions: readonly ExceptionWrite[], closed: readonly number[]): void {

@@ -1,5 +1,6 @@
 import { seq, splitLane } from "../../base/ids.ts";
 import type { LedgerBytes, StoredPiece } from "../bytes.ts";
+import { openExceptions } from "./open-exceptions.ts";
 import type { Store } from "./store.ts";
 
 // Reads on until the sizes of the pieces before one make up the limit: the sizes are summed from the index's rows in
@@ -30,5 +31,6 @@ export const bytesOn = (store: Store): LedgerBytes => ({
       tx.all<StoredPiece>(READ, terminal, epoch, start.seq, start.part, through, Math.max(1, limitBytes)),
     );
   },
+  open: (lane) => openExceptions(store, lane),
   [Symbol.asyncDispose]: async () => {},
 });

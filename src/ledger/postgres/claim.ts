@@ -1,11 +1,11 @@
 import { later, type Instant } from "../../base/clock.ts";
-import type { FaultCode } from "../../base/errors.ts";
-import { seq, SYSTEM, type Actor, type Epoch, type Seq, type TerminalId, type WorkerId } from "../../base/ids.ts";
-import type { KeySets } from "../key-sets.ts";
-import type { Claim, ClaimLimit, LateItem, OpenException } from "../port.ts";
+import { seq, SYSTEM, type Actor, type Seq, type WorkerId } from "../../base/ids.ts";
+import { olderLanes, type OpenLane } from "../bytes.ts";
+import type { Claim, ClaimLimit, LateItem } from "../port.ts";
 import { BLOCKED, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { nameOf, SELECT_LANE, type LaneRow } from "./lane-row.ts";
+import { openOf, type OpenRow } from "./open-exceptions.ts";
 import type { Tx } from "./tx.ts";
 
 /** So many more lanes are looked at than are asked for, since suspects are passed over and some have nothing to give after all. */
@@ -25,7 +25,8 @@ type Look = LaneRow & {
   readonly tags: string | null;
   readonly blocked: boolean;
   readonly hasLate: boolean;
-  readonly hasOpen: boolean;
+  /** Of the terminal's lanes up to this one those that have open exceptions, in order, as JSON; null: none has. */
+  readonly openLanes: string | null;
   /** Stands before numbers that its terminal lost, or the centre is known to say otherwise. */
   readonly unconfirmed: boolean;
   /** The first number above the watermark that is not simply received: lost, or to be replayed on its own. */
@@ -40,8 +41,10 @@ const LOOK = `
   select p.*, t.tags, ${BLOCKED("p")} as blocked,
          exists (select from exception where lane = p.id and due_at <= $2 and seq <= p."loadedThrough" + 1
                  and (seq <= p."receivedThrough" or verb = 'discard' or revision is not null)) as "hasLate",
-         exists (select from lane l join exception e on e.lane = l.id and e.closed_at is null
-                 where l.terminal = p.terminal and l.ordinal <= p.ordinal) as "hasOpen",
+         (select json_agg(json_build_object('id', l.id, 'fence', o.fence, 'version', o.version) order by l.ordinal)
+          from lane l join lane_out o on o.lane = l.id
+          where l.terminal = p.terminal and l.ordinal <= p.ordinal
+            and exists (select from exception e where e.lane = l.id and e.closed_at is null)) as "openLanes",
          p.doubted or exists (select from missing where lane = p.id and from_seq = p."loadedThrough" + 1) as unconfirmed,
          taken.n as "nextTaken", stored."plainThrough", coalesce(stored."inParts", false) as "inParts"
   from (${SELECT_LANE} where l.id = any ($1)) p
@@ -148,10 +151,7 @@ type Taken = { readonly lane: Look; readonly claim: Claim; readonly count: numbe
 async function take(tx: Tx, lane: Look, limit: ClaimLimit, now: Instant): Promise<Taken | null> {
   if (lane.blocked) return null;
   const items = Math.min(lane.claimLimit ?? limit.messages, limit.messages);
-  const [late, open] = await Promise.all([
-    lane.hasLate ? lateItems(tx, lane, items, now) : [],
-    lane.hasOpen ? openExceptions(tx, lane) : [],
-  ]);
+  const late = lane.hasLate ? await lateItems(tx, lane, items, now) : [];
   // A suspect claim is small in all; otherwise late messages do not take the place of new ones.
   const range = nextRange(lane, lane.claimLimit === null ? items : items - late.length);
   // A message in parts is loaded in bounded memory, with nothing beside it: late ones go first.
@@ -174,11 +174,14 @@ async function take(tx: Tx, lane: Look, limit: ClaimLimit, now: Instant): Promis
     inParts,
     version: lane.version,
     late,
-    open,
+    open: lane.openLanes === null ? null : olderThan(lane, JSON.parse(lane.openLanes) as readonly OpenLane[]),
     unsettled: alone !== null && alone === lane.aloneSeq ? lane.unsettled : 0,
   };
   return { lane, claim, count };
 }
+
+const olderThan = ({ id }: LaneRow, lanes: readonly OpenLane[]): string =>
+  olderLanes(lanes.filter((lane) => lane.id !== id));
 
 async function lease(tx: Tx, taken: readonly Taken[], worker: WorkerId, until: Instant): Promise<void> {
   if (taken.length === 0) return;
@@ -228,36 +231,6 @@ function nextRange(lane: Look, messages: number): Range {
   if (last < from) return { from, through: before(from), inParts: false };
   if (lane.inParts) return { from, through: from, inParts: true };
   return { from, through: seq(Math.min(lane.plainThrough ?? before(from), last)), inParts: false };
-}
-
-type OpenRow = {
-  readonly terminal: TerminalId;
-  readonly epoch: Epoch;
-  readonly seq: Seq;
-  readonly state: OpenException["state"];
-  readonly fault: FaultCode | null;
-  readonly attempts: number;
-  readonly sets: string | null;
-};
-
-const openOf = (row: OpenRow): OpenException => ({
-  lane: nameOf(row),
-  seq: row.seq,
-  state: row.state,
-  fault: row.fault,
-  attempts: row.attempts,
-  sets: row.sets === null ? null : (JSON.parse(row.sets) as KeySets),
-});
-
-async function openExceptions(tx: Tx, lane: LaneRow): Promise<OpenException[]> {
-  const rows = await tx.all<OpenRow>(
-    `select l.terminal, l.epoch, e.seq, e.state, e.fault, e.attempts, e.sets
-       from lane l join exception e on e.lane = l.id and e.closed_at is null
-       where l.terminal = $1 and l.ordinal <= $2 order by l.ordinal, e.seq`,
-    lane.terminal,
-    lane.ordinal,
-  );
-  return rows.map(openOf);
 }
 
 /** Messages given along with those that miss a parent; more of them are tried when these are through. */

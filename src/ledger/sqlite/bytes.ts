@@ -1,5 +1,6 @@
 import { seq, splitLane } from "../../base/ids.ts";
 import type { LedgerBytes, StoredPiece } from "../bytes.ts";
+import { openExceptions } from "./open-exceptions.ts";
 import { piecesAfter } from "./runs.ts";
 import type { Store } from "./store.ts";
 
@@ -21,5 +22,6 @@ export const bytesOn = (store: Store): LedgerBytes => ({
     }
     return pieces;
   },
+  open: async (lane) => openExceptions(store, lane),
   [Symbol.asyncDispose]: async () => {},
 });

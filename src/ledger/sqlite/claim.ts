@@ -1,11 +1,11 @@
 import { later, type Instant } from "../../base/clock.ts";
-import type { FaultCode } from "../../base/errors.ts";
-import { seq, SYSTEM, type Actor, type Epoch, type Seq, type TerminalId, type WorkerId } from "../../base/ids.ts";
-import type { KeySets } from "../key-sets.ts";
-import type { Claim, ClaimLimit, LateItem, OpenException } from "../port.ts";
+import { seq, SYSTEM, type Actor, type Seq, type WorkerId } from "../../base/ids.ts";
+import { olderLanes, type OpenLane } from "../bytes.ts";
+import type { Claim, ClaimLimit, LateItem } from "../port.ts";
 import { isBlocked, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { laneById, nameOf, type LaneRow } from "./lane-row.ts";
+import { openOf, type OpenRow } from "./open-exceptions.ts";
 import { isAllPaused, pausedRoutes } from "./paused.ts";
 import type { Store } from "./store.ts";
 
@@ -122,7 +122,7 @@ function claimLane(
     inParts,
     version: lane.version,
     late,
-    open: openExceptions(store, lane),
+    open: openMark(store, lane),
     unsettled,
   };
 }
@@ -185,35 +185,16 @@ function tagsOf(store: Store, lane: LaneRow): Readonly<Record<string, string>> {
   return row ? (JSON.parse(row.tags) as Record<string, string>) : {};
 }
 
-type OpenRow = {
-  readonly terminal: TerminalId;
-  readonly epoch: Epoch;
-  readonly seq: Seq;
-  readonly state: OpenException["state"];
-  readonly fault: FaultCode | null;
-  readonly attempts: number;
-  readonly sets: string | null;
-};
-
-const openOf = (row: OpenRow): OpenException => ({
-  lane: nameOf(row),
-  seq: row.seq,
-  state: row.state,
-  fault: row.fault,
-  attempts: row.attempts,
-  sets: row.sets === null ? null : (JSON.parse(row.sets) as KeySets),
-});
-
-function openExceptions(store: Store, lane: LaneRow): OpenException[] {
-  return store
-    .all<OpenRow>(
-      `select l.terminal, l.epoch, e.seq, e.state, e.fault, e.attempts, e.sets
-       from lane l join exception e on e.lane = l.id and e.closed_at is null
-       where l.terminal = ? and l.ordinal <= ? order by l.ordinal, e.seq`,
-      lane.terminal,
-      lane.ordinal,
-    )
-    .map(openOf);
+/** See `Claim.open`. */
+function openMark(store: Store, lane: LaneRow): string | null {
+  const lanes = store.all<OpenLane>(
+    `select l.id, o.fence, o.version from lane l join lane_out o on o.lane = l.id
+     where l.terminal = ? and l.ordinal <= ? and exists (select 1 from exception e where e.lane = l.id and e.closed_at is null)
+     order by l.ordinal`,
+    lane.terminal,
+    lane.ordinal,
+  );
+  return lanes.length === 0 ? null : olderLanes(lanes.filter(({ id }) => id !== lane.id));
 }
 
 /** Messages given along with those that miss a parent; more of them are tried when these are through. */
