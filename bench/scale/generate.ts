@@ -1,3 +1,4 @@
+import { setsAsText } from "../../src/ledger/key-sets.ts";
 import { DatabaseSync } from "node:sqlite";
 import { Client } from "pg";
 import { instant, type Instant } from "../../src/base/clock.ts";
@@ -193,5 +194,5 @@ const dead = (n: Seq): LaneOutcome["exceptions"][number] => ({
   ...{ seq: n, state: "dead", attempts: 1, retryInMs: null, behind: null, route: null, tables: ["sale"] },
   fault: FAULTS[n % FAULTS.length] ?? "NULL_REFUSED",
   detail: `sale ${n}: the centre refused a row`,
-  sets: { writes: [`sale ${n}`], adds: [], creates: [], deletes: [], parents: [] },
+  sets: setsAsText({ writes: [`sale ${n}`], adds: [], creates: [], deletes: [], parents: [] }),
 });

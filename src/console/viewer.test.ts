@@ -1,3 +1,4 @@
+import { setsAsText } from "../ledger/key-sets.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ADMIN, OPERATOR, openApi, TestLane, VIEWER, type Answer, type ApiStation } from "../../test/kit/api.ts";
 import { epoch, laneName, seq, SYSTEM, terminalId, updateId, workerId } from "../base/ids.ts";
@@ -42,7 +43,7 @@ beforeAll(async () => {
     retryInMs: null,
     behind: null,
     route: null,
-    sets: { writes: [], adds: [], creates: [], deletes: [], parents: [] },
+    sets: setsAsText({ writes: [], adds: [], creates: [], deletes: [], parents: [] }),
     tables: ["sale"],
     ...more,
   });

@@ -1,3 +1,5 @@
+import type { Brand } from "../base/ids.ts";
+
 /** What a message that left the happy path touches; see docs/spec.md, "Who waits". Texts made by `message/key.ts`. */
 export type KeySets = {
   /** Rows it writes, and their unique values. */
@@ -9,3 +11,6 @@ export type KeySets = {
   /** Parents its rows name. */
   readonly parents: readonly string[];
 };
+/** As JSON. What goes from thread to thread and into the ledger is made once, and copied as one text. */
+export type KeySetsText = Brand<string, "KeySetsText">;
+export const setsAsText = (sets: KeySets): KeySetsText => JSON.stringify(sets) as KeySetsText;

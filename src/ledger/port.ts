@@ -15,7 +15,7 @@ import type { Reconciles } from "./reconciles.ts";
 import type { Restores } from "./restores.ts";
 import type { Seats } from "./seats.ts";
 import type { Retention } from "./retention.ts";
-import type { KeySets } from "./key-sets.ts";
+import type { KeySetsText } from "./key-sets.ts";
 
 /**
  * The hub's durable memory. Small ports by topic; one `Ledger` implements them all over one store. Every promise here has
@@ -220,7 +220,7 @@ export type ExceptionWrite = {
   readonly retryInMs: number | null;
   readonly behind: { readonly lane: LaneName; readonly seq: Seq; readonly on: string } | null;
   /** Null: its payload is gone, so nobody knows; it conflicts with everything of its lane. */
-  readonly sets: KeySets | null;
+  readonly sets: KeySetsText | null;
   /** The paused route that a held message waits for, when it waits for no other message. */
   readonly route: string | null;
   readonly tables: readonly string[];

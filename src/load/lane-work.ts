@@ -2,6 +2,7 @@ import type { LaneName, Seq } from "../base/ids.ts";
 import type { Passed } from "../database/port.ts";
 import { contextOf } from "../observe/trace-context.ts";
 import type { Claim, EventWrite, ExceptionWrite, LateItem } from "../ledger/port.ts";
+import { setsAsText } from "../ledger/key-sets.ts";
 import { discreet, HIDDEN } from "./discreet.ts";
 import type { Note } from "./decide.ts";
 import type { Trial } from "./message.ts";
@@ -156,7 +157,10 @@ export class LaneWork {
   lose({ lane, seq, attempts, sets }: LateItem, fault: Fault): void {
     const write = { state: "dead", fault: fault.code, attempts } as const;
     const nowhere = { retryInMs: null, behind: null, route: null };
-    this.exceptions.push({ ...write, ...nowhere, seq, detail: fault.detail, sets, tables: [] });
+    this.exceptions.push({
+      ...{ ...write, ...nowhere, seq, detail: fault.detail, tables: [] },
+      sets: sets && setsAsText(sets),
+    });
     this.passed.push({ ...write, lane, seq });
   }
 
@@ -173,7 +177,7 @@ export class LaneWork {
       retryInMs: null,
       behind: null,
       route: null,
-      sets: sets ?? NO_SETS,
+      sets: setsAsText(sets ?? NO_SETS),
       tables: [],
     });
     this.passed.push({ lane: item.lane, seq, state: "discarded", fault, attempts });
@@ -191,7 +195,7 @@ export class LaneWork {
     // What the original touched stays named: an edit may be edited back.
     const sets = joinedSets(known, (await message.touched()).sets());
     const trace = contextOf(message.trace)?.traceId ?? null;
-    this.exceptions.push({ ...write, seq, sets, tables, trace });
+    this.exceptions.push({ ...write, seq, sets: setsAsText(sets), tables, trace });
     if (write.state !== "discarded")
       this.passed.push({ lane, seq, state: write.state, fault: write.fault, attempts: write.attempts });
     this.open.open(lane, seq, sets);

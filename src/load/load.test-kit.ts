@@ -7,6 +7,7 @@ import { actor, epoch, laneName, seq, splitLane, terminalId, type LaneName, type
 import { systemRuntime, type Random } from "../base/runtime.ts";
 import type { Database } from "../database/port.ts";
 import { openSqlite } from "../database/sqlite/open.ts";
+import type { KeySets } from "../ledger/key-sets.ts";
 import type { LedgerBytes, OpenException, StoredPiece } from "../ledger/bytes.ts";
 import type { Claim, ExceptionWrite, LateItem } from "../ledger/port.ts";
 import type { Change } from "../message/change.ts";
@@ -278,5 +279,5 @@ const openOf = (name: LaneName, number: number, { state, fault, attempts, sets }
   state: state === "discarded" ? "dead" : state,
   fault,
   attempts,
-  sets,
+  sets: sets && (JSON.parse(sets) as KeySets),
 });

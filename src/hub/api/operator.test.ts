@@ -1,3 +1,4 @@
+import { setsAsText } from "../../ledger/key-sets.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OPERATOR, openApi, TestLane, type Answer, type ApiStation } from "../../../test/kit/api.ts";
 import { epoch, laneName, seq, terminalId, workerId } from "../../base/ids.ts";
@@ -23,7 +24,7 @@ const exception = (number: number, more: Partial<ExceptionWrite>): ExceptionWrit
   retryInMs: null,
   behind: null,
   route: null,
-  sets,
+  sets: setsAsText(sets),
   tables: ["sale"],
   ...more,
 });

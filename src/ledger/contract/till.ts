@@ -12,7 +12,7 @@ import {
 } from "../../base/ids.ts";
 import { CHAIN_START, chainNext } from "../../message/chain.ts";
 import type { Imprint } from "../imprints.ts";
-import type { KeySets } from "../key-sets.ts";
+import { setsAsText, type KeySets } from "../key-sets.ts";
 import type { OpenSubject, Subject } from "./subject.ts";
 import type { OpenException } from "../bytes.ts";
 import type {
@@ -212,7 +212,7 @@ export const passedOver = (n: number, given: Partial<ExceptionWrite> = {}): Exce
   retryInMs: null,
   behind: null,
   route: null,
-  sets: NO_SETS,
+  sets: setsAsText(NO_SETS),
   tables: ["sale"],
   ...given,
 });

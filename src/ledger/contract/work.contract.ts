@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { seq, workerId } from "../../base/ids.ts";
+import { setsAsText } from "../key-sets.ts";
 import type { OpenSubject } from "./subject.ts";
 import {
   behind,
@@ -316,7 +317,9 @@ export function workContract(adapter: string, open: OpenSubject): void {
       };
       const claim = await claimOne(ledger);
       await ledger.work.settle([
-        loaded(claim, { exceptions: [passedOver(2, { state: "retrying", retryInMs: 500, attempts: 1, sets })] }),
+        loaded(claim, {
+          exceptions: [passedOver(2, { state: "retrying", retryInMs: 500, attempts: 1, sets: setsAsText(sets) })],
+        }),
       ]);
       expect(await claimAll(ledger)).toEqual([]);
       expect(await ledger.work.nextDue()).toBe(500);

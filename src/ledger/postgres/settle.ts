@@ -9,7 +9,7 @@ import { NEVER_DUE } from "../pauses.ts";
 import { freeFollowers } from "./followers.ts";
 import { lanesNamed, nameOf, type LaneRow } from "./lane-row.ts";
 import { liftTripped } from "./pauses.ts";
-import { json, storable, type Tx } from "./tx.ts";
+import { json, storable, storableJson, type Tx } from "./tx.ts";
 
 /** A settlement that moved nothing would be claimed again at once: the loader has stopped the lane (too many open exceptions). */
 const IDLE_LANE_MS = 5_000;
@@ -230,7 +230,7 @@ function rowOf(
     storable(detailOf(write, known)),
     write.attempts,
     dueAt ?? (write.state === "held" ? heldUntil : null),
-    write.sets && json(write.sets),
+    write.sets && storableJson(write.sets),
     json(write.tables),
     write.state === "discarded" ? now : null,
     write.trace ?? null,

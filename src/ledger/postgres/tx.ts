@@ -90,7 +90,8 @@ export const storable = (text: string): string => text.replaceAll("\0", "\ufffd"
  * For a jsonb column: there the character 0 does not exist either, in no writing. A key that holds one could be written to
  * no PostgreSQL, so two keys that differ in it alone are not met; at worst a message waits for one it need not wait for.
  */
-export const json = (value: unknown): string => JSON.stringify(value).replaceAll("\\u0000", "\ufffd");
+export const json = (value: unknown): string => storableJson(JSON.stringify(value));
+export const storableJson = (text: string): string => text.replaceAll("\\u0000", "\ufffd");
 
 const names = new Map<string, string>();
 /** Each statement text is prepared once a connection, under a name of its own. */

@@ -161,7 +161,7 @@ function writeException(
     null,
     null,
     null,
-    write.sets && JSON.stringify(write.sets),
+    write.sets,
     JSON.stringify(write.tables),
     now,
     closedAt,
