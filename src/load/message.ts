@@ -114,7 +114,8 @@ export class Loading implements Trial {
   }
   /** Whether it could have to come after one of these, wherever they stand: quick, and never a no too much. */
   mayMeet(open: OpenIndex): boolean {
-    return open.pools.some((pool) => this.mayBeIn(pool)) && this.parts.some((part) => open.mayMeet(part));
+    for (const pool of open.pools) if (this.mayBeIn(pool)) return this.parts.some((part) => open.mayMeet(part));
+    return false;
   }
   /** Nothing but rows as they are, as a resync puts them into the lane: each stands for itself. */
   get isPage(): boolean {

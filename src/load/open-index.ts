@@ -26,6 +26,9 @@ export class OpenIndex {
   readonly #all = new Map<string, Opened>();
   readonly #ranks: Map<LaneName, number>;
   readonly #under: OpenIndex | null;
+  readonly #layers: readonly OpenIndex[];
+  /** What all that ever was here writes. */
+  readonly pools: readonly ValuePool[];
   /** Those under this one that do not count any more. */
   readonly #gone = new Set<Opened>();
   /** How many texts are in it, and were: what it takes of the memory. */
@@ -35,26 +38,24 @@ export class OpenIndex {
   /** @param under what is known already; it may have none under it */
   constructor(under: OpenIndex | null = null) {
     this.#under = under;
+    this.#layers = under ? [under, this] : [this];
+    this.pools = this.#layers.map((layer) => layer.#pool);
     this.#ranks = under ? under.#ranks : new Map<LaneName, number>();
   }
 
   get size(): number {
     return (this.#under?.size ?? 0) - this.#gone.size + this.#all.size;
   }
-  /** What all that ever was here writes. */
-  get pools(): readonly ValuePool[] {
-    return this.#layers.map((layer) => layer.#pool);
-  }
-  get #layers(): readonly OpenIndex[] {
-    return this.#under ? [this.#under, this] : [this];
-  }
 
   /** Adds an exception. Lanes must be met in the order of their epochs; within a lane any order will do. */
   open(lane: LaneName, seq: Seq, sets: KeySets | null): void {
-    this.close(lane, seq);
-    const opened: Opened = { lane, seq, sets, rank: this.#rankOf(lane), creates: null };
-    this.#all.set(nameOf(lane, seq), opened);
     this.#pool.add(sets);
+    this.#put({ lane, seq, sets, rank: this.#rankOf(lane), creates: null });
+  }
+  #put(opened: Opened): void {
+    const { lane, seq, sets } = opened;
+    this.close(lane, seq);
+    this.#all.set(nameOf(lane, seq), opened);
     this.weight += 1;
     if (!sets) return void this.#unknown.set(nameOf(lane, seq), opened);
     for (const [index, texts] of this.#entries(sets)) {
@@ -87,7 +88,8 @@ export class OpenIndex {
     const under = this.#under;
     if (!under) return this;
     for (const { lane, seq } of this.#gone) under.close(lane, seq);
-    for (const { lane, seq, sets } of this.#all.values()) under.open(lane, seq, sets);
+    for (const opened of this.#all.values()) under.#put(opened);
+    under.#pool.addAll(this.#pool);
     return under;
   }
 

@@ -100,6 +100,14 @@ test("whatever meets an open exception is among its values", () => {
           met++;
           expect(mayBe).toBe(true);
           expect(message.mayBeIn(values)).toBe(true);
+          // The same of what a transaction adds, before it is settled and after; its pool may have been asked, or not.
+          for (const isAsked of [false, true]) {
+            const under = new OpenIndex();
+            const layer = new OpenIndex(under);
+            layer.open(sender.lane, seq(1), loading(1, x).sets.sets());
+            if (isAsked) expect(message.mayMeet(layer)).toBe(true);
+            expect(message.mayMeet(layer.settle())).toBe(true);
+          }
         }
         if (!mayBe) free++;
         // Asked the other way round: who makes rows is before the message when it meets what that writes or names.

@@ -28,6 +28,14 @@ export class ValuePool {
     else this.#isEverything = true;
   }
 
+  addAll(other: ValuePool): void {
+    this.#last = null;
+    this.#isEverything ||= other.#isEverything;
+    for (const table of other.#tables) this.#addTable(table);
+    for (const value of other.#values) this.#values.add(value);
+    for (const sets of other.#added) this.#added.push(sets);
+  }
+
   /** The same of a message's changes, and of what became of them. */
   addChanges(changes: readonly Change[], acts: readonly Act[]): void {
     this.#last = null;
