@@ -68,7 +68,7 @@ export async function missingParents(
   tx: Pick<LoadTransaction, "present">,
   message: Loading,
 ): Promise<ReadonlySet<string>> {
-  const made = new Set(message.parts.flatMap(({ creates }) => creates));
+  const made = message.sets.creates;
   const named = new Map<string, KeyForm | null>();
   const lookup = new Lookup();
   for (const { target, op, key, before, row } of message.acts) {
@@ -319,7 +319,7 @@ export class Likewise {
     if (!isLoaded) return;
     // What was looked up before may no longer be so.
     if (!mayBeLikened(message)) return this.#faults.clear();
-    const made = new Set(message.parts.flatMap(({ creates }) => creates));
+    const made = message.sets.creates;
     for (const [other, { text }] of this.#faults) if (made.has(text)) this.#faults.delete(other);
   }
 }

@@ -1,6 +1,5 @@
 import type { LoadTransaction } from "../database/port.ts";
 import type { LaneName, Seq } from "../base/ids.ts";
-import type { KeySets } from "../ledger/key-sets.ts";
 import { applyInOrder, type Fared } from "./alone.ts";
 import type { OpenIndex } from "./open-index.ts";
 import { planChanges, type Act, type Fault } from "./plan.ts";
@@ -51,7 +50,6 @@ export class Loading implements Trial {
   readonly #line: Line;
   readonly #targets: Targets;
   #touched: Touched | null = null;
-  #parts: readonly KeySets[] | null = null;
   #witness: Witness | null | undefined;
 
   constructor(sender: Sender, line: Line, targets: Targets) {
@@ -77,7 +75,7 @@ export class Loading implements Trial {
   get sets(): Touched {
     if (!this.#touched) {
       this.#touched = new Touched();
-      for (const part of this.parts) this.#touched.add(part);
+      touch(this.#touched, this.acts, this.#line, this.#targets);
     }
     return this.#touched;
   }
@@ -94,10 +92,6 @@ export class Loading implements Trial {
   personal(): readonly string[] {
     return personalOf(this.acts, this.#line, this.#targets);
   }
-  /** The same piece by piece: first in the sender's own words, then of each act. */
-  get parts(): readonly KeySets[] {
-    return (this.#parts ??= [setsOfSource(this.#line.changes, this.#targets), ...this.acts.map(setsOfAct)]);
-  }
   /** The same, quicker still and surer to say yes, of all whose values are in the pool. */
   mayBeIn(pool: ValuePool): boolean {
     if (this.#witness === undefined) this.#witness = witnessOf(this.#line.changes, this.acts);
@@ -106,7 +100,8 @@ export class Loading implements Trial {
   /** All values of what it writes or names. */
   pool(): ValuePool {
     const pool = new ValuePool();
-    for (const part of this.parts) pool.add({ ...part, writes: [...part.writes, ...part.parents] });
+    const sets = this.sets.sets();
+    pool.add({ ...sets, writes: [...sets.writes, ...sets.parents] });
     return pool;
   }
   addTo(pool: ValuePool): void {
@@ -114,7 +109,7 @@ export class Loading implements Trial {
   }
   /** Whether it could have to come after one of these, wherever they stand: quick, and never a no too much. */
   mayMeet(open: OpenIndex): boolean {
-    for (const pool of open.pools) if (this.mayBeIn(pool)) return this.parts.some((part) => open.mayMeet(part));
+    for (const pool of open.pools) if (this.mayBeIn(pool)) return open.mayMeet(this.sets.sets());
     return false;
   }
   /** Nothing but rows as they are, as a resync puts them into the lane: each stands for itself. */
