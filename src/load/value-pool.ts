@@ -22,6 +22,11 @@ export class ValuePool {
   /** Not taken apart yet: of many nobody ever asks. */
   #added: KeySets[] = [];
 
+  /** Nothing can be met here. */
+  get isEmpty(): boolean {
+    return !this.#isEverything && this.#values.size === 0 && this.#added.length === 0;
+  }
+
   /** @param sets null: not known, so that any value may be among them */
   add(sets: KeySets | null): void {
     if (sets) this.#added.push(sets);
