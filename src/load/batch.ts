@@ -38,10 +38,9 @@ export async function loadBatch(
         caution.expects(message.acts),
       (message) => caution.doubts(message.acts),
     );
-  do {
-    await loadTogether(batch);
-    for (const queue of queues) queue.goOn();
-  } while (togetherOf(batch).length > 0);
+  await loadTogether(batch, true);
+  for (const queue of queues) queue.goOn();
+  await loadTogether(batch, false);
   const turns = queues.map((queue) => queue.turns((message) => batch.foreseen.has(message) && mayBeLikened(message)));
   await loadApart(
     tx,
@@ -88,8 +87,11 @@ function settleDoubts({ caution, foreseen }: Batch, refused: Together["suspects"
   for (const [name, { code, table }] of known) if (!unknown.has(name)) caution.explained(code, table);
 }
 
-/** Tries all that are to go together, until none of those left is refused. */
-async function loadTogether(batch: Batch): Promise<void> {
+/**
+ * Tries all that are to go together, until none of those left is refused.
+ * @param maySetOff what is in doubt may still go after the others
+ */
+async function loadTogether(batch: Batch, maySetOff: boolean): Promise<void> {
   const { tx, queues, targets, caution, foreseen } = batch;
   for (let tries = 1; ; tries++) {
     const messages = togetherOf(batch);
@@ -113,7 +115,7 @@ async function loadTogether(batch: Batch): Promise<void> {
       const isTired = tries >= TRIES_TOGETHER && queue.together.some((message) => suspects.has(message));
       queue.part(
         (message) => isTired || suspects.has(message) || foreseen.has(message),
-        (message) => caution.isStartled && caution.doubts(message.acts),
+        (message) => maySetOff && caution.isStartled && caution.doubts(message.acts),
       );
     }
   }

@@ -67,6 +67,35 @@ const faults = (desk: Desk): Record<string, number> => {
 };
 
 describe("a loader that was refused something", () => {
+  test("keeps the order of those it puts off, one after the other, though each adds to a sum", async () => {
+    await using centre = await Centre.open(`
+      create table a (id text primary key, state text check (state <> 'bad')) strict;
+      create table x (id text primary key, state text check (state <> 'bad')) strict;
+      create table t (id text primary key) strict;
+      create trigger t_watch before insert on t when new.id = 'bad' begin select raise(abort, 'no'); end;
+      create table stock (id text primary key, qty integer) strict`);
+    const sums = { conflict: { policy: "add", columns: ["qty"] } } as const;
+    const desk = new Desk(centre.database, rules({ a: {}, x: {}, t: {}, stock: sums }, { retry: RULES.retry }));
+    const sells = (was: number): Change => ({
+      table: "stock",
+      op: "update",
+      key: { id: "q" },
+      before: { id: "q", qty: was },
+      row: { id: "q", qty: was - 1 },
+    });
+    desk.receive(
+      till,
+      [insert("a", { id: "1", state: "bad" })],
+      [insert("t", { id: "1" }), sells(10)],
+      [insert("x", { id: "1", state: "bad" })],
+      [{ table: "stock", op: "delete", key: { id: "z" } }],
+      [insert("stock", { id: "z", qty: 1 })],
+      [insert("x", { id: "2" }), sells(9)],
+    );
+    await desk.drain();
+    expect(centre.rows("select qty from stock where id = 'q'")).toEqual([[8]]);
+  });
+
   test("is startled by the first refusal: it looks at everything, and writes last what triggers judge", async () => {
     await using centre = await Centre.open(`${SHOP};
       create table article (id text primary key);

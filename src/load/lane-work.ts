@@ -162,6 +162,7 @@ export class LaneWork {
       sets: sets && setsAsText(sets),
     });
     this.passed.push({ ...write, lane, seq });
+    this.orphans.close(lane, seq);
   }
 
   /** An operator gave it up. The ledger knows who and why; the centre must know that it will never come. */

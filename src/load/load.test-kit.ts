@@ -91,10 +91,15 @@ export class Desk {
   /** Routes that are paused: what a report says of them, and what a test adds or takes off. */
   readonly paused = new Set<string>();
 
-  constructor(database: Pick<Database, "describe" | "load">, given: Rules) {
+  /** @param reads what the loader reads by, in place of all that is here */
+  constructor(
+    database: Pick<Database, "describe" | "load">,
+    given: Rules,
+    reads: (bytes: LedgerBytes) => LedgerBytes = (bytes) => bytes,
+  ) {
     this.loader = createLoader({
       database,
-      bytes: this.bytes,
+      bytes: reads(this.bytes),
       rules: given,
       clock: { now: () => NOON, elapsed: () => 0 },
       random: halves,

@@ -90,6 +90,8 @@ export class OpenIndex {
     for (const { lane, seq } of this.#gone) under.close(lane, seq);
     for (const opened of this.#all.values()) under.#put(opened);
     under.#pool.addAll(this.#pool);
+    this.#gone.clear();
+    this.#all.clear();
     return under;
   }
 

@@ -116,6 +116,61 @@ describe("what is open of a lane", () => {
   });
 });
 
+describe("what the ledger does not have of an open exception", () => {
+  /** As after a crash or a restore: it knows of the first from the centre alone. */
+  const forgets = (desk: Desk): void => {
+    const { known } = desk.lane(till);
+    known.set(1, { ...known.get(1)!, sets: null });
+    desk.lane(till).fence++;
+  };
+
+  test("is looked for again at each claim: its line may have come back", async () => {
+    await using centre = await Centre.open(DDL);
+    let isThere = true;
+    const desk = new Desk(centre.database, RULES, (bytes) => ({
+      ...bytes,
+      read: async (name, from, ...more) => (isThere || from !== 1 ? bytes.read(name, from, ...more) : []),
+    }));
+    desk.receive(till, [bad("S-1")], [bad("S-2")]);
+    await desk.load(desk.claims());
+    forgets(desk);
+    isThere = false;
+    desk.requeue(till, 2, [bad("S-2")]);
+    await desk.load(desk.claims()); // something late is due before all has been sent again
+    isThere = true;
+    for (const id of ["S-3", "S-4"]) {
+      desk.requeue(till, 2, [bad("S-2")]);
+      desk.receive(till, [insert(id)]);
+      await desk.load(desk.claims());
+    }
+    expect(desk.exceptions(till)).toEqual(["1 dead CHECK_VIOLATED", "2 dead CHECK_VIOLATED"]);
+  });
+
+  test("is not remembered as the sender's words alone, which is all that a worn claim reads", async () => {
+    await using centre = await Centre.open(DDL);
+    const both = rules({ sale: {}, old: { target: "sale" } }, { retry: RULES.retry });
+    const desk = new Desk(centre.database, both);
+    desk.receive(till, [{ ...bad("S-1"), table: "old" }]);
+    await desk.load(desk.claims());
+    forgets(desk);
+    desk.receive(till, [insert("S-2")]);
+    await desk.load(desk.claims().map((claim) => ({ ...claim, unsettled: 3 })));
+    desk.receive(till, [{ ...insert("S-1"), op: "upsert" }]);
+    await desk.load(desk.claims());
+    expect(desk.exceptions(till).at(-1)).toBe("3 held behind 1");
+  });
+});
+
+test("a lane is not said to stop before so many are open", async () => {
+  await using centre = await Centre.open(DDL);
+  const desk = new Desk(centre.database, rules({ sale: {} }, { retry: RULES.retry, maxOpen: 10 }));
+  for (let n = 1; n <= 8; n++) desk.receive(till, [bad(`S-${n}`)]);
+  await desk.load(desk.claims());
+  desk.receive(till, [bad("S-9")], [insert("S-10")], [insert("S-11")]);
+  await desk.load(desk.claims());
+  expect([desk.exceptions(till).length, desk.events]).toEqual([9, []]);
+});
+
 test("as much as fits is remembered, and what is claimed no more makes room", async () => {
   const memory = new OpenMemory();
   const texts = Array.from({ length: 110_000 }, (_, n) => `sale id=S-${n}`);
@@ -127,7 +182,7 @@ test("as much as fits is remembered, and what is claimed no more makes room", as
     const opened = await memory.of(claim, async () => {
       asked++;
       const one = { lane: of, seq: seq(1), state: "dead", fault: null, attempts: 1, sets } as const;
-      return { exceptions: [one], older: "" };
+      return { exceptions: [one], older: "", isMakeshift: false };
     });
     memory.left(claim, fence, opened);
   };

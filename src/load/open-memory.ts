@@ -10,6 +10,8 @@ export type Opened = {
   readonly orphans: OpenIndex;
   /** See `Claim.open`. */
   readonly older: string;
+  /** Of some the ledger does not have what they touch, so that it was read from their lines, or is not known as long as these are gone. */
+  readonly isMakeshift: boolean;
 };
 type Known = Opened & Pick<Claim, "fence" | "version"> & { readonly weight: number; readonly at: number };
 
@@ -32,25 +34,25 @@ export class OpenMemory {
   #claims = 0;
 
   /** @param read asks the ledger; what an exception touches must be known as far as it can be */
-  async of(claim: Claim, read: () => Promise<OpenExceptions>): Promise<Opened> {
+  async of(claim: Claim, read: () => Promise<OpenExceptions & Pick<Opened, "isMakeshift">>): Promise<Opened> {
     const { lane, fence, version, open } = claim;
     if (open === null) return nothingOpen();
     const known = this.#known.get(lane);
     if (known && known.fence === fence - 1 && known.version === version && known.older === open) return known;
-    const { exceptions, older } = await read();
+    const { exceptions, older, isMakeshift } = await read();
     const { all, orphans } = nothingOpen();
     for (const exception of exceptions) {
       all.open(exception.lane, exception.seq, exception.sets);
       if (exception.fault === "PARENT_MISSING") orphans.open(exception.lane, exception.seq, exception.sets);
     }
-    return { all, orphans, older };
+    return { all, orphans, older, isMakeshift };
   }
 
   /** The claim's transaction is committed, and left this open. */
   left({ lane, fence }: Claim, version: number, opened: Opened): void {
     this.#claims++;
     this.#forget(lane);
-    if (opened.all.size === 0 || opened.all.isWorn) return;
+    if (opened.isMakeshift || opened.all.size === 0 || opened.all.isWorn) return;
     const weight = opened.all.weight + opened.orphans.weight;
     for (const [other, { at }] of this.#known) {
       if (this.#texts + weight <= MOST_TEXTS || at > this.#claims - IDLE_CLAIMS) break;
@@ -67,4 +69,4 @@ export class OpenMemory {
   }
 }
 
-const nothingOpen = (): Opened => ({ all: new OpenIndex(), orphans: new OpenIndex(), older: "" });
+const nothingOpen = (): Opened => ({ all: new OpenIndex(), orphans: new OpenIndex(), older: "", isMakeshift: false });

@@ -55,12 +55,12 @@ class Reader {
     this.#bytes = bytes;
   }
 
-  async open(): Promise<OpenExceptions> {
+  async open(): Promise<OpenExceptions & { readonly isMakeshift: boolean }> {
     const { exceptions, older } = await this.#bytes.open(this.#sender.lane);
     const open: OpenException[] = [];
     for (const exception of exceptions)
       open.push(exception.sets ? exception : { ...exception, sets: await this.#setsOf(exception) });
-    return { exceptions: open, older };
+    return { exceptions: open, older, isMakeshift: exceptions.some(({ sets }) => sets === null) };
   }
 
   async newMessages(claim: Claim, count: number): Promise<Trial[]> {

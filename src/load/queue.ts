@@ -70,7 +70,8 @@ export class Queue {
       message.addTo(values);
     }
     this.together = together;
-    this.#putOff = putOff;
+    // Those put off before may stand behind those put off now, and come before them.
+    this.#putOff = putOff.toSorted((a, b) => a.seq - b.seq);
   }
 
   /**

@@ -39,14 +39,10 @@ export type Message = {
 
 /**
  * A column of a row that came from outside: `undefined` when absent. A name such as `constructor` is looked up among the
- * row's own members only, so that no message can reach what objects inherit. All that they inherit are functions and one
- * object, so only of those it is asked whose they are: this is called for every value several times.
+ * row's own members only, so that no message can reach what objects inherit.
  */
-export function field(row: Row, column: string): WireValue | undefined {
-  const value: unknown = row[column];
-  const mayBeInherited = typeof value === "function" || value === Object.prototype;
-  return mayBeInherited && !Object.hasOwn(row, column) ? undefined : (value as WireValue | undefined);
-}
+export const field = (row: Row, column: string): WireValue | undefined =>
+  Object.hasOwn(row, column) ? row[column] : undefined;
 
 export function isMarked(value: WireValue | undefined): value is Marked {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
