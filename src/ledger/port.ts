@@ -6,7 +6,8 @@ import type { Actor, Epoch, LaneName, Seq, TerminalId, UpdateId, WorkerId, By } 
 import type { Pauses } from "./pauses.ts";
 import type { Access } from "./access.ts";
 import type { Alerts } from "./alerts.ts";
-import type { LedgerBytes, OpenException } from "./bytes.ts";
+import type { LedgerBytes } from "./bytes.ts";
+import type { OpenException } from "./open-exceptions.ts";
 import type { Bulks, Exceptions } from "./exceptions.ts";
 import type { Fleet } from "./fleet.ts";
 import type { History } from "./history.ts";

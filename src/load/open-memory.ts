@@ -1,5 +1,5 @@
 import type { LaneName } from "../base/ids.ts";
-import type { OpenExceptions } from "../ledger/bytes.ts";
+import type { OpenExceptions } from "../ledger/open-exceptions.ts";
 import type { Claim } from "../ledger/port.ts";
 import { OpenIndex } from "./open-index.ts";
 

@@ -1,6 +1,7 @@
 import { seq, type Seq } from "../base/ids.ts";
 import type { KeySets } from "../ledger/key-sets.ts";
-import type { LedgerBytes, OpenException, OpenExceptions } from "../ledger/bytes.ts";
+import type { LedgerBytes } from "../ledger/bytes.ts";
+import type { OpenException, OpenExceptions } from "../ledger/open-exceptions.ts";
 import type { Claim } from "../ledger/port.ts";
 import { NOTHING_PERSONAL } from "./discreet.ts";
 import { InParts } from "./in-parts.ts";

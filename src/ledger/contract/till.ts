@@ -14,7 +14,7 @@ import { CHAIN_START, chainNext } from "../../message/chain.ts";
 import type { Imprint } from "../imprints.ts";
 import { setsAsText, type KeySets } from "../key-sets.ts";
 import type { OpenSubject, Subject } from "./subject.ts";
-import type { OpenException } from "../bytes.ts";
+import type { OpenException } from "../open-exceptions.ts";
 import type {
   Acknowledgement,
   Claim,

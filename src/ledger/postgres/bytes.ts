@@ -1,6 +1,6 @@
 import { seq, splitLane } from "../../base/ids.ts";
 import type { LedgerBytes, StoredPiece } from "../bytes.ts";
-import { openExceptions } from "./open-exceptions.ts";
+import { openExceptionsOf, type OpenLane, type OpenRow } from "../open-exceptions.ts";
 import type { Store } from "./store.ts";
 
 // Reads on until the sizes of the pieces before one make up the limit: the sizes are summed from the index's rows in
@@ -21,6 +21,14 @@ const READ = `
   ) r
   where r.before < $6 order by r.through_seq, r.through_part`;
 
+const OPEN = `
+  select l.id, o.fence, o.version, l.terminal, l.epoch, e.seq, e.state, e.fault, e.attempts, e.sets
+  from lane asked
+  join lane l on l.terminal = asked.terminal and l.ordinal <= asked.ordinal
+  join lane_out o on o.lane = l.id
+  join exception e on e.lane = l.id and e.closed_at is null
+  where asked.terminal = $1 and asked.epoch = $2 order by l.ordinal, e.seq`;
+
 /** Disposing it leaves the store open: the store belongs to whoever opened it. */
 export const bytesOn = (store: Store): LedgerBytes => ({
   read: async (lane, from, through, afterPart, limitBytes) => {
@@ -31,6 +39,10 @@ export const bytesOn = (store: Store): LedgerBytes => ({
       tx.all<StoredPiece>(READ, terminal, epoch, start.seq, start.part, through, Math.max(1, limitBytes)),
     );
   },
-  open: (lane) => openExceptions(store, lane),
+  open: async (lane) => {
+    const { terminal, epoch } = splitLane(lane);
+    const rows = await store.read((tx) => tx.all<OpenRow & OpenLane>(OPEN, terminal, epoch));
+    return openExceptionsOf(epoch, rows);
+  },
   [Symbol.asyncDispose]: async () => {},
 });

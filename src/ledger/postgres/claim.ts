@@ -1,11 +1,10 @@
 import { later, type Instant } from "../../base/clock.ts";
 import { seq, SYSTEM, type Actor, type Seq, type WorkerId } from "../../base/ids.ts";
-import { olderLanes, type OpenLane } from "../bytes.ts";
+import { openMark, openOf, type OpenLane, type OpenRow } from "../open-exceptions.ts";
 import type { Claim, ClaimLimit, LateItem } from "../port.ts";
 import { BLOCKED, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { nameOf, SELECT_LANE, type LaneRow } from "./lane-row.ts";
-import { openOf, type OpenRow } from "./open-exceptions.ts";
 import type { Tx } from "./tx.ts";
 
 /** So many more lanes are looked at than are asked for, since suspects are passed over and some have nothing to give after all. */
@@ -174,14 +173,11 @@ async function take(tx: Tx, lane: Look, limit: ClaimLimit, now: Instant): Promis
     inParts,
     version: lane.version,
     late,
-    open: lane.openLanes === null ? null : olderThan(lane, JSON.parse(lane.openLanes) as readonly OpenLane[]),
+    open: lane.openLanes === null ? null : openMark(lane.id, JSON.parse(lane.openLanes) as readonly OpenLane[]),
     unsettled: alone !== null && alone === lane.aloneSeq ? lane.unsettled : 0,
   };
   return { lane, claim, count };
 }
-
-const olderThan = ({ id }: LaneRow, lanes: readonly OpenLane[]): string =>
-  olderLanes(lanes.filter((lane) => lane.id !== id));
 
 async function lease(tx: Tx, taken: readonly Taken[], worker: WorkerId, until: Instant): Promise<void> {
   if (taken.length === 0) return;

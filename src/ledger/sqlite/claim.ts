@@ -1,11 +1,10 @@
 import { later, type Instant } from "../../base/clock.ts";
 import { seq, SYSTEM, type Actor, type Seq, type WorkerId } from "../../base/ids.ts";
-import { olderLanes, type OpenLane } from "../bytes.ts";
+import { openMark, openOf, type OpenLane, type OpenRow } from "../open-exceptions.ts";
 import type { Claim, ClaimLimit, LateItem } from "../port.ts";
 import { isBlocked, reconsider } from "./due.ts";
 import { record, recordOne } from "./events.ts";
 import { laneById, nameOf, type LaneRow } from "./lane-row.ts";
-import { openOf, type OpenRow } from "./open-exceptions.ts";
 import { isAllPaused, pausedRoutes } from "./paused.ts";
 import type { Store } from "./store.ts";
 
@@ -122,7 +121,7 @@ function claimLane(
     inParts,
     version: lane.version,
     late,
-    open: openMark(store, lane),
+    open: openMark(lane.id, openLanes(store, lane)),
     unsettled,
   };
 }
@@ -185,16 +184,14 @@ function tagsOf(store: Store, lane: LaneRow): Readonly<Record<string, string>> {
   return row ? (JSON.parse(row.tags) as Record<string, string>) : {};
 }
 
-/** See `Claim.open`. */
-function openMark(store: Store, lane: LaneRow): string | null {
-  const lanes = store.all<OpenLane>(
+function openLanes(store: Store, lane: LaneRow): OpenLane[] {
+  return store.all<OpenLane>(
     `select l.id, o.fence, o.version from lane l join lane_out o on o.lane = l.id
      where l.terminal = ? and l.ordinal <= ? and exists (select 1 from exception e where e.lane = l.id and e.closed_at is null)
      order by l.ordinal`,
     lane.terminal,
     lane.ordinal,
   );
-  return lanes.length === 0 ? null : olderLanes(lanes.filter(({ id }) => id !== lane.id));
 }
 
 /** Messages given along with those that miss a parent; more of them are tried when these are through. */
