@@ -1,4 +1,3 @@
-import { setsAsText } from "../../src/ledger/key-sets.ts";
 import { DatabaseSync } from "node:sqlite";
 import { Client } from "pg";
 import { instant, type Instant } from "../../src/base/clock.ts";
@@ -12,6 +11,7 @@ import { makePartitions } from "../../src/ledger/postgres/partitions.ts";
 import { Store } from "../../src/ledger/postgres/store.ts";
 import { openSqliteLedger } from "../../src/ledger/sqlite/ledger.ts";
 import { CHAIN_START, chainNext } from "../../src/message/chain.ts";
+import { setsAsText } from "../../src/ledger/key-sets.ts";
 
 export const DAY_MS = 24 * 3_600_000;
 export const KEEP: Keep = {

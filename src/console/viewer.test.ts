@@ -1,10 +1,10 @@
-import { setsAsText } from "../ledger/key-sets.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ADMIN, OPERATOR, openApi, TestLane, VIEWER, type Answer, type ApiStation } from "../../test/kit/api.ts";
 import { epoch, laneName, seq, SYSTEM, terminalId, updateId, workerId } from "../base/ids.ts";
 import { serveConsole } from "./console.ts";
 import type { ExceptionWrite } from "../ledger/port.ts";
 import { HIDDEN } from "../load/discreet.ts";
+import { setsAsText } from "../ledger/key-sets.ts";
 
 /** Stands in a personal column, in the words around it, in a key, in an edit and in a reason: nowhere may a viewer meet it. */
 const SECRET = "Marlene Mustermann";

@@ -157,10 +157,8 @@ export class LaneWork {
   lose({ lane, seq, attempts, sets }: LateItem, fault: Fault): void {
     const write = { state: "dead", fault: fault.code, attempts } as const;
     const nowhere = { retryInMs: null, behind: null, route: null };
-    this.exceptions.push({
-      ...{ ...write, ...nowhere, seq, detail: fault.detail, tables: [] },
-      sets: sets && setsAsText(sets),
-    });
+    const known = sets && setsAsText(sets);
+    this.exceptions.push({ ...write, ...nowhere, seq, detail: fault.detail, sets: known, tables: [] });
     this.passed.push({ ...write, lane, seq });
     this.orphans.close(lane, seq);
   }

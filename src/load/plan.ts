@@ -73,18 +73,24 @@ function planChange(targets: Targets, change: Change, context: TransformContext,
   // What a transform gives back is checked like what came over the wire: its types say nothing about plain JavaScript.
   let first: Fault | null = null;
   for (const one of (Array.isArray(made) ? made : made ? [made] : []) as readonly Change[]) {
-    const found = planMade(targets, one, context, change.table, acts);
+    const found = planMade(targets, target, one, context, change.table, acts);
     first ??= found;
   }
   return first;
 }
 
-/** The same of a change that the transform of table `route` made, in the target's names. */
-function planMade(targets: Targets, made: Change, context: TransformContext, route: string, acts: Act[]): Fault | null {
+/** The same of a change that the transform of `source`, the sender's table `route`, made, in the target's names. */
+function planMade(
+  targets: Targets,
+  source: Target,
+  made: Change,
+  context: TransformContext,
+  route: string,
+  acts: Act[],
+): Fault | null {
   const wrong = formFault(made);
   if (wrong) return { code: "TRANSFORM_FAILED", detail: `its result is no change: ${wrong.detail}` };
-  const source = targets.bySource.get(route);
-  const into = source?.rule.target === made.table ? source : targets.byTarget(made.table);
+  const into = source.rule.target === made.table ? source : targets.byTarget(made.table);
   if (into) return addAct(acts, into, made, context, route, false);
   const detail = `${nameOf(made.table, made.key)}: the transform names a table that is not there`;
   return { code: "TABLE_UNKNOWN", detail };

@@ -201,7 +201,7 @@ export const MUTATIONS: readonly Mutation[] = [
     "refused-attempt-kept",
     "what a refused message had written stays",
     "src/database/sqlite/load.ts",
-    "if (!keep) this.#connection.statement(undo).run();",
+    "if (!keep) this.#connection.statement(`rollback to ${name}`).run();",
     "void keep;",
     DATABASE,
   ),

@@ -200,8 +200,8 @@ class SqliteTransaction implements LoadTransaction {
 
   async attempt<T>(work: () => Promise<{ readonly keep: boolean; readonly result: T }>): Promise<T> {
     this.#alive();
-    const { begin, undo, end } = savepoint(++this.#depth);
-    this.#connection.statement(begin).run();
+    const name = `waybill_attempt_${++this.#depth}`;
+    this.#connection.statement(`savepoint ${name}`).run();
     let keep = false;
     try {
       const outcome = await work();
@@ -210,8 +210,8 @@ class SqliteTransaction implements LoadTransaction {
     } finally {
       this.#depth--;
       if (this.#connection.db.isTransaction) {
-        if (!keep) this.#connection.statement(undo).run();
-        this.#connection.statement(end).run();
+        if (!keep) this.#connection.statement(`rollback to ${name}`).run();
+        this.#connection.statement(`release ${name}`).run();
       }
     }
   }
@@ -234,14 +234,4 @@ class SqliteTransaction implements LoadTransaction {
       );
     }
   }
-}
-
-type Savepoint = { readonly begin: string; readonly undo: string; readonly end: string };
-const savepoints: Savepoint[] = [];
-/** Texts made once for each depth: in a storm of refusals there is a savepoint for each message tried alone. */
-function savepoint(depth: number): Savepoint {
-  const known = savepoints[depth];
-  if (known) return known;
-  const name = `waybill_attempt_${depth}`;
-  return (savepoints[depth] = { begin: `savepoint ${name}`, undo: `rollback to ${name}`, end: `release ${name}` });
 }

@@ -161,10 +161,11 @@ const AFFINITY_OF_KIND: Readonly<Record<ColumnKind, Affinity>> = {
 /** A numeric column makes an int64 or a double of a decimal. What neither holds exactly is refused, never rounded. */
 function decimalToSql(value: WireValue, affinity: Affinity): SqlValue | Unfit {
   const text = typeof value === "number" ? String(value) : value;
+  if (typeof text !== "string") return unfit(value, "no decimal");
   const keepsText = affinity === "text" || affinity === "blob";
-  const short = typeof text === "string" && !keepsText ? shortDigits(text) : null;
+  const short = keepsText ? null : shortDigits(text);
   if (short) return short.fraction === 0 ? BigInt(Number(text)) : Number(text);
-  const plain = typeof text === "string" ? plainDecimal(text) : null;
+  const plain = plainDecimal(text);
   if (plain === null) return unfit(value, "no decimal");
   if (keepsText) return plain;
   const whole = wholeNumber(plain.includes(".") ? plain.replace(/\.0*$/, "") : plain);

@@ -1,9 +1,9 @@
-import { setsAsText } from "../../ledger/key-sets.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OPERATOR, openApi, TestLane, type Answer, type ApiStation } from "../../../test/kit/api.ts";
 import { epoch, laneName, seq, terminalId, workerId } from "../../base/ids.ts";
 import { submissionBody } from "../../wire/submission.ts";
 import type { ExceptionWrite } from "../../ledger/port.ts";
+import { setsAsText } from "../../ledger/key-sets.ts";
 
 let hub: ApiStation;
 beforeAll(async () => {
